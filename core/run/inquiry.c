@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/run/inquiry.h"
+
+#include <string.h>
+
+/* The steps of a request as a plan that is never run. */
+static int plan_of(const json_t *request, struct dray_run *run, struct dray_error *error)
+{
+    const json_t *steps = json_object_get(request, "steps");
+    const char *dataset = json_string_value(json_object_get(json_object_get(request, "dataset"), "name"));
+    struct dray_plan *plan = calloc(1, sizeof(*plan));
+
+    run->plan = plan;
+    if (!plan)
+        return dray_fail_memory(error);
+    plan->dataset = strdup(dataset ? dataset : "");
+    plan->steps = calloc(json_array_size(steps) + 1, sizeof(*plan->steps));
+    if (!plan->dataset || !plan->steps)
+        return dray_fail_memory(error);
+    for (size_t i = 0; i < json_array_size(steps); i++) {
+        json_t *from = json_array_get(steps, i);
+        struct dray_step *to = &plan->steps[i];
+        const char *id = json_string_value(json_object_get(from, "id"));
+        const char *uses = json_string_value(json_object_get(from, "uses"));
+        const char *file = json_string_value(json_object_get(from, "file"));
+        const char *digest = json_string_value(json_object_get(from, "digest"));
+        if (!uses || !file)
+            return dray_fail(error, DRAY_BUG, "the planner asks about a step without a plugin");
+        to->role = strncmp(uses, "source/", 7) == 0 ? DRAY_STEP_SOURCE : DRAY_STEP_PUSH;
+        to->id = strdup(id ? id : uses);
+        to->uses = strdup(uses);
+        to->file = strdup(file);
+        to->digest = digest ? strdup(digest) : NULL;
+        to->with = json_incref(json_object_get(from, "with"));
+        if (!to->id || !to->uses || !to->file || (digest && !to->digest))
+            return dray_fail_memory(error);
+        plan->step_count = i + 1;
+    }
+    return dray_run_steps(run, error);
+}
+
+static int prepare(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+{
+    struct dray_loaded *loaded = NULL;
+    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_LOAD);
+    int result = dray_plugin_load(step->step->file, step->step->digest, &loaded, error);
+
+    dray_blame_leave(before);
+    if (result == 0)
+        result = dray_instance_new(loaded, step->step->with, &step->instance, error);
+    if (result != 0)
+        return result;
+    call->problems = json_array();
+    if (!call->problems || json_object_set_new(answer, "problems", call->problems) != 0)
+        return dray_fail_memory(error);
+    if (loaded->plugin.prepare) {
+        before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_PREPARE);
+        result = loaded->plugin.prepare(step->instance->self, &call->ctx);
+        dray_blame_leave(before);
+    }
+    step->instance->prepared = result == DRAY_OK;
+    /* Faults in options say all there is to say. */
+    if (result == DRAY_INVALID && json_array_size(call->problems) > 0)
+        return dray_fail(error, DRAY_INVALID, "options");
+    return dray_call_result(call, result, DRAY_OPERATION_PREPARE, error);
+}
+
+static int identify(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+{
+    dray_autofree char *revision = NULL;
+
+    step->builder = dray_tree_builder_new();
+    if (!step->builder)
+        return dray_fail_memory(error);
+    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_IDENTIFY);
+    int result = step->instance->loaded->operations.source.identify(step->instance->self, &call->ctx, &revision);
+    dray_blame_leave(before);
+    dray_tree_builder_freep(&step->builder);
+    step->builder = NULL;
+    result = dray_call_result(call, result, DRAY_OPERATION_IDENTIFY, error);
+    if (result == 0 && !revision)
+        result = dray_fail(error, DRAY_BUG, "plugin %s gave no revision", step->step->uses);
+    if (result == 0 && json_object_set_new(answer, "revision", json_string(revision)) != 0)
+        result = dray_fail_memory(error);
+    return result;
+}
+
+/* Hand a text made by the plugin over to the answer. */
+static void give_text(json_t *object, const char *key, char *text)
+{
+    if (text)
+        (void)json_object_set_new(object, key, json_string(text));
+    free(text);
+}
+
+static int describe(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+{
+    const struct dray_push_operations *push = &step->instance->loaded->operations.push;
+    struct dray_target target = { .size = sizeof(target) };
+    json_t *object = json_object();
+    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DESCRIBE);
+    int result = push->describe(step->instance->self, &call->ctx, &target);
+
+    dray_blame_leave(before);
+    result = dray_call_result(call, result, DRAY_OPERATION_DESCRIBE, error);
+    if (result == 0 && !target.uri)
+        result = dray_fail(error, DRAY_BUG, "plugin %s did not say where it delivers", step->step->uses);
+    (void)json_object_set_new(object, "type", json_integer((json_int_t)push->target_type));
+    give_text(object, "uri", target.uri);
+    give_text(object, "host", target.host);
+    give_text(object, "path", target.path);
+    give_text(object, "parent", target.parent);
+    give_text(object, "name", target.name);
+    if (json_object_set_new(answer, "target", object) != 0 && result == 0)
+        result = dray_fail_memory(error);
+    return result;
+}
+
+static int probe(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+{
+    struct dray_presence presence = { .size = sizeof(presence) };
+    json_t *object = json_object();
+    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_PROBE);
+    int result = step->instance->loaded->operations.push.probe(step->instance->self, &call->ctx, &presence);
+
+    dray_blame_leave(before);
+    result = dray_call_result(call, result, DRAY_OPERATION_PROBE, error);
+    (void)json_object_set_new(object, "state", json_integer((json_int_t)presence.state));
+    give_text(object, "request_key", presence.request_key);
+    give_text(object, "job", presence.job);
+    give_text(object, "time", presence.time);
+    give_text(object, "what", presence.what);
+    (void)json_object_set_new(object, "entries", json_integer((json_int_t)presence.entries));
+    (void)json_object_set_new(object, "bytes", json_integer((json_int_t)presence.bytes));
+    if (json_object_set_new(answer, "presence", object) != 0 && result == 0)
+        result = dray_fail_memory(error);
+    return result;
+}
+
+static json_t *answer_step(struct dray_step_run *step, const json_t *asked)
+{
+    json_t *answer = json_object();
+    struct dray_error error = { 0 };
+    struct dray_call call;
+
+    dray_call_init(&call, step);
+    int result = prepare(step, &call, answer, &error);
+    int only_options = result == DRAY_INVALID && call.problems && json_array_size(call.problems) > 0;
+    dray_call_init(&call, step);
+    if (result == 0 && json_is_true(json_object_get(asked, "identify")))
+        result = identify(step, &call, answer, &error);
+    if (result == 0 && json_is_true(json_object_get(asked, "describe"))) {
+        result = describe(step, &call, answer, &error);
+        if (result == 0)
+            result = probe(step, &call, answer, &error);
+    }
+    if (result != 0 && !only_options)
+        (void)json_object_set_new(answer, "error", dray_error_to_json(&error));
+    if (step->instance) {
+        struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DESTROY);
+        dray_instance_free(DRAY_TAKE(step->instance));
+        dray_blame_leave(before);
+    }
+    return answer;
+}
+
+int dray_inquiry_answer(struct dray_run *run, const json_t *request, json_t **ret_answer, struct dray_error *error)
+{
+    int result = plan_of(request, run, error);
+    json_t *answers = json_array();
+
+    for (size_t i = 0; result == 0 && i < run->plan->step_count; i++)
+        if (json_array_append_new(answers, answer_step(&run->steps[i], json_array_get(json_object_get(request, "steps"), i))) != 0)
+            result = dray_fail_memory(error);
+    if (result == 0) {
+        *ret_answer = json_pack("{s:o}", "steps", answers);
+        return *ret_answer ? 0 : dray_fail_memory(error);
+    }
+    json_decref(answers);
+    return result;
+}

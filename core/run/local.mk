@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: MIT
+libdraycore_a_SOURCES += \
+	core/run/ask.c \
+	core/run/blame.c \
+	core/run/blame.h \
+	core/run/filter.c \
+	core/run/inquiry.c \
+	core/run/inquiry.h \
+	core/run/pipe.c \
+	core/run/pipe.h \
+	core/run/preview.c \
+	core/run/records.c \
+	core/run/run.h \
+	core/run/runner.c \
+	core/run/runner.h \
+	core/run/sandbox.c \
+	core/run/sandbox.h \
+	core/run/schedule.c \
+	core/run/services.c \
+	core/run/services_tree.c \
+	core/run/staging.c \
+	core/run/step.c \
+	core/run/steps_load.c \
+	core/run/validate.c

@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/* records.c - what travels with a delivery: manifest, tree.jsonl, receipt, marker (docs/formats.md), and the leave to commit. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/text.h"
+#include "core/run/run.h"
+#include "core/tree/manifest.h"
+
+#define FORMAT_VERSION 1
+#define RECORD_CAP ((size_t)4 << 30)
+/* Names that a receipt lists for one rule. */
+#define NAMED 1000
+
+static struct dray_call *call_of(struct dray_ctx *ctx)
+{
+    return (struct dray_call *)(void *)ctx;
+}
+
+/* ---- Digests of what was delivered ---- */
+
+/* Every file must have been read. Of hard links to each other one was. */
+static int complete_digests(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_tree *tree = step->input;
+    uint32_t groups = 0;
+
+    for (size_t i = 0; i < tree->count; i++)
+        if (tree->entries[i]->link_group > groups)
+            groups = tree->entries[i]->link_group;
+    dray_autofree size_t *read = calloc((size_t)groups + 1, sizeof(*read));
+    if (!read)
+        return dray_fail_memory(error);
+    for (size_t i = 0; i < tree->count; i++)
+        if (step->digested[i])
+            read[tree->entries[i]->link_group] = i + 1;
+    for (size_t i = 0; i < tree->count; i++) {
+        const struct dray_tree_entry *entry = tree->entries[i];
+        if (entry->type != DRAY_FILE || step->digested[i])
+            continue;
+        if (entry->link_group == 0 || read[entry->link_group] == 0)
+            return dray_fail(error, DRAY_BUG, "plugin %s wants to commit but never read %s", step->step->uses, entry->path);
+        memcpy(step->digests[i], step->digests[read[entry->link_group] - 1], DRAY_SHA256_BYTES);
+        step->digested[i] = 1;
+    }
+    return 0;
+}
+
+static int build_manifest(struct dray_step_run *step, struct dray_buffer *out)
+{
+    const struct dray_tree *tree = step->input;
+
+    for (size_t i = 0; i < tree->count; i++)
+        if (tree->entries[i]->type == DRAY_FILE)
+            dray_manifest_add(out, step->digests[i], DRAY_SHA256_BYTES, tree->entries[i]->path,
+                              tree->entries[i]->path_length);
+    return out->failed;
+}
+
+static int build_tree(struct dray_step_run *step, struct dray_buffer *out, struct dray_error *error)
+{
+    const struct dray_tree *tree = step->input;
+    uint32_t groups = 0;
+
+    for (size_t i = 0; i < tree->count; i++)
+        if (tree->entries[i]->link_group > groups)
+            groups = tree->entries[i]->link_group;
+    dray_autofree const struct dray_tree_entry **first = calloc((size_t)groups + 1, sizeof(*first));
+    if (!first)
+        return dray_fail_memory(error);
+    for (size_t i = 0; i < tree->count; i++) {
+        const struct dray_tree_entry *entry = tree->entries[i];
+        const struct dray_tree_entry *same = entry->link_group ? first[entry->link_group] : NULL;
+        if (dray_tree_line(out, entry, entry->type == DRAY_FILE ? step->digests[i] : NULL, same) != 0)
+            return dray_fail_memory(error);
+        if (entry->link_group && !same)
+            first[entry->link_group] = entry;
+    }
+    return out->failed;
+}
+
+/* ---- The receipt ---- */
+
+/* Names of what a user's own rule left out; what a policy left out is counted, since a name can itself be protected. */
+static json_t *names_of(const struct dray_step_run *filter, const struct dray_rule_count *rule)
+{
+    json_t *names = json_array();
+
+    for (size_t i = 0; names && i < filter->input->count && json_array_size(names) < NAMED; i++) {
+        const struct dray_decision *decision = &filter->decisions[i];
+        const struct dray_tree_entry *entry = filter->input->entries[i];
+        if (!decision->asked || decision->verdict != DRAY_DROP || decision->option != rule->option ||
+            decision->index != rule->index)
+            continue;
+        json_t *name = json_object();
+        if (!name || dray_json_set_path(name, "path", entry->path, entry->path_length) != 0 ||
+            json_array_append(names, name) != 0) {
+            json_decref(name);
+            json_decref(names);
+            return NULL;
+        }
+        json_decref(name);
+    }
+    return names;
+}
+
+static int add_left_out(const struct dray_step_run *filter, json_t *left_out)
+{
+    json_t *rules = dray_rules_json(filter);
+
+    if (!rules)
+        return DRAY_NO_MEMORY;
+    for (size_t i = 0; i < filter->rule_count; i++) {
+        json_t *rule = json_array_get(rules, i);
+        if (!filter->step->origin.policy &&
+            json_object_set_new(rule, "names", names_of(filter, &filter->rules[i])) != 0) {
+            json_decref(rules);
+            return DRAY_NO_MEMORY;
+        }
+    }
+    int result = json_array_extend(left_out, rules);
+    json_decref(rules);
+    return result == 0 ? 0 : DRAY_NO_MEMORY;
+}
+
+static json_t *step_json(const struct dray_step *step)
+{
+    json_t *object = json_pack("{s:s, s:s}", "id", step->id, "uses", step->uses);
+
+    if (!object)
+        return NULL;
+    if (step->version)
+        (void)json_object_set_new(object, "version", json_string(step->version));
+    if (step->origin.policy)
+        (void)json_object_set_new(object, "policy",
+                                  json_sprintf("%s/%s", step->origin.policy, step->origin.rule));
+    if (step->role == DRAY_STEP_FILTER || step->role == DRAY_STEP_TRANSFORM)
+        (void)json_object_set(object, "options", step->with);
+    if (step->mode != DRAY_MODE_ENFORCE)
+        (void)json_object_set_new(object, "mode", json_string(step->mode == DRAY_MODE_WARN ? "warn" : "audit"));
+    return object;
+}
+
+static int add_history(const struct dray_step_run *push, json_t *receipt)
+{
+    const struct dray_run *run = push->run;
+    json_t *steps = json_array(), *left_out = json_array();
+    int result = steps && left_out ? 0 : DRAY_NO_MEMORY;
+
+    for (size_t i = 0; result == 0 && i < run->plan->step_count; i++) {
+        const struct dray_step_run *step = &run->steps[i];
+        if (!dray_plan_depends(run->plan, push->index, i))
+            continue;
+        if (json_array_append_new(steps, step_json(step->step)) != 0)
+            result = DRAY_NO_MEMORY;
+        else if (step->decisions && step->step->mode == DRAY_MODE_ENFORCE)
+            result = add_left_out(step, left_out);
+    }
+    if (json_object_set_new(receipt, "steps", steps) != 0 ||
+        json_object_set_new(receipt, "left_out", left_out) != 0)
+        return DRAY_NO_MEMORY;
+    return result;
+}
+
+static json_t *policies_json(const struct dray_plan *plan)
+{
+    json_t *files = json_array();
+
+    for (size_t i = 0; files && i < plan->policy_count; i++) {
+        const struct dray_plan_policy *policy = &plan->policies[i];
+        (void)json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "policy", policy->policy, "revision",
+                                                     (json_int_t)policy->revision, "digest", policy->digest));
+    }
+    return json_pack("{s:s, s:o}", "set", plan->policy_set_digest, "files", files);
+}
+
+static uint64_t count_recorded(const struct dray_tree *tree)
+{
+    uint64_t recorded = 0;
+
+    for (size_t i = 0; i < tree->count; i++)
+        recorded += tree->entries[i]->type == DRAY_FILE && (tree->entries[i]->flags & DRAY_ENTRY_SHA256);
+    return recorded;
+}
+
+static json_t *receipt_json(const struct dray_step_run *step, const char *manifest)
+{
+    const struct dray_run *run = step->run;
+    const struct dray_plan *plan = run->plan;
+    char time[24];
+    json_t *receipt = json_pack(
+        "{s:i, s:s, s:I, s:{s:s, s:s?}, s:s, s:s, s:s, s:{s:s, s:s}, s:s?, s:s, s:o, s:I, s:I, s:s, s:s, s:{s:s, s:I}}",
+        "version", FORMAT_VERSION, "job", run->job_id, "attempt", (json_int_t)run->attempt, "dataset", "name",
+        plan->dataset, "revision", plan->revision, "user", run->user, "actor", run->actor, "request_key",
+        step->target->request_key, "target", "push", step->step->uses, "destination", step->target->uri,
+        "workflow", plan->name, "plan", plan->digest, "policies", policies_json(plan), "entries",
+        (json_int_t)step->input->listed, "bytes", (json_int_t)step->input->bytes, "manifest_sha256", manifest,
+        "delivered", dray_time_print(dray_now(), time), "verified", "how",
+        "SHA-256 of every file, computed while it was delivered", "against_recorded_digests",
+        (json_int_t)count_recorded(step->input));
+
+    if (receipt && add_history(step, receipt) != 0) {
+        json_decref(receipt);
+        return NULL;
+    }
+    return receipt;
+}
+
+/* ---- The files ---- */
+
+static int add_record(struct dray_step_run *step, const char *name, char *data, size_t length)
+{
+    struct dray_record *grown = realloc(step->records, (step->record_count + 1) * sizeof(*grown));
+    char *path = dray_format(".dray/%s/%s", step->run->plan->dataset, name);
+
+    if (grown)
+        step->records = grown;
+    if (!grown || !path || !data) {
+        free(path);
+        free(data);
+        return DRAY_NO_MEMORY;
+    }
+    step->records[step->record_count++] = (struct dray_record){ path, data, length };
+    return 0;
+}
+
+void dray_records_free(struct dray_step_run *step)
+{
+    for (size_t i = 0; i < step->record_count; i++) {
+        free((void *)(uintptr_t)step->records[i].path);
+        free((void *)(uintptr_t)step->records[i].data);
+    }
+    free(step->records);
+    step->records = NULL;
+    step->record_count = 0;
+}
+
+static int add_buffer(struct dray_step_run *step, const char *name, struct dray_buffer *buffer)
+{
+    size_t length = buffer->length;
+    char *data = buffer->data ? DRAY_TAKE(buffer->data) : strdup("");
+
+    *buffer = (struct dray_buffer){ .cap = buffer->cap };
+    return add_record(step, name, data, length);
+}
+
+int dray_records_build(struct dray_step_run *step, char ret_manifest[static DRAY_SHA256_HEX],
+                       json_t **ret_receipt, struct dray_error *error)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer manifest = { .cap = RECORD_CAP }, tree = { .cap = RECORD_CAP };
+    uint8_t digest[DRAY_SHA256_BYTES];
+    int result = complete_digests(step, error);
+
+    if (result == 0 && (build_manifest(step, &manifest) != 0 ||
+                        dray_sha256(manifest.data ? manifest.data : "", manifest.length, digest) != 0))
+        result = dray_fail_memory(error);
+    if (result == 0 && build_tree(step, &tree, error) != 0)
+        result = dray_fail_memory(error);
+    if (result != 0)
+        return result;
+    dray_hex(digest, sizeof(digest), ret_manifest);
+    if (add_buffer(step, "manifest-sha256.txt", &manifest) != 0 || add_buffer(step, "tree.jsonl", &tree) != 0)
+        return dray_fail_memory(error);
+    *ret_receipt = receipt_json(step, ret_manifest);
+    return *ret_receipt ? 0 : dray_fail_memory(error);
+}
+
+static char *readme_text(const struct dray_step_run *step)
+{
+    const char *dataset = step->run->plan->dataset;
+    char bytes[24], time[24];
+
+    return dray_format(
+        "This directory was delivered by Dray on %s: dataset %s, %llu entries, %s.\n"
+        "\n"
+        "To check every file, in the directory that holds .dray:\n"
+        "\n"
+        "    sha256sum --quiet -c '.dray/%s/manifest-sha256.txt'\n"
+        "\n"
+        "receipt.json says where it came from, what was left out and by which rule; tree.jsonl lists every\n"
+        "entry with its mode and links; delivered.json was written last. `dray verify .` checks all of it.\n",
+        dray_time_print(dray_now(), time), dataset, (unsigned long long)step->input->listed,
+        dray_size_print(step->input->bytes, bytes), dataset);
+}
+
+int dray_records_seal(struct dray_step_run *step, const char *manifest, json_t *receipt,
+                      const char *signature, struct dray_error *error)
+{
+    char *text = json_dumps(receipt, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    char time[24];
+
+    if (add_record(step, "receipt.json", text, text ? strlen(text) : 0) != 0)
+        return dray_fail_memory(error);
+    if (signature) {
+        char *copy = strdup(signature);
+        if (add_record(step, "receipt.sig", copy, copy ? strlen(copy) : 0) != 0)
+            return dray_fail_memory(error);
+    }
+    char *readme = readme_text(step);
+    if (add_record(step, "README.txt", readme, readme ? strlen(readme) : 0) != 0)
+        return dray_fail_memory(error);
+    json_t *marker = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "version", FORMAT_VERSION, "request_key",
+                               step->target->request_key, "job", step->run->job_id, "dataset",
+                               step->run->plan->dataset, "manifest_sha256", manifest, "time",
+                               dray_time_print(dray_now(), time));
+    char *marker_text = marker ? json_dumps(marker, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
+    json_decref(marker);
+    return add_record(step, "delivered.json", marker_text, marker_text ? strlen(marker_text) : 0) == 0
+               ? 0
+               : dray_fail_memory(error);
+}
+
+/* ---- Services ---- */
+
+int dray_service_may_commit(struct dray_ctx *ctx)
+{
+    struct dray_call *call = call_of(ctx);
+    struct dray_step_run *step = call->step;
+    char manifest[DRAY_SHA256_HEX];
+    json_t *receipt = NULL, *reply = NULL;
+
+    if (!step->digests || !step->target)
+        return dray_fail(&call->error, DRAY_BUG, "plugin %s called may_commit outside of a push", step->step->uses);
+    if (dray_run_cancelled(step->run))
+        return dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
+    dray_records_free(step);
+    int result = dray_records_build(step, manifest, &receipt, &call->error);
+    if (result == 0)
+        result = dray_run_ask(step->run,
+                              json_pack("{s:s, s:s, s:s, s:O, s:I, s:I}", "request", "may_commit", "step",
+                                        step->step->id, "manifest_sha256", manifest, "receipt", receipt, "entries",
+                                        (json_int_t)step->input->listed, "bytes", (json_int_t)step->input->bytes),
+                              &reply, &call->error);
+    if (result == 0)
+        result = dray_records_seal(step, manifest, receipt,
+                                   json_string_value(json_object_get(reply, "signature")), &call->error);
+    if (result == 0)
+        step->committed = 1;
+    json_decref(receipt);
+    json_decref(reply);
+    return result;
+}
+
+int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records, uint64_t *ret_count)
+{
+    struct dray_call *call = call_of(ctx);
+
+    if (!call->step->committed)
+        return dray_fail(&call->error, DRAY_BUG, "plugin %s asked for records before may_commit",
+                         call->step->step->uses);
+    *ret_records = call->step->records;
+    *ret_count = call->step->record_count;
+    return DRAY_OK;
+}
+
+int dray_service_confirm(struct dray_ctx *ctx, const char *key, const char *value)
+{
+    struct dray_call *call = call_of(ctx);
+    struct dray_step_run *step = call->step;
+
+    pthread_mutex_lock(&step->run->lock);
+    if (!step->confirmation)
+        step->confirmation = json_object();
+    int result = step->confirmation ? json_object_set_new(step->confirmation, key, json_string(value)) : -1;
+    pthread_mutex_unlock(&step->run->lock);
+    return result == 0 ? DRAY_OK : dray_fail_memory(&call->error);
+}

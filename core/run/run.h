@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.h - what the files of this layer share inside a runner: the attempt, its steps, and a call into a plugin.
+ */
+#ifndef DRAY_RUN_RUN_H
+#define DRAY_RUN_RUN_H
+
+#include <pthread.h>
+
+#include "core/base/pool.h"
+#include "core/plan/plan.h"
+#include "core/plugin/load.h"
+#include "core/run/blame.h"
+#include "core/run/pipe.h"
+#include "core/tree/bytes.h"
+#include "core/tree/tree.h"
+
+enum dray_step_state {
+    DRAY_STEP_PENDING,
+    DRAY_STEP_RUNNING,
+    DRAY_STEP_DONE,
+    DRAY_STEP_BROKEN,
+    DRAY_STEP_SKIPPED,   /* something it needs failed */
+    DRAY_STEP_ABANDONED, /* its thread hangs in a plugin */
+};
+
+/* What a filter decided about one entry of its input. */
+struct dray_decision {
+    int32_t index; /* DRAY_NO_INDEX: no single element */
+    uint16_t option;
+    uint8_t verdict;
+    uint8_t asked; /* 0: a directory that follows what is below it */
+};
+
+/* What one rule of a filter dropped. */
+struct dray_rule_count {
+    uint16_t option;
+    int32_t index;
+    uint64_t entries, bytes;
+};
+
+/* The staging directory of a push to a file system, made before the sandbox is. */
+struct dray_staging_place {
+    int directory, parent; /* -1: none */
+    char *name;
+    struct dray_error error; /* why there is none */
+};
+
+struct dray_run;
+
+/* One step of the plan as it runs. */
+struct dray_step_run {
+    struct dray_run *run;
+    const struct dray_step *step;
+    size_t index;
+    const struct dray_plan_target *target; /* of a push, else NULL */
+    struct dray_instance *instance;        /* of a plugin's step */
+    struct dray_job job;                   /* what the plugin is told */
+
+    /* guarded by run->lock */
+    enum dray_step_state state;
+    pthread_t thread;
+    int64_t started, ended; /* CLOCK_MONOTONIC, ns */
+    int64_t wall_started;
+    struct dray_tree *input, *output;
+
+    /* of the step's thread until it is done */
+    struct dray_error error;
+    struct dray_tree_builder *builder;  /* of a source or transform */
+    struct dray_writer_state *writers;  /* guarded by run->lock: files being made */
+    struct dray_hard_link *links;       /* guarded by run->lock: same_as of added items */
+    size_t link_count, link_capacity;
+    struct dray_decision *decisions;    /* of a filter: one for each entry of input */
+    struct dray_rule_count *rules;
+    size_t rule_count;
+    uint8_t (*digests)[DRAY_SHA256_BYTES]; /* of a push: what was read, one for each entry of input */
+    uint8_t *digested;
+    struct dray_staging_place staging;
+    struct dray_record *records;
+    size_t record_count;
+    json_t *confirmation; /* guarded by run->lock */
+    int committed;        /* may_commit was granted */
+    uint64_t out_entries, out_bytes;
+
+    /* atomics */
+    uint64_t entries_done, bytes_done;
+    int64_t last_progress; /* CLOCK_MONOTONIC, ns */
+};
+
+/* One attempt inside a runner. */
+struct dray_run {
+    struct dray_plan *plan;
+    struct dray_pipe *pipe;
+    struct dray_step_run *steps; /* plan->step_count */
+    struct dray_roots *roots;
+    struct dray_pool *pool;
+    char *scratch; /* the attempt's scratch directory; NULL: none */
+    int scratch_fd;
+    char *job_id, *user, *actor;
+    uint32_t attempt;
+    int64_t clock; /* CLOCK_REALTIME at the start, ns */
+    int preview;   /* pushes are not run */
+    int planning;  /* no step runs: plugins are only asked */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* a step ended, a reply came, or the job was cancelled */
+    struct dray_reply *replies; /* waited for */
+    uint64_t next_request;
+    uint64_t next_scratch;
+    int cancelled; /* atomic */
+    struct dray_bytes_scratch **idle; /* guarded by lock */
+    size_t idle_count, idle_capacity;
+};
+
+/* A call into a plugin: what its `ctx` is inside. */
+struct dray_call {
+    struct dray_ctx ctx; /* first */
+    struct dray_step_run *step;
+    struct dray_error error; /* recorded by fail and its kin */
+    json_t *problems;        /* of fail_option; NULL where nobody listens */
+};
+/* Fill a call for a step; nothing is allocated. */
+void dray_call_init(struct dray_call *call, struct dray_step_run *step);
+/* The result of an operation with its error: a class without a recorded reason gets one, an unknown number is DRAY_BUG. */
+int dray_call_result(struct dray_call *call, int result, enum dray_operation operation, struct dray_error *error);
+
+/* The services that every plugin gets. */
+extern const struct dray_host dray_services;
+
+/* Services by file; dray_services lists them all. */
+int dray_service_cancelled(struct dray_ctx *ctx);
+int dray_service_parallel(struct dray_ctx *ctx, uint64_t count,
+                          int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t index), void *arg);
+void dray_service_progress(struct dray_ctx *ctx, uint64_t entries, uint64_t bytes);
+uint64_t dray_service_count(struct dray_ctx *ctx);
+int dray_service_entry(struct dray_ctx *ctx, uint64_t id, struct dray_entry *ret_entry);
+int dray_service_open(struct dray_ctx *ctx, uint64_t id, struct dray_reader *ret_reader);
+int64_t dray_service_read(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer, uint64_t size);
+int dray_service_close(struct dray_ctx *ctx, struct dray_reader *reader);
+int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd);
+int dray_service_root(struct dray_ctx *ctx, const char *path, uint32_t *ret_root);
+int dray_service_add(struct dray_ctx *ctx, const struct dray_item *item);
+int dray_service_walk(struct dray_ctx *ctx, const char *path);
+char *dray_service_revision(struct dray_ctx *ctx);
+int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item);
+int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path);
+int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item, struct dray_writer *ret_writer);
+int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data, uint64_t size);
+int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
+int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
+int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
+int dray_service_may_commit(struct dray_ctx *ctx);
+int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records, uint64_t *ret_count);
+int dray_service_confirm(struct dray_ctx *ctx, const char *key, const char *value);
+
+/* Close what a source or transform left open, when its operation has ended. */
+void dray_writers_drop(struct dray_step_run *step);
+/* The builder of a source or transform becomes its tree, hard links resolved. */
+DRAY_MUST_CHECK int dray_builder_take(struct dray_step_run *step, struct dray_tree **ret_tree, struct dray_error *error);
+
+/* Fill the view of an entry. */
+void dray_entry_view(const struct dray_tree *tree, size_t index, struct dray_entry *ret_entry);
+
+/* Ask the engine and wait for its one reply. Takes `request` (an object without id). *ret_reply: the reply's object. */
+DRAY_MUST_CHECK int dray_run_ask(struct dray_run *run, json_t *request, json_t **ret_reply, struct dray_error *error);
+/* Hand a reply to who waits for it. */
+void dray_run_reply(struct dray_run *run, json_t *message);
+/* Tell the engine; takes the reference. */
+void dray_run_tell(struct dray_run *run, json_t *event);
+int dray_run_cancelled(const struct dray_run *run);
+
+/* Run one step to its end, on its own thread. */
+DRAY_MUST_CHECK int dray_step_execute(struct dray_step_run *step, struct dray_error *error);
+DRAY_MUST_CHECK int dray_filter_execute(struct dray_step_run *step, struct dray_error *error);
+DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dray_error *error);
+DRAY_MUST_CHECK int dray_guard_execute(struct dray_step_run *step, struct dray_error *error);
+/* "pick.exclude[0]" or "policy:genomics/no-raw", and the text of the rule; both appended. */
+void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded, uint16_t option, int32_t index,
+                     struct dray_buffer *by, struct dray_buffer *why);
+/* [{"by", "why", "entries", "bytes"}] of a filter that ran. */
+DRAY_MUST_CHECK json_t *dray_rules_json(const struct dray_step_run *step);
+/* Does push `push` get its tree by way of step `index`? */
+int dray_plan_depends(const struct dray_plan *plan, size_t push, size_t index);
+
+/* Set up run->steps. */
+DRAY_MUST_CHECK int dray_run_steps(struct dray_run *run, struct dray_error *error);
+/* Load the plugins of all steps and prepare an instance for each. */
+DRAY_MUST_CHECK int dray_run_prepare(struct dray_run *run, struct dray_error *error);
+/* Run the DAG: 0 when every step ended, whatever its outcome; 1 when a step's thread had to be abandoned. */
+int dray_run_schedule(struct dray_run *run);
+
+/* Build manifest, tree.jsonl, receipt and marker of a push into step->records; the manifest's digest in hex. */
+DRAY_MUST_CHECK int dray_records_build(struct dray_step_run *step, char ret_manifest[static DRAY_SHA256_HEX],
+                       json_t **ret_receipt, struct dray_error *error);
+/* The engine's answer becomes part of the receipt: signature (may be NULL) and time; adds the marker. */
+DRAY_MUST_CHECK int dray_records_seal(struct dray_step_run *step, const char *manifest, json_t *receipt,
+                      const char *signature, struct dray_error *error);
+void dray_records_free(struct dray_step_run *step);
+
+/* Make the staging directory of each push to a file system, removing what earlier attempts of the same request left. */
+DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
+/* Remove it with all it holds, unless it was renamed to its place. */
+DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
+/* Remove what any attempt of this target left. */
+DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct dray_error *error);
+
+/* Write the verdict on every entry, for each target, to fd: text for people or JSON lines. */
+struct dray_preview_format {
+    int json;
+    int kept, dropped; /* which to show */
+};
+DRAY_MUST_CHECK int dray_preview_write(struct dray_run *run, int fd, const struct dray_preview_format *format,
+                       struct dray_error *error);
+
+#endif

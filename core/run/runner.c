@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: MIT */
+/* runner.c - the life of a runner: greet, get told, give rights away, load plugins, run, tell. */
+#include "core/run/runner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/io.h"
+#include "core/base/text.h"
+#include "core/run/inquiry.h"
+#include "core/run/run.h"
+#include "core/run/sandbox.h"
+
+#define MAX_THREADS 16
+
+/* What the engine said at the start. */
+struct orders {
+    json_t *message;
+    const char *mode;
+    struct dray_run run;
+    struct dray_pipe pipe;
+};
+
+/* A plugin may print and read as it likes: descriptors 0 and 1 become the null device and the log. */
+static int move_pipe(struct dray_pipe *pipe, struct dray_error *error)
+{
+    int in = fcntl(0, F_DUPFD_CLOEXEC, 10), out = fcntl(1, F_DUPFD_CLOEXEC, 10);
+    dray_autoclose int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    if (in < 0 || out < 0 || null < 0 || dup2(null, 0) < 0 || dup2(2, 1) < 0)
+        return dray_fail_errno(error, errno, "moving the pipe to the engine");
+    return dray_pipe_init(pipe, in, out) == 0 ? 0 : dray_fail_memory(error);
+}
+
+static int greet(struct dray_pipe *pipe, struct dray_error *error)
+{
+    json_t *message = NULL;
+    int result = dray_pipe_send(pipe, json_pack("{s:i}", "hello", DRAY_PIPE_VERSION), error);
+
+    if (result == 0)
+        result = dray_pipe_receive(pipe, 1, &message, error) == 1 ? 0 : DRAY_BUG;
+    json_int_t version = json_integer_value(json_object_get(message, "hello"));
+    json_decref(message);
+    if (result == 0 && version != DRAY_PIPE_VERSION)
+        return dray_fail(error, DRAY_BUG, "the engine speaks version %lld of the pipe, this runner %d",
+                         (long long)version, DRAY_PIPE_VERSION);
+    return result;
+}
+
+/* ---- The sandbox ---- */
+
+static int grant_paths(struct dray_sandbox *sandbox, enum dray_grant_kind kind, const json_t *paths,
+                       struct dray_error *error)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < json_array_size(paths); i++)
+        result = dray_sandbox_path(sandbox, kind, json_string_value(json_array_get(paths, i)), error);
+    return result;
+}
+
+static int grant_common(struct dray_sandbox *sandbox, const struct orders *orders, struct dray_error *error)
+{
+    static const char *const system[] = { "/usr", "/lib", "/lib64", "/etc/ld.so.cache" };
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < sizeof(system) / sizeof(system[0]); i++)
+        result = dray_sandbox_path(sandbox, DRAY_GRANT_RUN, system[i], error);
+    if (result == 0)
+        result = grant_paths(sandbox, DRAY_GRANT_RUN, json_object_get(orders->message, "plugins"), error);
+    if (result == 0)
+        result = grant_paths(sandbox, DRAY_GRANT_READ, json_object_get(orders->message, "reads"), error);
+    return result;
+}
+
+static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *run, struct dray_error *error)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < run->plan->step_count; i++) {
+        const struct dray_staging_place *staging = &run->steps[i].staging;
+        if (staging->directory < 0)
+            continue;
+        result = dray_sandbox_fd(sandbox, DRAY_GRANT_WRITE, staging->directory, error);
+        if (result == 0)
+            result = dray_sandbox_fd(sandbox, DRAY_GRANT_DELIVER, staging->parent, error);
+    }
+    return result;
+}
+
+static int enter_sandbox(struct orders *orders, struct dray_error *error)
+{
+    const json_t *wanted = json_object_get(orders->message, "sandbox");
+    struct dray_sandbox sandbox = { 0 };
+
+    if (json_is_false(wanted))
+        return 0;
+    int result = grant_common(&sandbox, orders, error);
+    if (result == 0 && orders->run.scratch)
+        result = dray_sandbox_path(&sandbox, DRAY_GRANT_WRITE, orders->run.scratch, error);
+    if (result == 0 && orders->run.steps && !orders->run.planning)
+        result = grant_staging(&sandbox, &orders->run, error);
+    if (result == 0)
+        result = dray_sandbox_enter(&sandbox, 0, error);
+    dray_sandbox_free(&sandbox);
+    return result;
+}
+
+/* ---- Threads ---- */
+
+/* Listens to the engine: replies, cancel, and its end. */
+static void *listen(void *arg)
+{
+    struct orders *orders = arg;
+    struct dray_run *run = &orders->run;
+    struct dray_error error = { 0 };
+    json_t *message;
+
+    while (dray_pipe_receive(&orders->pipe, 1, &message, &error) == 1) {
+        if (json_object_get(message, "reply")) {
+            dray_run_reply(run, message);
+            continue;
+        }
+        if (json_object_get(message, "cancel")) {
+            __atomic_store_n(&run->cancelled, 1, __ATOMIC_RELAXED);
+            pthread_mutex_lock(&run->lock);
+            pthread_cond_broadcast(&run->changed);
+            pthread_mutex_unlock(&run->lock);
+        }
+        json_decref(message);
+    }
+    /* The engine is gone and nobody is left to say whether a commit is allowed: stop at once. What is left in staging is
+     * removed by the next attempt. */
+    _exit(DRAY_RUNNER_ORPHANED);
+}
+
+static int start_threads(struct orders *orders, struct dray_error *error)
+{
+    struct dray_run *run = &orders->run;
+    json_int_t wanted = json_integer_value(json_object_get(orders->message, "threads"));
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    unsigned threads = wanted > 0 ? (unsigned)wanted : cores > 0 ? (unsigned)cores : 1;
+    pthread_t listener;
+
+    if (threads > MAX_THREADS)
+        threads = MAX_THREADS;
+    /* The caller of a loop works in it too. */
+    run->pool = dray_pool_new(threads - 1, dray_blame_thread, NULL);
+    if (!run->pool)
+        return dray_fail_memory(error);
+    int failure = pthread_create(&listener, NULL, listen, orders);
+    if (failure != 0)
+        return dray_fail_errno(error, failure, "starting a thread");
+    (void)pthread_detach(listener);
+    return 0;
+}
+
+/* ---- Running a plan ---- */
+
+static int set_text(char **to, const json_t *from, const char *key, struct dray_error *error)
+{
+    const char *text = json_string_value(json_object_get(from, key));
+
+    if (!text)
+        return 0;
+    *to = strdup(text);
+    return *to ? 0 : dray_fail_memory(error);
+}
+
+static int init_run(struct orders *orders, struct dray_error *error)
+{
+    struct dray_run *run = &orders->run;
+
+    run->pipe = &orders->pipe;
+    run->clock = dray_now();
+    run->scratch_fd = -1;
+    run->attempt = (uint32_t)json_integer_value(json_object_get(orders->message, "attempt"));
+    run->preview = strcmp(orders->mode, "preview") == 0;
+    run->planning = strcmp(orders->mode, "plan") == 0;
+    if (pthread_mutex_init(&run->lock, NULL) != 0 || pthread_cond_init(&run->changed, NULL) != 0)
+        return dray_fail_memory(error);
+    run->roots = dray_roots_new();
+    if (!run->roots)
+        return dray_fail_memory(error);
+    int result = set_text(&run->job_id, orders->message, "job", error);
+    if (result == 0)
+        result = set_text(&run->user, orders->message, "user", error);
+    if (result == 0)
+        result = set_text(&run->actor, orders->message, "actor", error);
+    if (result == 0)
+        result = set_text(&run->scratch, orders->message, "scratch", error);
+    if (result == 0 && run->scratch) {
+        run->scratch_fd = open(run->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (run->scratch_fd < 0)
+            result = dray_fail_errno(error, errno, "opening the scratch directory %s", run->scratch);
+    }
+    return result;
+}
+
+static void drop_instances(struct dray_run *run)
+{
+    for (size_t i = 0; run->steps && i < run->plan->step_count; i++) {
+        if (!run->steps[i].instance)
+            continue;
+        struct dray_blame_note before = dray_blame_enter((uint32_t)i, DRAY_OPERATION_DESTROY);
+        dray_instance_free(run->steps[i].instance);
+        dray_blame_leave(before);
+    }
+}
+
+static int discard_all(struct dray_run *run, struct dray_error *error)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < run->plan->step_count; i++) {
+        struct dray_step_run *step = &run->steps[i];
+        struct dray_call call;
+        if (!step->target)
+            continue;
+        dray_call_init(&call, step);
+        struct dray_blame_note before = dray_blame_enter((uint32_t)i, DRAY_OPERATION_DISCARD);
+        int discarded = step->instance->loaded->operations.push.discard(step->instance->self, &call.ctx);
+        dray_blame_leave(before);
+        discarded = dray_call_result(&call, discarded, DRAY_OPERATION_DISCARD, error);
+        if (discarded == 0)
+            discarded = dray_staging_remove(step, error);
+        result = result ? result : discarded;
+    }
+    return result;
+}
+
+static int run_preview(struct orders *orders, struct dray_error *error)
+{
+    const json_t *show = json_object_get(orders->message, "preview");
+    struct dray_preview_format format = { json_is_true(json_object_get(show, "json")),
+                                          json_is_true(json_object_get(show, "kept")),
+                                          json_is_true(json_object_get(show, "dropped")) };
+
+    for (size_t i = 0; i < orders->run.plan->step_count; i++) {
+        if (orders->run.steps[i].state == DRAY_STEP_DONE)
+            continue;
+        if (orders->run.steps[i].error.class_ == 0)
+            continue;
+        *error = orders->run.steps[i].error;
+        return error->class_;
+    }
+    if (dray_run_cancelled(&orders->run))
+        return dray_fail(error, DRAY_CANCELLED, "cancelled");
+    return dray_preview_write(&orders->run, DRAY_PREVIEW_FD, &format, error);
+}
+
+static int run_plan(struct orders *orders, struct dray_error *error)
+{
+    struct dray_run *run = &orders->run;
+    int discarding = strcmp(orders->mode, "discard") == 0;
+    int result = dray_plan_parse(json_object_get(orders->message, "plan"), &run->plan, error);
+
+    if (result == 0)
+        result = dray_run_steps(run, error);
+    if (result == 0 && !run->preview)
+        result = dray_staging_prepare(run, error);
+    if (result == 0)
+        result = enter_sandbox(orders, error);
+    if (result == 0)
+        result = dray_run_prepare(run, error);
+    if (result == 0)
+        result = start_threads(orders, error);
+    if (result != 0) {
+        struct dray_error ignored = { 0 };
+        for (size_t i = 0; run->steps && i < run->plan->step_count; i++)
+            if (dray_staging_remove(&run->steps[i], &ignored) != 0)
+                dray_hint(error, "%s", ignored.message);
+        return result;
+    }
+    if (discarding)
+        return discard_all(run, error);
+    int abandoned = dray_run_schedule(run);
+    if (run->preview)
+        result = run_preview(orders, error);
+    if (!abandoned)
+        drop_instances(run);
+    if (result == 0)
+        dray_run_tell(run, json_pack("{s:s, s:b}", "event", "job-ended", "abandoned", abandoned));
+    return result;
+}
+
+/* ---- Answering a planner ---- */
+
+static int run_inquiry(struct orders *orders, struct dray_error *error)
+{
+    struct dray_run *run = &orders->run;
+    json_t *answer = NULL;
+    int result = enter_sandbox(orders, error);
+
+    if (result == 0)
+        result = start_threads(orders, error);
+    if (result == 0)
+        result = dray_inquiry_answer(run, json_object_get(orders->message, "request"), &answer, error);
+    if (result == 0)
+        dray_run_tell(run, json_pack("{s:s, s:o}", "event", "answer", "answer", answer));
+    return result;
+}
+
+static int run_orders(struct orders *orders, struct dray_error *error)
+{
+    json_t *message = NULL;
+    int result = greet(&orders->pipe, error);
+
+    if (result == 0)
+        result = dray_pipe_receive(&orders->pipe, 1, &message, error) == 1 ? 0 : DRAY_BUG;
+    if (result != 0)
+        return result;
+    orders->message = json_incref(json_object_get(message, "start"));
+    json_decref(message);
+    orders->mode = json_string_value(json_object_get(orders->message, "mode"));
+    if (!orders->mode)
+        return dray_fail(error, DRAY_BUG, "the engine did not say what to run");
+    result = dray_sandbox_limits(error);
+    if (result == 0)
+        result = init_run(orders, error);
+    if (result != 0)
+        return result;
+    return orders->run.planning ? run_inquiry(orders, error) : run_plan(orders, error);
+}
+
+int dray_runner_main(int argc, char **argv)
+{
+    /* Threads may still look at it when the process ends: it lives as long as that. */
+    static struct orders orders;
+    struct dray_error error = { 0 };
+
+    (void)argv;
+    if (argc > 1 || isatty(0)) {
+        (void)fprintf(stderr, "dray-runner is started by dray and drayd; see dray(1)\n");
+        return 2;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    int result = dray_blame_attach(&error);
+    if (result == 0)
+        result = move_pipe(&orders.pipe, &error);
+    if (result != 0) {
+        (void)fprintf(stderr, "dray-runner: %s\n", error.message);
+        return 1;
+    }
+    result = run_orders(&orders, &error);
+    if (result != 0)
+        dray_run_tell(&orders.run, json_pack("{s:s, s:o}", "event", "failed", "error", dray_error_to_json(&error)));
+    /* Not exit: a plugin's own handlers have no business here. */
+    _exit(0);
+}

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * staging.c - the directory beside a file system target in which a delivery is put together. The host makes it before the
+ * sandbox is entered, since the sandbox then lets a plugin write there and nowhere else, and removes it after a failure.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "core/base/io.h"
+#include "core/run/run.h"
+
+/* ".dray-" and the first 16 digits of the request key. */
+static char *prefix_of(const struct dray_plan_target *target)
+{
+    return dray_format(".dray-%.16s.", target->request_key);
+}
+
+int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct dray_error *error)
+{
+    dray_autofree char *prefix = prefix_of(target);
+    int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy >= 0 ? fdopendir(copy) : NULL;
+    int result = 0;
+
+    if (!listing) {
+        result = dray_fail_errno(error, errno, "listing %s", target->parent);
+        dray_close_descriptor(&copy);
+        return result;
+    }
+    if (!prefix)
+        result = dray_fail_memory(error);
+    for (const struct dirent *one; result == 0 && (one = readdir(listing));)
+        if (strncmp(one->d_name, prefix, strlen(prefix)) == 0)
+            result = dray_remove_tree(parent, one->d_name, error);
+    (void)closedir(listing);
+    return result;
+}
+
+/* The parent as it was resolved when planning: a link that has appeared in its path since is refused. */
+static int open_parent(const char *path, struct dray_error *error)
+{
+    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+
+    if (fd < 0 && errno == ENOSYS)
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd >= 0 ? fd : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
+}
+
+static int prepare(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_staging_place *staging = &step->staging;
+    dray_autofree char *prefix = prefix_of(step->target);
+
+    staging->name = prefix ? dray_format("%s%u", prefix, step->run->attempt) : NULL;
+    if (!staging->name)
+        return dray_fail_memory(error);
+    staging->parent = open_parent(step->target->parent, error);
+    if (staging->parent < 0)
+        return error->class_;
+    int result = dray_staging_sweep(step->target, staging->parent, error);
+    if (result != 0)
+        return result;
+    if (mkdirat(staging->parent, staging->name, 0700) != 0) {
+        result = dray_fail_errno(error, errno, "making a directory in %s", step->target->parent);
+        if (errno == EACCES || errno == EPERM || result == DRAY_DENIED)
+            dray_hint(error, "ask its owner for the right to write there");
+        return result;
+    }
+    staging->directory = openat(staging->parent, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return staging->directory >= 0 ? 0
+                                   : dray_fail_errno(error, errno, "opening %s in %s", staging->name, step->target->parent);
+}
+
+int dray_staging_prepare(struct dray_run *run, struct dray_error *error)
+{
+    for (size_t i = 0; i < run->plan->step_count; i++) {
+        struct dray_step_run *step = &run->steps[i];
+        if (!step->target || step->target->target_type != DRAY_TARGET_HPFS || !step->target->parent ||
+            !step->target->name)
+            continue;
+        /* One target that cannot be written must not stop the others: its push fails with this. */
+        int result = prepare(step, &step->staging.error);
+        if (result == DRAY_NO_MEMORY)
+            return dray_fail_memory(error);
+    }
+    return 0;
+}
+
+int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_staging_place *staging = &step->staging;
+
+    if (staging->parent < 0 || !staging->name)
+        return 0;
+    return dray_remove_tree(staging->parent, staging->name, error);
+}
+
+int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
+{
+    struct dray_call *call = (struct dray_call *)(void *)ctx;
+    struct dray_step_run *step = call->step;
+
+    if (step->staging.error.class_ != 0) {
+        call->error = step->staging.error;
+        return call->error.class_;
+    }
+    if (step->staging.directory < 0)
+        return dray_fail(&call->error, DRAY_NOT_FOUND, "there is no staging directory for %s", step->step->uses);
+    *ret_staging = (struct dray_staging){
+        .size = sizeof(*ret_staging),
+        .directory = step->staging.directory,
+        .parent = step->staging.parent,
+        .mode = step->input ? (uint32_t)(step->input->root_mode & 01777) : 0755,
+        .name = step->staging.name,
+        .final = step->target->name,
+        .mtime = step->input ? step->input->root_mtime : 0,
+    };
+    return DRAY_OK;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/* step.c - one step from its input tree to its output tree. */
+#include <string.h>
+
+#include "core/base/text.h"
+#include "core/run/run.h"
+
+/* Call an operation of a step's plugin, noted for blame. */
+#define CALL(STEP, CALL_, OPERATION, EXPRESSION)                                                   \
+    __extension__({                                                                                \
+        struct dray_blame_note before_ = dray_blame_enter((uint32_t)(STEP)->index, OPERATION);     \
+        int result_ = (EXPRESSION);                                                                \
+        dray_blame_leave(before_);                                                                 \
+        dray_call_result(CALL_, result_, OPERATION, error);                                        \
+    })
+
+/* Does the dataset still have the revision that the plan was made for? */
+static int check_revision(struct dray_step_run *step, struct dray_call *call, struct dray_error *error)
+{
+    const char *planned = step->run->plan->revision;
+    const struct dray_source_operations *source = &step->instance->loaded->operations.source;
+    dray_autofree char *now = dray_tree_revision(step->output);
+    dray_autofree char *identified = NULL;
+
+    if (!now)
+        return dray_fail_memory(error);
+    if (!planned || strcmp(now, planned) == 0)
+        return 0;
+    /* The source's own idea of a revision may be another than a digest over the walk. */
+    step->builder = dray_tree_builder_new();
+    if (!step->builder)
+        return dray_fail_memory(error);
+    int result = CALL(step, call, DRAY_OPERATION_IDENTIFY,
+                      source->identify(step->instance->self, &call->ctx, &identified));
+    dray_tree_builder_freep(&step->builder);
+    step->builder = NULL;
+    if (result != 0)
+        return result;
+    if (identified && strcmp(identified, planned) == 0)
+        return 0;
+    dray_fail(error, DRAY_CHANGED, "the dataset %s changed after it was planned", step->run->plan->dataset);
+    dray_hint(error, "run the command again once nobody writes to it");
+    error->side = DRAY_SIDE_SOURCE;
+    return error->class_;
+}
+
+static enum dray_symlinks symlinks_of(const struct dray_plan *plan)
+{
+    if (strcmp(plan->symlinks, "skip") == 0)
+        return DRAY_SYMLINKS_SKIP;
+    if (strcmp(plan->symlinks, "copy") == 0)
+        return DRAY_SYMLINKS_COPY;
+    return strcmp(plan->symlinks, "fail") == 0 ? DRAY_SYMLINKS_FAIL : DRAY_SYMLINKS_KEEP;
+}
+
+/* What becomes of symbolic links is settled where they come in, so that filters see what will be delivered; whether a kept
+ * one stays inside is settled by what is left of the tree before a push. */
+static int apply_symlinks(struct dray_tree **tree, enum dray_symlinks what, struct dray_error *error)
+{
+    struct dray_tree *settled = NULL;
+    int result = dray_tree_symlinks(*tree, what, &settled, error);
+
+    if (result != 0)
+        return result;
+    dray_tree_unref(*tree);
+    *tree = settled;
+    return 0;
+}
+
+static int source_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_source_operations *source = &step->instance->loaded->operations.source;
+    enum dray_symlinks symlinks = symlinks_of(step->run->plan);
+    struct dray_call call;
+
+    dray_call_init(&call, step);
+    step->builder = dray_tree_builder_new();
+    if (!step->builder)
+        return dray_fail_memory(error);
+    int result = CALL(step, &call, DRAY_OPERATION_STAGE, source->stage(step->instance->self, &call.ctx));
+    dray_writers_drop(step);
+    if (result == 0)
+        result = dray_builder_take(step, &step->output, error);
+    dray_tree_builder_freep(&step->builder);
+    step->builder = NULL;
+    if (result == 0 && dray_tree_find(step->output, ".dray", 5) >= 0)
+        result = dray_fail(error, DRAY_INVALID,
+                           "the dataset has a .dray of its own at its top, where what travels with a delivery goes");
+    if (result == 0 && step->run->plan->revision)
+        result = check_revision(step, &call, error);
+    if (result == 0 && symlinks != DRAY_SYMLINKS_KEEP)
+        result = apply_symlinks(&step->output, symlinks, error);
+    return result;
+}
+
+static int transform_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_transform_operations *transform = &step->instance->loaded->operations.transform;
+    struct dray_call call;
+
+    dray_call_init(&call, step);
+    step->builder = dray_tree_builder_new();
+    if (!step->builder)
+        return dray_fail_memory(error);
+    dray_tree_builder_root(step->builder, step->input->root_mode, step->input->root_mtime);
+    int result = CALL(step, &call, DRAY_OPERATION_APPLY, transform->apply(step->instance->self, &call.ctx));
+    dray_writers_drop(step);
+    if (result == 0)
+        result = dray_builder_take(step, &step->output, error);
+    dray_tree_builder_freep(&step->builder);
+    step->builder = NULL;
+    return result;
+}
+
+/* Links and empty directories that a target cannot hold are refused before the first byte. */
+static int check_target_holds(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_tree *input = step->input;
+
+    if (step->instance->loaded->plugin.head.caps & DRAY_CAP_LINKS)
+        return 0;
+    for (size_t i = 0; i < input->count; i++) {
+        const struct dray_tree_entry *entry = input->entries[i];
+        if (entry->type == DRAY_FILE ||
+            (entry->type == DRAY_DIRECTORY && dray_tree_is_parent(input, i)))
+            continue;
+        dray_fail(error, DRAY_UNSUPPORTED, "%s cannot hold %s %s", step->step->uses,
+                  entry->type == DRAY_LINK ? "the symbolic link" : "the empty directory", entry->path);
+        dray_hint(error, "leave such entries out:  tree: { symlinks: skip }");
+        return error->class_;
+    }
+    return 0;
+}
+
+/* A push that did not succeed leaves nothing. What failed first is what is reported. */
+static void push_undo(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_push_operations *push = &step->instance->loaded->operations.push;
+    struct dray_error first = *error;
+    struct dray_call call;
+
+    dray_call_init(&call, step);
+    int result = CALL(step, &call, DRAY_OPERATION_DISCARD, push->discard(step->instance->self, &call.ctx));
+    if (result == 0)
+        result = dray_staging_remove(step, error);
+    if (result != 0) {
+        dray_autofree char *also = dray_format("%s; also, not all could be removed: %s", first.message, error->message);
+        if (also)
+            dray_fail(&first, first.class_, "%s", also);
+    }
+    *error = first;
+}
+
+static int push_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_push_operations *push = &step->instance->loaded->operations.push;
+    size_t count = step->input->count;
+    struct dray_call call;
+
+    int result = check_target_holds(step, error);
+    if (result == 0 && symlinks_of(step->run->plan) == DRAY_SYMLINKS_KEEP)
+        result = apply_symlinks(&step->input, DRAY_SYMLINKS_KEEP, error);
+    step->digests = calloc(count + 1, sizeof(*step->digests));
+    step->digested = calloc(count + 1, 1);
+    if (result == 0 && (!step->digests || !step->digested))
+        result = dray_fail_memory(error);
+    if (result == 0) {
+        dray_call_init(&call, step);
+        result = CALL(step, &call, DRAY_OPERATION_PUSH, push->push(step->instance->self, &call.ctx));
+        if (result == 0 && !step->committed)
+            result = dray_fail(error, DRAY_BUG, "plugin %s says it delivered but never asked whether it may commit",
+                               step->step->uses);
+    }
+    if (result != 0 && result != DRAY_LATER) {
+        if (error->side == DRAY_SIDE_NONE && result != DRAY_CHANGED && result != DRAY_INTEGRITY)
+            error->side = DRAY_SIDE_TARGET;
+        push_undo(step, error);
+        return error->class_;
+    }
+    return result;
+}
+
+int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    const json_t *bytes = json_object_get(step->step->with, "total_bytes");
+    const json_t *entries = json_object_get(step->step->with, "entries");
+    const struct dray_origin *origin = &step->step->origin;
+    char have[24], allowed[24];
+
+    error->class_ = 0;
+    if (bytes && step->input->bytes > (uint64_t)json_integer_value(bytes))
+        dray_fail(error, DRAY_DENIED, "%s are to be delivered, %s at most are allowed by policy %s, rule %s",
+                  dray_size_print(step->input->bytes, have),
+                  dray_size_print((uint64_t)json_integer_value(bytes), allowed), origin->policy, origin->rule);
+    else if (entries && step->input->listed > (uint64_t)json_integer_value(entries))
+        dray_fail(error, DRAY_DENIED,
+                  "%llu entries are to be delivered, %llu at most are allowed by policy %s, rule %s",
+                  (unsigned long long)step->input->listed,
+                  (unsigned long long)json_integer_value(entries), origin->policy, origin->rule);
+    if (error->class_ != 0 && origin->message)
+        dray_hint(error, "%s", origin->message);
+    if (error->class_ != 0 && step->step->mode != DRAY_MODE_ENFORCE) {
+        dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
+                                           step->step->id, "level", DRAY_LOG_WARN, "what", "limit exceeded",
+                                           "fields", "message", error->message));
+        error->class_ = 0;
+    }
+    if (error->class_ == 0)
+        step->output = dray_tree_ref(step->input);
+    return error->class_;
+}
+
+int dray_step_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    int result = DRAY_BUG;
+
+    switch (step->step->role) {
+    case DRAY_STEP_SOURCE: result = source_execute(step, error); break;
+    case DRAY_STEP_VALIDATE: result = dray_validate_execute(step, error); break;
+    case DRAY_STEP_FILTER: result = dray_filter_execute(step, error); break;
+    case DRAY_STEP_TRANSFORM: result = transform_execute(step, error); break;
+    case DRAY_STEP_GUARD: result = dray_guard_execute(step, error); break;
+    case DRAY_STEP_PUSH: result = push_execute(step, error); break;
+    }
+    const struct dray_tree *counted = step->step->role == DRAY_STEP_PUSH ? step->input : step->output;
+    if (result == 0 && counted) {
+        step->out_entries = counted->listed;
+        step->out_bytes = counted->bytes;
+    }
+    return result;
+}
