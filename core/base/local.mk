@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: MIT
+libdraycore_a_SOURCES += \
+	core/base/buffer.c \
+	core/base/buffer.h \
+	core/base/digest.c \
+	core/base/digest.h \
+	core/base/error.c \
+	core/base/error.h \
+	core/base/io.c \
+	core/base/io.h \
+	core/base/log.c \
+	core/base/log.h \
+	core/base/memory.c \
+	core/base/memory.h \
+	core/base/number.c \
+	core/base/pool.c \
+	core/base/pool.h \
+	core/base/process.c \
+	core/base/process.h \
+	core/base/remove.c \
+	core/base/text.c \
+	core/base/text.h
