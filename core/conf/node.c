@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* node.c - asking a document's nodes: keys, values of the core schema, places within a scalar. */
+#include "core/conf/node.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/conf/schema.h"
+#include "core/conf/source.h"
+
+const struct dray_pair *dray_node_pair(const struct dray_node *node, const char *key)
+{
+    size_t length = strlen(key);
+    if (!node || node->kind != DRAY_NODE_MAPPING)
+        return NULL;
+    for (size_t i = 0; i < node->count; i++) {
+        const struct dray_node *name = node->pairs[i].key;
+        if (name->length == length && memcmp(name->text, key, length) == 0)
+            return &node->pairs[i];
+    }
+    return NULL;
+}
+
+const struct dray_node *dray_node_get(const struct dray_node *node, const char *key)
+{
+    const struct dray_pair *pair = dray_node_pair(node, key);
+    return pair ? pair->value : NULL;
+}
+
+static int is_plain(const struct dray_node *node)
+{
+    return node && node->kind == DRAY_NODE_SCALAR && node->style == DRAY_STYLE_PLAIN;
+}
+
+int dray_node_is_null(const struct dray_node *node)
+{
+    return node && node->kind == DRAY_NODE_NULL;
+}
+
+int dray_node_bool(const struct dray_node *node, int *ret_value)
+{
+    return is_plain(node) && dray_schema_bool(node->text, ret_value);
+}
+
+int dray_node_int(const struct dray_node *node, int64_t *ret_value)
+{
+    return is_plain(node) && dray_schema_int(node->text, ret_value) == 1;
+}
+
+const char *dray_node_what(const struct dray_node *node)
+{
+    int truth;
+    int64_t number;
+    if (!node)
+        return "nothing";
+    switch (node->kind) {
+    case DRAY_NODE_NULL:
+        return "nothing";
+    case DRAY_NODE_SEQUENCE:
+        return "a list";
+    case DRAY_NODE_MAPPING:
+        return "a mapping";
+    case DRAY_NODE_SCALAR:
+        break;
+    }
+    if (node->style != DRAY_STYLE_PLAIN)
+        return "a string";
+    if (dray_schema_bool(node->text, &truth))
+        return "true/false";
+    if (dray_schema_int(node->text, &number) || dray_schema_is_float(node->text))
+        return "a number";
+    return "a string";
+}
+
+/* "known keys: version, name, steps", where that is short enough to stand behind a caret. */
+static void hint_keys(const char *const *keys, size_t count, struct dray_diagnostics *diagnostics)
+{
+    struct dray_buffer list = {.cap = 100};
+    for (size_t i = 0; i < count; i++)
+        dray_buffer_format(&list, "%s%s", i ? ", " : "", keys[i]);
+    if (!list.failed && list.length)
+        dray_diagnose_hint(diagnostics, "known keys: %s", list.data);
+    dray_buffer_free(&list);
+}
+
+void dray_node_known_keys(const struct dray_node *node, const char *what, const char *const *keys,
+                          size_t count, struct dray_diagnostics *diagnostics)
+{
+    if (!node || node->kind != DRAY_NODE_MAPPING)
+        return;
+    for (size_t i = 0; i < node->count; i++) {
+        const struct dray_node *key = node->pairs[i].key;
+        size_t known = 0;
+        while (known < count && strcmp(keys[known], key->text) != 0)
+            known++;
+        if (known < count)
+            continue;
+        dray_diagnose(diagnostics, key->place, DRAY_SEVERITY_ERROR, "unknown key \"%.*s\" in %s",
+                      dray_clip(key->text, key->length, 60), key->text, what);
+        hint_keys(keys, count, diagnostics);
+        dray_diagnose_nearest(diagnostics, key->text, keys, count);
+    }
+}
