@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: MIT
+libdraycore_a_SOURCES += \
+	core/tree/builder.c \
+	core/tree/bytes.c \
+	core/tree/bytes.h \
+	core/tree/copy.c \
+	core/tree/fingerprint.c \
+	core/tree/internal.h \
+	core/tree/manifest.c \
+	core/tree/manifest.h \
+	core/tree/order.c \
+	core/tree/path.c \
+	core/tree/roots.c \
+	core/tree/symlinks.c \
+	core/tree/tree.c \
+	core/tree/tree.h \
+	core/tree/walk.c \
+	core/tree/walk.h
