@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * core/store - what survives: jobs, their targets, attempts and step runs, in SQLite (PostgreSQL
+ * comes later). Every change of state is one transaction. The store does not know how jobs run.
+ *
+ * store.h - the embedded store. One handle, one thread; several processes may have it open.
+ *
+ * Errors: DRAY_TEMPORARY when another process kept it locked for too long, DRAY_NO_SPACE,
+ * DRAY_DENIED, DRAY_INTEGRITY for a damaged file, DRAY_BUG for what no caller should ask. Messages
+ * say what was being done. Nothing was stored then.
+ */
+#ifndef DRAY_STORE_STORE_H
+#define DRAY_STORE_STORE_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "core/base/error.h"
+
+/* States of a job and of a target; `committing` is a target's alone, and read as running. */
+enum dray_state {
+    DRAY_QUEUED,
+    DRAY_RUNNING,
+    DRAY_WAITING,
+    DRAY_COMMITTING,
+    DRAY_JOB_DELIVERED,
+    DRAY_FAILED,
+    DRAY_JOB_CANCELLED,
+};
+const char *dray_state_name(enum dray_state state);
+/* 0, or DRAY_INVALID for a name that is none. */
+DRAY_MUST_CHECK int dray_state_of_name(const char *name, enum dray_state *ret_state);
+/* Delivered, failed or cancelled. All others are live: they hold their destination. */
+int dray_state_is_final(enum dray_state state);
+
+struct dray_store;
+/* Open or make `directory`/dray.db (directory 0700, file 0600), bring its schema up to date
+ * (numbered steps, forward only; a newer schema than ours is DRAY_UNSUPPORTED). WAL and
+ * synchronous=FULL; on a network file system journal mode DELETE. */
+DRAY_MUST_CHECK int dray_store_open(const char *directory, struct dray_store **ret_store,
+                                    struct dray_error *error);
+void dray_store_close(struct dray_store *store);
+void dray_store_closep(struct dray_store **store);
+
+/* Changes between begin and commit are one transaction, and cost one sync. The write lock is held
+ * all the while, so nothing slow belongs in between. After a change in it has failed there is only
+ * rollback. Rollback and close undo what was not committed. */
+DRAY_MUST_CHECK int dray_store_begin(struct dray_store *store, struct dray_error *error);
+DRAY_MUST_CHECK int dray_store_commit(struct dray_store *store, struct dray_error *error);
+void dray_store_rollback(struct dray_store *store);
+
+struct dray_target_row {
+    char *step;        /* the push step's id */
+    char *push;        /* "push/hpfs" */
+    char *destination; /* canonical, no secret */
+    char *request_key;
+    enum dray_state state;
+    char *manifest_sha256; /* stored by may_commit; kept when the commit is not known to be done */
+    char *receipt;         /* JSON text */
+    json_t *confirmation;  /* object */
+    uint64_t entries, bytes;
+    int64_t delivered_at; /* ns; 0: not */
+};
+struct dray_step_row {
+    char *step, *uses, *version;
+    char *outcome; /* running, done, failed, skipped, cancelled */
+    char *reason;  /* why it failed; NULL */
+    char *class_;  /* name of the class of a failure; NULL */
+    char *tree_digest;
+    json_t *rules; /* what each rule did: [{"by", "why", "entries", "bytes"}]; NULL */
+    uint64_t entries_in, bytes_in, entries_out, bytes_out;
+    int64_t started, ended; /* ns; 0: not */
+};
+struct dray_attempt_row {
+    uint32_t number;
+    int64_t started, ended;
+    char *outcome; /* running, delivered, failed, cancelled, interrupted */
+    char *reason;
+    struct dray_step_row *steps; /* in the order they were first stored */
+    size_t step_count;
+};
+struct dray_job_row {
+    char *id; /* UUID */
+    char *dataset, *dataset_id;
+    char *workflow;      /* text */
+    char *workflow_file; /* NULL: none */
+    char *plan;          /* JSON text */
+    char *plan_digest;
+    char *user, *actor;
+    enum dray_state state;
+    char *reason; /* why it failed or waits; NULL */
+    char *hint;
+    int64_t created, updated;
+    struct dray_target_row *targets;
+    size_t target_count;
+    struct dray_attempt_row *attempts; /* oldest first */
+    size_t attempt_count;
+};
+void dray_job_row_free(struct dray_job_row *job);
+void dray_job_row_freep(struct dray_job_row **job);
+
+/* A new job, queued, with its targets. A live job with the same canonical destination is
+ * DRAY_CONFLICT and *ret_other (may be NULL) gets its id. job->id, states and times are set here.
+ */
+DRAY_MUST_CHECK int dray_store_add(struct dray_store *store, struct dray_job_row *job,
+                                   char **ret_other, struct dray_error *error);
+/* The job whose target has this key: the delivered one, else a live one, else the newest. *ret_job
+ * NULL when there is none. */
+DRAY_MUST_CHECK int dray_store_by_key(struct dray_store *store, const char *request_key,
+                                      struct dray_job_row **ret_job, struct dray_error *error);
+/* By id or a unique beginning of at least 4 characters. DRAY_NOT_FOUND; DRAY_INVALID when several
+ * match. */
+DRAY_MUST_CHECK int dray_store_job(struct dray_store *store, const char *id,
+                                   struct dray_job_row **ret_job, struct dray_error *error);
+/* The newest `limit` jobs, filters NULL or set, without plan, workflow and attempts. Frees: caller,
+ * each job and the array. */
+DRAY_MUST_CHECK int dray_store_jobs(struct dray_store *store, const char *state,
+                                    const char *dataset, const char *user, int64_t since,
+                                    size_t limit, struct dray_job_row ***ret_jobs,
+                                    size_t *ret_count, struct dray_error *error);
+
+/* An attempt begins: its number; job and open targets (all that are not delivered) become running.
+ * An attempt that was left running has been interrupted. DRAY_CONFLICT when a target had ended and
+ * another job has its destination now. */
+DRAY_MUST_CHECK int dray_store_attempt(struct dray_store *store, const char *job,
+                                       uint32_t *ret_number, struct dray_error *error);
+/* Insert or update one step run of a running attempt. It survives our crash at once and a power
+ * cut with the next change of another kind: it costs no sync of its own. */
+DRAY_MUST_CHECK int dray_store_step(struct dray_store *store, const char *job, uint32_t attempt,
+                                    const struct dray_step_row *step, struct dray_error *error);
+/* A target goes on: committing with manifest digest and receipt; delivered with confirmation,
+ * entries and bytes (delivered_at 0: now), and with the last one its job; failed, cancelled. Other
+ * members are read only where they are set. Only moves that the one table of transitions allows;
+ * else DRAY_BUG. */
+DRAY_MUST_CHECK int dray_store_target(struct dray_store *store, const char *job,
+                                      const struct dray_target_row *target,
+                                      struct dray_error *error);
+/* The attempt ends: its outcome; the job's state follows from its targets (delivered when all are,
+ * else as given: queued, waiting, failed or cancelled). Targets that are live follow it, except
+ * that a committing one stays so while the job is to go on; steps left running are cancelled.
+ * attempt 0: the job ends outside of any, one left running was interrupted, `outcome` says
+ * nothing. */
+DRAY_MUST_CHECK int dray_store_end(struct dray_store *store, const char *job, uint32_t attempt,
+                                   const char *outcome, enum dray_state state, const char *reason,
+                                   const char *hint, struct dray_error *error);
+
+/* Small values (to 64 KiB) that survive into the next attempt. put: NULL removes it. get:
+ * *ret_value NULL when there is none. */
+DRAY_MUST_CHECK int dray_store_checkpoint_put(struct dray_store *store, const char *job,
+                                              const char *step, const char *key, const char *value,
+                                              struct dray_error *error);
+DRAY_MUST_CHECK int dray_store_checkpoint_get(struct dray_store *store, const char *job,
+                                              const char *step, const char *key, char **ret_value,
+                                              struct dray_error *error);
+
+/* The lock file of a live engine's job: `directory`/jobs/ID.lock. 1: ours now (*ret_fd holds it);
+ * 0: another process has it and lives. Released by closing the descriptor, so by any death too. */
+DRAY_MUST_CHECK int dray_store_lock(struct dray_store *store, const char *job, int *ret_fd,
+                                    struct dray_error *error);
+/* Release it and remove the file: for a job that has ended. *fd becomes -1. */
+void dray_store_unlock(struct dray_store *store, const char *job, int *fd);
+
+#endif
