@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/* check.c - the problems of one file, a workflow or a policy, without planning anything. */
+#include "core/plan/draft.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The directory that relative paths in the file start from. */
+static char *directory_of(const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *slash = real ? strrchr(real, '/') : NULL;
+
+    if (slash)
+        slash[slash == real] = '\0';
+    return real;
+}
+
+static int check_workflow(struct dray_draft *draft, struct dray_document *document)
+{
+    draft->document = document;
+    int result = dray_workflow_read(draft, NULL, 0);
+
+    if (result == 0)
+        result = dray_dataset_find(draft, NULL, NULL);
+    return result == 0 ? dray_workflow_wire(draft) : result;
+}
+
+static int check_policy(struct dray_draft *draft, struct dray_document *document)
+{
+    struct dray_policy *policy = dray_policy_add(draft, draft->file, draft->base);
+
+    if (!policy) {
+        dray_document_free(document);
+        return DRAY_NO_MEMORY;
+    }
+    policy->document = document;
+    policy->place.source = draft->top.source;
+    return dray_policy_read(draft, policy);
+}
+
+/* Takes the document. */
+static int check_document(struct dray_draft *draft, struct dray_document *document)
+{
+    const struct dray_node *root = dray_document_root(document);
+    int is_policy = dray_node_get(root, "policy") || dray_node_get(root, "rules");
+    int is_workflow = dray_node_get(root, "steps") || dray_node_get(root, "dataset");
+
+    if (is_policy && !is_workflow)
+        return check_policy(draft, document);
+    if (is_workflow || !root)
+        return check_workflow(draft, document);
+    struct dray_place place = root->place;
+    place.width = 1;
+    dray_problem(draft, place, "this is neither a workflow nor a policy");
+    dray_diagnose_hint(draft->diagnostics,
+                       "a workflow has `steps`, a policy has `policy` and `rules`");
+    dray_document_free(document);
+    return 0;
+}
+
+static int check(struct dray_draft *draft, const struct dray_asker *asker)
+{
+    struct dray_document *document = NULL;
+    int result = dray_document_load(draft->file, draft->diagnostics, &document, draft->error);
+
+    if (result != 0)
+        return result;
+    draft->top.source = (uint32_t)(draft->diagnostics->source_count - 1);
+    result = check_document(draft, document);
+    if (result == 0)
+        result = dray_draft_ask(draft, asker);
+    if (draft->diagnostics->no_memory)
+        return dray_fail_memory(draft->error);
+    if (result != DRAY_NO_MEMORY && draft->diagnostics->errors > draft->errors_before)
+        return dray_diagnostics_error(draft->diagnostics, draft->error);
+    return result;
+}
+
+int dray_check_file(const char *path, struct dray_registry *registry,
+                    const struct dray_asker *asker, struct dray_diagnostics *diagnostics,
+                    struct dray_error *error)
+{
+    dray_autofree char *base = directory_of(path);
+    struct dray_error own = {0};
+    struct dray_draft draft = {
+        .diagnostics = diagnostics,
+        .registry = registry,
+        .error = &own,
+        .checking = 1,
+        .errors_before = diagnostics->errors,
+        .file = path,
+        .base = base,
+    };
+    int result = base ? check(&draft, asker) : dray_fail_errno(&own, errno, "reading %s", path);
+
+    dray_diagnostics_sort(diagnostics);
+    if (result != 0 && error)
+        *error = own;
+    dray_draft_free(&draft);
+    return result;
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* dataset.c - what is delivered: a path, its name and what identifies it. */
+#include "core/plan/draft.h"
+
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "core/base/io.h"
+#include "core/base/text.h"
+
+static const char *const archive_suffixes[] = {
+    ".tar.gz",  ".tgz",  ".tar.bz2", ".tbz2", ".tar.xz", ".txz",
+    ".tar.zst", ".tzst", ".tar",     ".zip",  ".7z",
+};
+
+int dray_is_path(const char *text)
+{
+    return text[0] == '/' || strncmp(text, "./", 2) == 0 || strncmp(text, "../", 3) == 0 ||
+           strcmp(text, ".") == 0 || strcmp(text, "..") == 0;
+}
+
+/* Bytes of the name's suffix that says it is an archive; 0: none, or nothing would be left. */
+static size_t archive_suffix(const char *name)
+{
+    size_t length = strlen(name);
+
+    for (size_t i = 0; i < DRAY_COUNT(archive_suffixes); i++) {
+        size_t suffix = strlen(archive_suffixes[i]);
+        if (length > suffix && strcasecmp(name + length - suffix, archive_suffixes[i]) == 0)
+            return suffix;
+    }
+    return 0;
+}
+
+/* A fault of the command line is an error, one of the file a problem at its place. */
+static int refuse(struct dray_draft *draft, const struct dray_place *place, int class_,
+                  const char *message, const char *hint)
+{
+    if (place) {
+        dray_problem(draft, *place, "%s", message);
+        if (hint)
+            dray_diagnose_hint(draft->diagnostics, "%s", hint);
+        return 0;
+    }
+    (void)dray_fail(draft->error, class_, "%s", message);
+    if (hint)
+        dray_hint(draft->error, "%s", hint);
+    return class_;
+}
+
+static int refuse_name(struct dray_draft *draft, const char *text, const char *base,
+                       const struct dray_place *place)
+{
+    dray_autofree char *path = dray_path_absolute(base, text);
+    dray_autofree char *message =
+        dray_format("there is no dataset \"%s\": this release has no catalog", text);
+    struct stat status;
+
+    if (!path || !message)
+        return dray_fail_memory(draft->error);
+    dray_autofree char *hint = *text && stat(path, &status) == 0
+                                   ? dray_format("for the path of that name write ./%s", text)
+                                   : strdup("a path begins with /, ./ or ../");
+    if (!hint)
+        return dray_fail_memory(draft->error);
+    return refuse(draft, place, DRAY_NOT_FOUND, message, hint);
+}
+
+static int refuse_path(struct dray_draft *draft, const char *path, const struct dray_place *place,
+                       int class_, const char *why)
+{
+    dray_autofree char *message = dray_format("the dataset %s cannot be read: %s", path, why);
+
+    return message ? refuse(draft, place, class_, message, NULL) : dray_fail_memory(draft->error);
+}
+
+static int take_path(struct dray_draft *draft, const char *text, const char *base,
+                     const struct dray_place *place)
+{
+    struct stat status;
+    dray_autofree char *path = dray_path_absolute(base, text);
+
+    if (!path)
+        return dray_fail_memory(draft->error);
+    dray_autofree char *real = realpath(path, NULL);
+    if (!real || stat(real, &status) != 0)
+        return errno == ENOMEM
+                   ? dray_fail_memory(draft->error)
+                   : refuse_path(draft, path, place, dray_class_of_errno(errno), strerror(errno));
+    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+        return refuse_path(draft, path, place, DRAY_INVALID,
+                           "it is neither a file nor a directory");
+    const char *name = strrchr(real, '/') + 1;
+    if (*name == '\0')
+        return refuse_path(draft, path, place, DRAY_INVALID, "the root directory has no name");
+    if (!dray_utf8_valid(real, strlen(real)))
+        return refuse_path(draft, path, place, DRAY_INVALID, "its path is not UTF-8");
+    size_t suffix = S_ISREG(status.st_mode) ? archive_suffix(name) : 0;
+    draft->dataset = dray_draft_copy(draft, name, strlen(name) - suffix);
+    draft->dataset_is_archive = suffix > 0;
+    draft->dataset_id = dray_draft_copy(draft, real, strlen(real));
+    return draft->dataset && draft->dataset_id ? 0 : DRAY_NO_MEMORY;
+}
+
+/* The dataset of a workflow that says none is what its only source reads. */
+static int take_source(struct dray_draft *draft)
+{
+    const char *path = NULL;
+    size_t sources = 0;
+
+    for (size_t i = 0; i < draft->step_count; i++) {
+        const struct dray_draft_step *step = &draft->steps[i];
+        if (!step->known || step->role != DRAY_STEP_SOURCE || !step->node)
+            continue;
+        sources++;
+        if (!step->plugin || !step->with)
+            return 0; /* its own problem is reported already */
+        path = dray_step_flagged(step, DRAY_OPTION_READS, &draft->dataset_place);
+    }
+    if (sources == 1 && path)
+        return take_path(draft, path, draft->base, &draft->dataset_place);
+    dray_problem(draft, draft->top, "the workflow does not say which dataset it delivers");
+    dray_diagnose_hint(draft->diagnostics, "dataset: ./PATH");
+    return 0;
+}
+
+static int take_file(struct dray_draft *draft)
+{
+    const struct dray_node *node = draft->dataset_node;
+
+    draft->dataset_place = node->place;
+    if (node->kind != DRAY_NODE_SCALAR) {
+        dray_problem(draft, node->place, "`dataset` is a path, not %s", dray_node_what(node));
+        return 0;
+    }
+    const char *text = dray_draft_expand(draft, node);
+    if (!text)
+        return draft->error->class_;
+    if (!dray_is_path(text))
+        return refuse_name(draft, text, draft->base, &node->place);
+    return draft->checking ? 0 : take_path(draft, text, draft->base, &node->place);
+}
+
+int dray_dataset_find(struct dray_draft *draft, const char *text, const char *base)
+{
+    if (text) {
+        draft->dataset_place = draft->dataset_node ? draft->dataset_node->place : draft->top;
+        return dray_is_path(text) ? take_path(draft, text, base, NULL)
+                                  : refuse_name(draft, text, base, NULL);
+    }
+    if (draft->dataset_node)
+        return take_file(draft);
+    if (draft->checking || draft->step_count == 0)
+        return 0;
+    if (draft->has_sources)
+        return take_source(draft);
+    dray_problem(draft, draft->top, "the workflow does not say which dataset it delivers");
+    dray_diagnose_hint(draft->diagnostics,
+                       "write dataset: ./PATH, or give one on the command line");
+    return 0;
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * draft.h - what the files of this layer share while a plan is made: the workflow and the policies
+ * as they were read, every part with the place where it is written. What a draft points to lives in
+ * its arena, in its documents or in the request; its JSON is its own. Only dray_draft_free ends it.
+ */
+#ifndef DRAY_PLAN_DRAFT_H
+#define DRAY_PLAN_DRAFT_H
+
+#include "core/base/digest.h"
+#include "core/plan/condition.h"
+#include "core/plan/plan.h"
+
+/* More than a person writes; the work to be done grows with their product. */
+#define DRAY_WORKFLOW_MAX_STEPS 500
+#define DRAY_PLAN_MAX_STEPS     2000
+
+/* Longest id of a step, name of a policy, and id of a rule. */
+#define DRAY_ID_MAX 64
+
+struct dray_rule;
+struct dray_policy;
+
+/* What a push said of where it delivers, and what its probe found. */
+struct dray_draft_target {
+    uint32_t type;
+    const char *uri, *host, *path, *parent, *name;
+    uint32_t presence;
+    const char *found_key, *found_job, *found_time, *found_what;
+};
+
+/* A step as somebody wrote it, or one that is implied. */
+struct dray_draft_step {
+    const char *id;   /* NULL: it has none that can be used */
+    const char *uses; /* as written; NULL: it says nothing that can be used */
+    enum dray_step_role role;
+    int known;                             /* `uses` was understood: role holds */
+    const struct dray_plugin_info *plugin; /* NULL: built in, or there is none of that name */
+    const struct dray_node *node;          /* NULL: implied */
+    const struct dray_node *with_node;
+    const struct dray_rule *rule; /* the rule that injects it; NULL: the workflow's */
+    struct dray_place place;      /* of the step as a whole */
+    struct dray_place uses_place;
+    json_t *with;          /* checked options; NULL: they have problems */
+    size_t rank;           /* order among steps that could run at the same time */
+    size_t *needs, *after; /* indexes of steps */
+    size_t needs_count, after_count;
+    int64_t timeout, stall; /* ns */
+    struct dray_retry retry;
+    /* from the answer */
+    const char *revision;             /* of a source */
+    struct dray_draft_target *target; /* of a push */
+};
+
+/* A name that a workflow may use as ${name}. */
+struct dray_parameter {
+    const char *name;
+    enum { DRAY_PARAMETER_STRING, DRAY_PARAMETER_INT, DRAY_PARAMETER_BOOL } type;
+    const char *value; /* NULL: it has none */
+    struct dray_place place;
+    int set; /* on the command line */
+};
+
+struct dray_rule {
+    const struct dray_policy *policy;
+    const char *id; /* NULL: it has none that can be used */
+    enum dray_mode mode;
+    const char *message; /* NULL: none */
+    struct dray_place place;
+    const struct dray_condition *when; /* NULL: always */
+    struct dray_draft_step *inject;
+    size_t inject_count;
+    json_t *limit; /* options of the guard; NULL: no limit */
+};
+
+struct dray_policy {
+    struct dray_document *document;
+    const char *name; /* NULL: it has none that can be used */
+    const char *file;
+    const char *base; /* absolute directory that relative paths in it start from */
+    char digest[DRAY_SHA256_HEX];
+    int64_t revision;
+    struct dray_place place;
+    struct dray_rule *rules;
+    size_t rule_count;
+};
+
+struct dray_draft {
+    struct dray_arena arena;
+    struct dray_diagnostics *diagnostics;
+    struct dray_registry *registry;
+    struct dray_error *error; /* where failures that are nobody's mistake are recorded */
+    size_t errors_before;     /* problems there were before the file at hand was parsed */
+    int checking;             /* no plan is made: parameters may lack values, there is no dataset */
+    const struct dray_plugin_info *validate; /* option table of the built-in step */
+
+    /* the workflow */
+    struct dray_document *document;
+    const char *file, *base;
+    const char *name; /* NULL: none */
+    const struct dray_node *dataset_node;
+    struct dray_place top; /* of the workflow as a whole */
+    struct dray_parameter *parameters;
+    size_t parameter_count;
+    size_t expanded; /* bytes that ${} has grown to */
+    int unresolved;  /* a parameter without value was met, while checking */
+    const char *symlinks;
+    int keep_empty_dirs;
+    struct dray_draft_step *steps; /* with room for those that are implied */
+    size_t step_count;
+    int has_sources; /* of the user's own */
+
+    /* the dataset; id NULL: not known */
+    const char *dataset, *dataset_id;
+    int dataset_is_archive;
+    struct dray_place dataset_place;
+
+    /* the policies */
+    struct dray_policy **policies; /* each in the arena */
+    size_t policy_count, policy_capacity;
+    int policy_failed; /* a problem was found in them */
+};
+
+#define dray_problem(DRAFT, PLACE, ...)                                                            \
+    dray_diagnose((DRAFT)->diagnostics, PLACE, DRAY_SEVERITY_ERROR, __VA_ARGS__)
+
+void dray_draft_free(struct dray_draft *draft);
+/* A zeroed array, or a copy of text, in the arena; NULL with the error recorded. At least one byte
+ * is there. */
+DRAY_MUST_CHECK void *dray_draft_array(struct dray_draft *draft, size_t count, size_t size);
+DRAY_MUST_CHECK const char *dray_draft_copy(struct dray_draft *draft, const char *text,
+                                            size_t length);
+DRAY_MUST_CHECK const char *dray_draft_format(struct dray_draft *draft, const char *format, ...)
+    DRAY_FORMAT(2, 3);
+
+/* [a-z0-9][a-z0-9_-]*, at most DRAY_ID_MAX bytes. */
+int dray_is_id(const char *text, size_t length);
+/* Read a scalar that must be such a name; `what` says whose in a message ("the step's id"). NULL
+ * after a problem. */
+const char *dray_draft_id(struct dray_draft *draft, const struct dray_node *node, const char *what);
+
+/* ---- parameters.c */
+
+/* `parameters:` of the workflow, and --set. */
+DRAY_MUST_CHECK int dray_parameters_read(struct dray_draft *draft, const char *const *sets,
+                                         size_t set_count);
+/* A scalar's text with ${name} replaced, on the heap; NULL after a problem, or with `error` set
+ * when memory is out. For dray_options_check: the first argument is the draft. */
+char *dray_parameters_expand(void *draft, const struct dray_node *scalar);
+/* The same in the arena. */
+const char *dray_draft_expand(struct dray_draft *draft, const struct dray_node *scalar);
+
+/* ---- step.c */
+
+/* Timeout, stall and retry of a step that says nothing of them. */
+void dray_step_defaults(struct dray_draft_step *step);
+
+/* Hang an error's hint on the problem reported last. */
+void dray_step_hint(struct dray_draft *draft, const struct dray_error *error);
+/* Read `uses` of a mapping and find its plugin. 0 also when there was a problem. */
+DRAY_MUST_CHECK int dray_step_uses(struct dray_draft *draft, struct dray_draft_step *step,
+                                   const struct dray_node *node);
+/* Check `with` of a step whose `uses` was read. Paths start from base; ${} is replaced in a
+ * workflow's step only. */
+DRAY_MUST_CHECK int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step,
+                                      const char *base);
+/* Options of an implied source: `path`, and the plugin's defaults. */
+DRAY_MUST_CHECK int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step,
+                                     const char *plugin, const char *path);
+/* The value of the step's first option with the flag, as checked, and where it is written; NULL:
+ * none. */
+const char *dray_step_flagged(const struct dray_draft_step *step, uint32_t flag,
+                              struct dray_place *ret_place);
+
+/* ---- workflow.c */
+
+/* The document into the draft; problems are reported. Fills everything but the steps' needs and the
+ * dataset. */
+DRAY_MUST_CHECK int dray_workflow_read(struct dray_draft *draft, const char *const *sets,
+                                       size_t set_count);
+
+/* ---- wire.c */
+
+/* Who needs whom: defaults, the implied source and validate steps; cycles, dead ends, unknown ids
+ * are reported. */
+DRAY_MUST_CHECK int dray_workflow_wire(struct dray_draft *draft);
+
+/* ---- dataset.c */
+
+/* Is it written as a path, rather than as a name in the catalog? */
+int dray_is_path(const char *text);
+/* What is delivered: by the command line (text from base; NULL: not given), else by the workflow,
+ * else by its one source. A fault of the command line is an error, one of the file a problem. */
+DRAY_MUST_CHECK int dray_dataset_find(struct dray_draft *draft, const char *text, const char *base);
+
+/* ---- policy.c, rule.c */
+
+/* Read the policies of a request. */
+DRAY_MUST_CHECK int dray_policies_read(struct dray_draft *draft,
+                                       const struct dray_plan_request *request);
+/* A policy to be read; its document is the draft's once it is set. NULL when memory is out. */
+DRAY_MUST_CHECK struct dray_policy *dray_policy_add(struct dray_draft *draft, const char *file,
+                                                    const char *base);
+/* Read one policy that is parsed already. */
+DRAY_MUST_CHECK int dray_policy_read(struct dray_draft *draft, struct dray_policy *policy);
+/* Refuse a key that belongs to policies and is not built yet. */
+void dray_policy_not_yet(struct dray_draft *draft, const struct dray_node *node, const char *key);
+/* Read one rule of policy->rules. */
+DRAY_MUST_CHECK int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy,
+                                   struct dray_rule *rule, const struct dray_node *node);
+
+/* ---- ask.c */
+
+/* Ask the plugins about all steps whose options are fine; problems go to their places, answers into
+ * the steps. */
+DRAY_MUST_CHECK int dray_draft_ask(struct dray_draft *draft, const struct dray_asker *asker);
+
+/* ---- compose.c */
+
+/* A step that a matching rule demands on every way to a push. */
+struct dray_demand {
+    const char *push; /* id of the step */
+    const char *policy, *rule;
+    const char *uses;
+    const json_t *with; /* borrowed */
+    enum dray_mode mode;
+};
+/* The plan of a draft without problems, but for keys and digests; and what policies demand of it,
+ * in the arena. */
+DRAY_MUST_CHECK int dray_draft_compose(struct dray_draft *draft,
+                                       const struct dray_plan_request *request,
+                                       struct dray_plan **ret_plan,
+                                       struct dray_demand **ret_demands, size_t *ret_count);
+
+/* ---- prove.c */
+
+/* Prove that every way from a source to a push passes each step that is demanded for that push,
+ * before any step of the user's can change what it sees, or after all of them for a guard. DRAY_BUG
+ * when not. */
+DRAY_MUST_CHECK int dray_plan_prove(const struct dray_plan *plan, const struct dray_demand *demands,
+                                    size_t count, struct dray_error *error);
+
+/* ---- request_key.c */
+
+/* SHA-256 of the canonical text of a JSON value: sorted keys, no spaces. */
+DRAY_MUST_CHECK int dray_json_digest(const json_t *json, char ret_hex[static DRAY_SHA256_HEX],
+                                     struct dray_error *error);
+/* Fill targets' request keys; plugins: what is known of each step's, NULL for what is built in. */
+DRAY_MUST_CHECK int dray_plan_keys(struct dray_plan *plan,
+                                   const struct dray_plugin_info *const *plugins,
+                                   struct dray_error *error);
+/* Fill policy_set_digest and digest. */
+DRAY_MUST_CHECK int dray_plan_digests(struct dray_plan *plan, struct dray_error *error);
+
+/* ---- plan_json.c */
+
+const char *dray_mode_name(enum dray_mode mode);
+/* 0, or -1 for an unknown name. */
+int dray_mode_of_name(const char *name, enum dray_mode *ret_mode);
+/* "absent", "delivered", "occupied". */
+const char *dray_presence_name(uint32_t presence);
+/* Accepts the name or the number. 0: unknown. */
+uint32_t dray_presence_of_json(const json_t *json);
+uint32_t dray_target_type_of_json(const json_t *json);
+/* The role that `uses` says; -1 when there is none. */
+int dray_role_of_uses(const char *uses, enum dray_step_role *ret_role);
+
+#endif

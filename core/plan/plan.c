@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/* plan.c - the end of a plan. */
+#include "core/plan/plan.h"
+
+static void free_step(struct dray_step *step)
+{
+    free(step->id);
+    free(step->uses);
+    free(step->file);
+    free(step->digest);
+    free(step->version);
+    json_decref(step->with);
+    free(step->revision);
+    free(step->needs);
+    free(step->after);
+    free(step->origin.file);
+    free(step->origin.policy);
+    free(step->origin.rule);
+    free(step->origin.message);
+}
+
+static void free_target(struct dray_plan_target *target)
+{
+    free(target->uri);
+    free(target->host);
+    free(target->path);
+    free(target->parent);
+    free(target->name);
+    free(target->found_key);
+    free(target->found_job);
+    free(target->found_time);
+    free(target->found_what);
+}
+
+static void free_policy(struct dray_plan_policy *policy)
+{
+    free(policy->policy);
+    free(policy->file);
+    free(policy->digest);
+}
+
+void dray_plan_free(struct dray_plan *plan)
+{
+    if (!plan)
+        return;
+    for (size_t i = 0; i < plan->step_count; i++)
+        free_step(&plan->steps[i]);
+    for (size_t i = 0; i < plan->target_count; i++)
+        free_target(&plan->targets[i]);
+    for (size_t i = 0; i < plan->policy_count; i++)
+        free_policy(&plan->policies[i]);
+    free(plan->steps);
+    free(plan->targets);
+    free(plan->policies);
+    free(plan->name);
+    free(plan->workflow);
+    free(plan->dataset);
+    free(plan->dataset_id);
+    free(plan->revision);
+    free(plan->symlinks);
+    free(plan);
+}
+
+void dray_plan_freep(struct dray_plan **plan)
+{
+    dray_plan_free(*plan);
+}

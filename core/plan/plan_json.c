@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* plan_json.c - a plan as JSON: what `dray plan --json` prints, and what jobs keep. plan_parse.c
+ * reads it back. */
+#include "core/plan/draft.h"
+
+#include <string.h>
+
+/* Every function here returns NULL when memory is out; json_pack passes that on. `s:s*` leaves a
+ * NULL text out. */
+
+static const char *const mode_names[] = {
+    [DRAY_MODE_ENFORCE] = "enforce",
+    [DRAY_MODE_WARN] = "warn",
+    [DRAY_MODE_AUDIT] = "audit",
+};
+static const char *const presence_names[] = {
+    [DRAY_ABSENT] = "absent",
+    [DRAY_DELIVERED] = "delivered",
+    [DRAY_OCCUPIED] = "occupied",
+};
+
+const char *dray_mode_name(enum dray_mode mode)
+{
+    return mode_names[mode];
+}
+
+int dray_mode_of_name(const char *name, enum dray_mode *ret_mode)
+{
+    for (size_t i = 0; i < DRAY_COUNT(mode_names); i++) {
+        if (strcmp(name, mode_names[i]) == 0) {
+            *ret_mode = (enum dray_mode)i;
+            return 0;
+        }
+    }
+    return -1;
+}
+
+const char *dray_presence_name(uint32_t presence)
+{
+    return presence < DRAY_COUNT(presence_names) ? presence_names[presence] : NULL;
+}
+
+uint32_t dray_presence_of_json(const json_t *json)
+{
+    const char *name = json_string_value(json);
+    json_int_t number = json_integer_value(json);
+
+    for (uint32_t i = DRAY_ABSENT; i <= DRAY_OCCUPIED; i++)
+        if (name ? strcmp(name, presence_names[i]) == 0 : number == i)
+            return i;
+    return 0;
+}
+
+uint32_t dray_target_type_of_json(const json_t *json)
+{
+    const char *name = json_string_value(json);
+    json_int_t number = json_integer_value(json);
+
+    for (uint32_t i = DRAY_TARGET_HPFS; i <= DRAY_TARGET_OTHER; i++)
+        if (name ? strcmp(name, dray_target_type_name(i)) == 0 : number == i)
+            return i;
+    return 0;
+}
+
+static json_t *ids_json(const struct dray_plan *plan, const size_t *steps, size_t count)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < count; i++) {
+        if (json_array_append_new(list, json_string(plan->steps[steps[i]].id)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* Dray itself adds steps too: these have no file. */
+static json_t *origin_json(const struct dray_origin *origin)
+{
+    if (!origin->file)
+        return json_object();
+    return json_pack("{s:s, s:I, s:s*, s:s*, s:s*}", "file", origin->file, "line",
+                     (json_int_t)origin->line, "policy", origin->policy, "rule", origin->rule,
+                     "message", origin->message);
+}
+
+static json_t *plugin_json(const struct dray_step *step)
+{
+    return json_pack("{s:s, s:s, s:s}", "file", step->file, "digest", step->digest, "version",
+                     step->version);
+}
+
+static json_t *step_json(const struct dray_plan *plan, const struct dray_step *step)
+{
+    json_t *json = json_pack(
+        "{s:s, s:s, s:o, s:o, s:O, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:s*, s:o}", "id", step->id,
+        "uses", step->uses, "needs", ids_json(plan, step->needs, step->needs_count), "after",
+        ids_json(plan, step->after, step->after_count), "with", step->with, "mode",
+        dray_mode_name(step->mode), "timeout", (json_int_t)step->timeout, "stall",
+        (json_int_t)step->stall, "retry", "tries", (json_int_t)step->retry.tries, "backoff",
+        (json_int_t)step->retry.backoff, "max_backoff", (json_int_t)step->retry.max_backoff,
+        "revision", step->revision, "origin", origin_json(&step->origin));
+
+    if (json && step->file && json_object_set_new(json, "plugin", plugin_json(step)) != 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
+}
+
+static json_t *target_json(const struct dray_plan *plan, const struct dray_plan_target *target)
+{
+    return json_pack(
+        "{s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s, s:{s:s, s:s*, s:s*, s:s*, s:s*}}", "step",
+        plan->steps[target->step].id, "type", dray_target_type_name(target->target_type), "uri",
+        target->uri, "host", target->host, "path", target->path, "parent", target->parent, "name",
+        target->name, "request_key", target->request_key, "presence", "state",
+        dray_presence_name(target->presence), "request_key", target->found_key, "job",
+        target->found_job, "time", target->found_time, "what", target->found_what);
+}
+
+static json_t *policy_json(const struct dray_plan_policy *policy)
+{
+    return json_pack("{s:s, s:I, s:s, s:s}", "policy", policy->policy, "revision",
+                     (json_int_t)policy->revision, "digest", policy->digest, "file", policy->file);
+}
+
+static json_t *steps_json(const struct dray_plan *plan)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < plan->step_count; i++) {
+        if (json_array_append_new(list, step_json(plan, &plan->steps[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *targets_json(const struct dray_plan *plan)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < plan->target_count; i++) {
+        if (json_array_append_new(list, target_json(plan, &plan->targets[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *policies_json(const struct dray_plan *plan)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < plan->policy_count; i++) {
+        if (json_array_append_new(list, policy_json(&plan->policies[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+json_t *dray_plan_json(const struct dray_plan *plan)
+{
+    return json_pack("{s:i, s:s, s:s, s:{s:s, s:s, s:s}, s:{s:s, s:b}, s:o, s:o, s:o, s:s}",
+                     "version", 1, "digest", plan->digest, "name", plan->name, "dataset", "name",
+                     plan->dataset, "id", plan->dataset_id, "revision", plan->revision, "tree",
+                     "symlinks", plan->symlinks, "keep_empty_dirs", plan->keep_empty_dirs, "steps",
+                     steps_json(plan), "targets", targets_json(plan), "policies",
+                     policies_json(plan), "policy_set", plan->policy_set_digest);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * request_key.c - what makes two requests the same, and what makes two plans the same. Both are
+ * digests of one canonical text: JSON with sorted keys and nothing between the words, so that no
+ * two values share a text.
+ */
+#include "core/plan/draft.h"
+
+#include <string.h>
+
+int dray_json_digest(const json_t *json, char ret_hex[static DRAY_SHA256_HEX],
+                     struct dray_error *error)
+{
+    uint8_t digest[DRAY_SHA256_BYTES];
+    dray_autofree char *text =
+        json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
+
+    if (!text)
+        return dray_fail_memory(error);
+    if (dray_sha256(text, strlen(text), digest) != 0)
+        return dray_fail(error, DRAY_BUG, "a SHA-256 digest cannot be computed");
+    (void)dray_hex(digest, sizeof(digest), ret_hex);
+    return 0;
+}
+
+/* A guard and a filter that is only watched decide whether something is said or stopped, never what
+ * is delivered: what was delivered without them is the same delivery. */
+static int counts(const struct dray_step *step)
+{
+    return step->role != DRAY_STEP_GUARD &&
+           (step->role != DRAY_STEP_FILTER || step->mode == DRAY_MODE_ENFORCE);
+}
+
+/* What one target depends on. Steps that do not count are passed through: who needs one needs what
+ * that needs. */
+struct ancestry {
+    const struct dray_plan *plan;
+    size_t push;
+    unsigned char *needed; /* of each step: does the push take its tree by some way? */
+    size_t *number;        /* of each step that is needed and counts, its place among these */
+    unsigned char *mark;   /* of each step, while one list of needs is made */
+};
+
+static void free_ancestry(struct ancestry *ancestry)
+{
+    free(ancestry->needed);
+    free(ancestry->number);
+    free(ancestry->mark);
+}
+
+static int find_ancestry(const struct dray_plan *plan, size_t push, struct ancestry *ancestry)
+{
+    size_t number = 0;
+
+    *ancestry = (struct ancestry){
+        .plan = plan,
+        .push = push,
+        .needed = calloc(plan->step_count, 1),
+        .number = calloc(plan->step_count, sizeof(size_t)),
+        .mark = calloc(plan->step_count, 1),
+    };
+    if (!ancestry->needed || !ancestry->number || !ancestry->mark)
+        return -1;
+    ancestry->needed[push] = 1;
+    for (size_t i = push + 1; i-- > 0;)
+        for (size_t k = 0; ancestry->needed[i] && k < plan->steps[i].needs_count; k++)
+            ancestry->needed[plan->steps[i].needs[k]] = 1;
+    for (size_t i = 0; i <= push; i++)
+        if (ancestry->needed[i] && counts(&plan->steps[i]))
+            ancestry->number[i] = number++;
+    return 0;
+}
+
+static json_t *needs_json(const struct ancestry *ancestry, size_t step)
+{
+    const struct dray_plan *plan = ancestry->plan;
+    json_t *list = json_array();
+
+    memset(ancestry->mark, 0, plan->step_count);
+    ancestry->mark[step] = 1;
+    for (size_t i = step + 1; i-- > 0;) {
+        const struct dray_step *at = &plan->steps[i];
+        if (!ancestry->mark[i] || (i != step && counts(at)))
+            continue;
+        for (size_t k = 0; k < at->needs_count; k++)
+            ancestry->mark[at->needs[k]] = 1;
+    }
+    for (size_t i = 0; list && i < step; i++) {
+        if (ancestry->mark[i] && counts(&plan->steps[i]) &&
+            json_array_append_new(list, json_integer((json_int_t)ancestry->number[i])) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+/* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical
+ * target? */
+static int is_address(const struct dray_plan *plan, const struct dray_step *step,
+                      const struct dray_option_info *option)
+{
+    const char *value = json_string_value(json_object_get(step->with, option->name));
+
+    if (step->role == DRAY_STEP_SOURCE)
+        return (option->flags & DRAY_OPTION_READS) && value && strcmp(value, plan->dataset_id) == 0;
+    return step->role == DRAY_STEP_PUSH &&
+           ((option->flags & DRAY_OPTION_DELIVERS) || strcmp(option->name, "existing") == 0);
+}
+
+static json_t *step_json(const struct ancestry *ancestry, size_t index,
+                         const struct dray_plugin_info *plugin)
+{
+    const struct dray_step *step = &ancestry->plan->steps[index];
+    json_t *with = json_copy(step->with);
+
+    for (size_t i = 0; with && plugin && i < plugin->option_count; i++)
+        if (is_address(ancestry->plan, step, &plugin->options[i]))
+            (void)json_object_del(with, plugin->options[i].name);
+    return json_pack("{s:s, s:s?, s:o, s:o, s:s*}", "uses", step->uses, "version", step->version,
+                     "with", with, "needs", needs_json(ancestry, index), "revision",
+                     step->revision);
+}
+
+static json_t *key_json(const struct ancestry *ancestry, const char *uri,
+                        const struct dray_plugin_info *const *plugins)
+{
+    const struct dray_plan *plan = ancestry->plan;
+    json_t *key =
+        json_pack("{s:s, s:{s:s, s:b}, s:s, s:[]}", "dataset", plan->dataset_id, "tree", "symlinks",
+                  plan->symlinks, "keep_empty_dirs", plan->keep_empty_dirs, "target", uri, "steps");
+    json_t *steps = json_object_get(key, "steps");
+
+    for (size_t i = 0; key && i <= ancestry->push; i++) {
+        if (!ancestry->needed[i] || !counts(&plan->steps[i]))
+            continue;
+        if (json_array_append_new(steps, step_json(ancestry, i, plugins[i])) != 0) {
+            json_decref(key);
+            return NULL;
+        }
+    }
+    return key;
+}
+
+int dray_plan_keys(struct dray_plan *plan, const struct dray_plugin_info *const *plugins,
+                   struct dray_error *error)
+{
+    for (size_t i = 0; i < plan->target_count; i++) {
+        dray_cleanup(free_ancestry) struct ancestry ancestry = {0};
+        struct dray_plan_target *target = &plan->targets[i];
+        if (find_ancestry(plan, target->step, &ancestry) != 0)
+            return dray_fail_memory(error);
+        json_t *key = key_json(&ancestry, target->uri, plugins);
+        int result =
+            key ? dray_json_digest(key, target->request_key, error) : dray_fail_memory(error);
+        json_decref(key);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+/* ---- digests of a plan */
+
+static int policy_set(struct dray_plan *plan, struct dray_error *error)
+{
+    json_t *set = json_array();
+    int result = set ? 0 : dray_fail_memory(error);
+
+    for (size_t i = 0; result == 0 && i < plan->policy_count; i++) {
+        const struct dray_plan_policy *policy = &plan->policies[i];
+        if (json_array_append_new(set, json_pack("{s:s, s:I, s:s}", "policy", policy->policy,
+                                                 "revision", (json_int_t)policy->revision, "digest",
+                                                 policy->digest)) != 0)
+            result = dray_fail_memory(error);
+    }
+    if (result == 0)
+        result = dray_json_digest(set, plan->policy_set_digest, error);
+    json_decref(set);
+    return result;
+}
+
+/* Where things are written down, and what happens to be at the target today. */
+static void remove_places(json_t *json)
+{
+    json_t *item;
+    size_t index;
+
+    (void)json_object_del(json, "digest");
+    json_array_foreach(json_object_get(json, "steps"), index, item)
+    {
+        (void)json_object_del(item, "origin");
+        (void)json_object_del(json_object_get(item, "plugin"), "file");
+    }
+    json_array_foreach(json_object_get(json, "targets"), index, item)(void)
+        json_object_del(item, "presence");
+    json_array_foreach(json_object_get(json, "policies"), index, item)(void)
+        json_object_del(item, "file");
+}
+
+int dray_plan_digests(struct dray_plan *plan, struct dray_error *error)
+{
+    int result = policy_set(plan, error);
+
+    if (result != 0)
+        return result;
+    json_t *json = dray_plan_json(plan);
+    if (!json)
+        return dray_fail_memory(error);
+    remove_places(json);
+    result = dray_json_digest(json, plan->digest, error);
+    json_decref(json);
+    return result;
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* step.c - what workflows and policies have in common: `uses` and `with`. */
+#include "core/plan/draft.h"
+
+#include <string.h>
+
+#include "core/base/text.h"
+#include "core/plugin/options.h"
+
+int dray_role_of_uses(const char *uses, enum dray_step_role *ret_role)
+{
+    const char *slash = strchr(uses, '/');
+
+    if (!slash) {
+        *ret_role = strcmp(uses, "guard") == 0 ? DRAY_STEP_GUARD : DRAY_STEP_VALIDATE;
+        return strcmp(uses, "guard") == 0 || strcmp(uses, "validate") == 0 ? 0 : -1;
+    }
+    switch (dray_kind_of_name(uses, (size_t)(slash - uses))) {
+    case DRAY_KIND_SOURCE:
+        *ret_role = DRAY_STEP_SOURCE;
+        return 0;
+    case DRAY_KIND_FILTER:
+        *ret_role = DRAY_STEP_FILTER;
+        return 0;
+    case DRAY_KIND_TRANSFORM:
+        *ret_role = DRAY_STEP_TRANSFORM;
+        return 0;
+    case DRAY_KIND_PUSH:
+        *ret_role = DRAY_STEP_PUSH;
+        return 0;
+    default:
+        return -1;
+    }
+}
+
+/* A hint of an error may have several lines; behind a caret there is room for one. */
+void dray_step_hint(struct dray_draft *draft, const struct dray_error *error)
+{
+    struct dray_buffer line = {.cap = 2 * sizeof(error->hint)};
+
+    for (const char *c = error->hint; *c; c++) {
+        if (*c == '\n')
+            dray_buffer_text(&line, "; ");
+        else
+            dray_buffer_add(&line, c, 1);
+    }
+    if (line.length && !line.failed)
+        dray_diagnose_hint(draft->diagnostics, "%s", line.data);
+    dray_buffer_free(&line);
+}
+
+static void report_uses(struct dray_draft *draft, const struct dray_node *node)
+{
+    static const char *const words[] = {"validate", "source", "filter", "transform", "push"};
+    const char *slash = strchr(node->text, '/');
+    dray_autofree char *kind =
+        slash ? strndup(node->text, (size_t)(slash - node->text)) : strdup(node->text);
+
+    if (!kind) {
+        draft->diagnostics->no_memory = 1;
+    } else if (slash && strcmp(kind, "recipe") == 0) {
+        dray_problem(draft, node->place, "this release has no recipes");
+        dray_diagnose_hint(draft->diagnostics, "write the recipe's steps here");
+    } else if (slash && strcmp(kind, "notify") == 0) {
+        dray_problem(draft, node->place, "%s is no step: a notifier gets no tree", node->text);
+    } else if (slash) {
+        dray_problem(draft, node->place, "there is no kind of step \"%s\"", kind);
+        dray_diagnose_hint(draft->diagnostics, "source, filter, transform or push");
+        dray_diagnose_nearest(draft->diagnostics, kind, words + 1, DRAY_COUNT(words) - 1);
+    } else {
+        dray_problem(draft, node->place, "`uses` takes KIND/PLUGIN or `validate`, not \"%s\"",
+                     node->text);
+        dray_diagnose_nearest(draft->diagnostics, kind, words, DRAY_COUNT(words));
+    }
+}
+
+static int find_plugin(struct dray_draft *draft, struct dray_draft_step *step, uint32_t kind)
+{
+    const char *name = strchr(step->uses, '/') + 1;
+    struct dray_error error = {0};
+
+    if (!dray_is_id(name, strlen(name))) {
+        dray_problem(draft, step->uses_place, "\"%s\" cannot be the name of a plugin", name);
+        return 0;
+    }
+    int result = dray_registry_find(draft->registry, kind, name, &step->plugin, &error);
+    if (result == 0)
+        return 0;
+    step->plugin = NULL;
+    if (result == DRAY_NO_MEMORY || result == DRAY_TEMPORARY || result == DRAY_CANCELLED) {
+        *draft->error = error;
+        return result;
+    }
+    dray_problem(draft, step->uses_place, "%s", error.message);
+    dray_step_hint(draft, &error);
+    return 0;
+}
+
+/* The one option of `validate`, in the shape of a plugin's table. */
+static const struct dray_plugin_info *validate_table(struct dray_draft *draft)
+{
+    static const struct {
+        const char *name, *help;
+    } texts = {"manifest", "Path in the dataset of a list that sha256sum wrote"};
+
+    if (draft->validate)
+        return draft->validate;
+    struct dray_plugin_info *info = dray_draft_array(draft, 1, sizeof(*info));
+    struct dray_option_info *option = dray_draft_array(draft, 1, sizeof(*option));
+    char *name = dray_arena_text(&draft->arena, "validate", strlen("validate"));
+    char *manifest = dray_arena_text(&draft->arena, texts.name, strlen(texts.name));
+    char *help = dray_arena_text(&draft->arena, texts.help, strlen(texts.help));
+    if (!info || !option || !name || !manifest || !help) {
+        (void)dray_fail_memory(draft->error);
+        return NULL;
+    }
+    option->name = manifest;
+    option->help = help;
+    option->type = DRAY_TYPE_STRING;
+    info->name = name;
+    info->options = option;
+    info->option_count = 1;
+    draft->validate = info;
+    return info;
+}
+
+int dray_step_uses(struct dray_draft *draft, struct dray_draft_step *step,
+                   const struct dray_node *node)
+{
+    const struct dray_node *uses = dray_node_get(node, "uses");
+
+    step->uses_place = step->place;
+    step->with_node = dray_node_get(node, "with");
+    if (!uses) {
+        dray_problem(draft, step->place, "the step does not say what it `uses`");
+        dray_diagnose_hint(draft->diagnostics, "for example uses: filter/glob");
+        return 0;
+    }
+    step->uses_place = uses->place;
+    if (uses->kind != DRAY_NODE_SCALAR) {
+        dray_problem(draft, uses->place, "`uses` takes KIND/PLUGIN or `validate`, not %s",
+                     dray_node_what(uses));
+        return 0;
+    }
+    if (dray_role_of_uses(uses->text, &step->role) != 0) {
+        report_uses(draft, uses);
+        return 0;
+    }
+    if (step->role == DRAY_STEP_GUARD) {
+        dray_problem(draft, uses->place, "`guard` is no step to write: a policy's `limit` adds it");
+        return 0;
+    }
+    step->uses = uses->text;
+    step->known = 1;
+    if (step->role == DRAY_STEP_VALIDATE)
+        return validate_table(draft) ? 0 : DRAY_NO_MEMORY;
+    return find_plugin(
+        draft, step, dray_kind_of_name(uses->text, (size_t)(strchr(uses->text, '/') - uses->text)));
+}
+
+/* A manifest is looked for in the dataset, and nowhere else. */
+static void check_manifest(struct dray_draft *draft, const struct dray_draft_step *step)
+{
+    const char *path = json_string_value(json_object_get(step->with, "manifest"));
+    const struct dray_node *node = dray_node_get(step->with_node, "manifest");
+
+    if (!path || !node)
+        return;
+    dray_autofree char *framed = dray_format("/%s/", path);
+    if (!framed)
+        draft->diagnostics->no_memory = 1;
+    else if (*path == '\0' || strstr(framed, "//") || strstr(framed, "/./") ||
+             strstr(framed, "/../")) {
+        dray_problem(draft, node->place, "\"%s\" is no path in a dataset", path);
+        dray_diagnose_hint(draft->diagnostics,
+                           "it starts at the dataset's root, without `/`, `.` and `..`");
+    }
+}
+
+int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, const char *base)
+{
+    const struct dray_plugin_info *table = step->plugin;
+    struct dray_error error = {0};
+    size_t before = draft->diagnostics->errors;
+
+    if (step->known && step->role == DRAY_STEP_VALIDATE)
+        table = draft->validate;
+    if (!table)
+        return 0;
+    draft->unresolved = 0;
+    int result = dray_options_check(table, step->uses, step->with_node, step->place, base,
+                                    step->rule ? NULL : dray_parameters_expand, draft,
+                                    draft->diagnostics, &step->with, &error);
+    if (draft->error->class_)
+        return draft->error->class_; /* memory ran out in an expansion */
+    if (result == 0 && step->role == DRAY_STEP_VALIDATE)
+        check_manifest(draft, step);
+    int problems = draft->diagnostics->errors > before;
+    if (result != 0 && !problems) {
+        *draft->error = error;
+        return result;
+    }
+    if (problems || draft->unresolved) {
+        json_decref(step->with);
+        step->with = NULL;
+    }
+    return 0;
+}
+
+/* Text as a YAML scalar in double quotes: what is not plain ASCII as an escape. */
+static void quote(struct dray_buffer *out, const char *text)
+{
+    dray_buffer_text(out, "\"");
+    for (size_t i = 0, length = strlen(text); i < length;) {
+        unsigned char byte = (unsigned char)text[i];
+        size_t bytes = dray_utf8_length(text + i, length - i);
+        if (bytes <= 1) {
+            if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\')
+                dray_buffer_add(out, text + i, 1);
+            else
+                dray_buffer_format(out, "\\x%02X", byte);
+            i++;
+            continue;
+        }
+        uint32_t character = byte & (0xffu >> (bytes + 1));
+        for (size_t k = 1; k < bytes; k++)
+            character = character << 6 | ((unsigned char)text[i + k] & 0x3fu);
+        dray_buffer_format(out, "\\U%08X", character);
+        i += bytes;
+    }
+    dray_buffer_text(out, "\"");
+}
+
+/* What a source plugin makes of nothing but a path: the options as if somebody had written them. */
+static int check_path(struct dray_draft *draft, struct dray_draft_step *step, const char *path,
+                      struct dray_diagnostics *diagnostics)
+{
+    struct dray_buffer text = {.cap = 1u << 20};
+    struct dray_error error = {0};
+    dray_cleanup(dray_document_freep) struct dray_document *document = NULL;
+
+    dray_buffer_text(&text, "path: ");
+    quote(&text, path);
+    int result = text.failed ? dray_fail_memory(&error)
+                             : dray_document_parse(step->uses, text.data, text.length, diagnostics,
+                                                   &document, &error);
+    dray_buffer_free(&text);
+    if (result == 0)
+        result = dray_options_check(step->plugin, step->uses, dray_document_root(document),
+                                    (struct dray_place){.line = 1, .column = 1, .width = 1}, "/",
+                                    NULL, NULL, diagnostics, &step->with, &error);
+    if (result != 0 && !diagnostics->errors)
+        *draft->error = error;
+    return result;
+}
+
+int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, const char *plugin,
+                     const char *path)
+{
+    struct dray_diagnostics diagnostics = {0};
+
+    step->uses = plugin;
+    step->role = DRAY_STEP_SOURCE;
+    step->known = 1;
+    int result = find_plugin(draft, step, DRAY_KIND_SOURCE);
+    if (result != 0 || !step->plugin)
+        return result;
+    result = check_path(draft, step, path, &diagnostics);
+    if (diagnostics.errors) {
+        result = 0;
+        for (size_t i = 0; i < diagnostics.count; i++)
+            dray_problem(draft, step->place, "%s", diagnostics.items[i].message);
+        json_decref(step->with);
+        step->with = NULL;
+    } else if (diagnostics.no_memory) {
+        result = dray_fail_memory(draft->error);
+    }
+    dray_diagnostics_free(&diagnostics);
+    return result;
+}
+
+const char *dray_step_flagged(const struct dray_draft_step *step, uint32_t flag,
+                              struct dray_place *ret_place)
+{
+    for (size_t i = 0; step->plugin && i < step->plugin->option_count; i++) {
+        const struct dray_option_info *option = &step->plugin->options[i];
+        const char *value = json_string_value(json_object_get(step->with, option->name));
+        if (!(option->flags & flag) || !value)
+            continue;
+        const struct dray_node *node = dray_node_get(step->with_node, option->name);
+        *ret_place = node ? node->place : step->place;
+        return value;
+    }
+    return NULL;
+}
