@@ -252,6 +252,23 @@ static int run_preview(struct orders *orders, struct dray_error *error)
     return dray_preview_write(&orders->run, DRAY_PREVIEW_FD, &format, error);
 }
 
+/* Pushes that are delivered already are done before they begin. */
+static void skip_delivered(struct orders *orders)
+{
+    const json_t *skip = json_object_get(orders->message, "skip");
+
+    for (size_t i = 0; i < json_array_size(skip); i++) {
+        const char *id = json_string_value(json_array_get(skip, i));
+        for (size_t j = 0; id && j < orders->run.plan->step_count; j++) {
+            if (strcmp(orders->run.plan->steps[j].id, id) != 0)
+                continue;
+            orders->run.steps[j].delivered_before = 1;
+            orders->run.steps[j].state = DRAY_STEP_DONE;
+            orders->run.steps[j].target = NULL;
+        }
+    }
+}
+
 static int run_plan(struct orders *orders, struct dray_error *error)
 {
     struct dray_run *run = &orders->run;
@@ -260,6 +277,8 @@ static int run_plan(struct orders *orders, struct dray_error *error)
 
     if (result == 0)
         result = dray_run_steps(run, error);
+    if (result == 0)
+        skip_delivered(orders);
     if (result == 0 && !run->preview)
         result = dray_staging_prepare(run, error);
     if (result == 0)

@@ -158,7 +158,7 @@ static void collect(struct dray_run *run, uint8_t *told)
 {
     for (size_t i = 0; i < run->plan->step_count; i++) {
         struct dray_step_run *step = &run->steps[i];
-        if (told[i] || !is_over(step))
+        if (told[i] || !is_over(step) || step->delivered_before)
             continue;
         told[i] = 1;
         if (step->thread && step->state != DRAY_STEP_ABANDONED)

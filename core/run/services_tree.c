@@ -7,6 +7,7 @@
 
 #include "core/base/io.h"
 #include "core/run/run.h"
+#include "core/tree/walk.h"
 
 /* A file that a source or transform is writing. */
 struct dray_writer_state {

@@ -83,9 +83,6 @@ static int source_execute(struct dray_step_run *step, struct dray_error *error)
         result = dray_builder_take(step, &step->output, error);
     dray_tree_builder_freep(&step->builder);
     step->builder = NULL;
-    if (result == 0 && dray_tree_find(step->output, ".dray", 5) >= 0)
-        result = dray_fail(error, DRAY_INVALID,
-                           "the dataset has a .dray of its own at its top, where what travels with a delivery goes");
     if (result == 0 && step->run->plan->revision)
         result = check_revision(step, &call, error);
     if (result == 0 && symlinks != DRAY_SYMLINKS_KEEP)

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd - the programs: thin mains over core/api.
+ *
+ * command.h - what the commands of `dray` share: options that all take, output for people and as JSON, exit codes.
+ */
+#ifndef DRAY_CMD_COMMAND_H
+#define DRAY_CMD_COMMAND_H
+
+#include <getopt.h>
+#include <stdio.h>
+
+#include "core/api/api.h"
+
+#define MAX_LIST 256
+
+struct list {
+    const char *items[MAX_LIST];
+    size_t count;
+};
+
+/* The command line as it was read; each command uses its part. */
+struct options {
+    int json, again, stage, no_sandbox, schema, print_workflow, all, kept, dropped;
+    const char *dataset, *to, *state, *user;
+    int64_t since;
+    size_t limit;
+    int progress_fd; /* -1: none */
+    struct list policies, sets, include, exclude;
+    const char *const *arguments;
+    int argument_count;
+};
+
+struct command {
+    const char *name;
+    const char *usage;   /* what follows "dray NAME" */
+    const char *summary; /* one line */
+    const char *help;    /* options and an example */
+    const char *takes;   /* letters of the options that it takes (options.c) */
+    int min_arguments, max_arguments;
+    int (*run)(struct options *options);
+};
+extern const struct command dray_commands[];
+extern const size_t dray_command_count;
+
+/* Read a command line: 0, or an exit status after the problem or the help was printed; -1: help was printed, exit 0. */
+int options_read(const struct command *command, int argc, char **argv, struct options *options);
+
+/* Commands by file. */
+int command_push(struct options *options);
+int command_run(struct options *options);
+int command_plan(struct options *options);
+int command_preview(struct options *options);
+int command_check(struct options *options);
+int command_jobs(struct options *options);
+int command_show(struct options *options);
+int command_verify(struct options *options);
+int command_plugin(struct options *options);
+
+/* Print an error (and the diagnostics, where it stands for them); returns the exit status. diagnostics may be NULL. `job` (may be NULL) is printed
+ * with it under --json. */
+int report(const struct options *options, const struct dray_error *error, const struct dray_diagnostics *diagnostics,
+           json_t *job);
+/* Print JSON on standard output, one line; takes the reference. */
+int print_json(json_t *json);
+/* Print a buffer on standard output; 0 or an exit status. */
+int print_buffer(const struct dray_buffer *buffer);
+/* Where colour may be used. */
+int use_colour(FILE *stream);
+/* A job for people: steps, targets, reasons. */
+void print_job(const json_t *job);
+/* The line to hand to a recipient, for each delivered target. */
+void print_delivered(const json_t *job);
+/* Text from data: control characters and what is no UTF-8 are not passed on to a terminal. */
+void print_text(FILE *stream, const char *text);
+
+/* What happens, shown while it happens. */
+struct progress {
+    const struct options *options;
+    int terminal;  /* a line that is written over */
+    int line_open;
+};
+void progress_event(void *arg, const json_t *event);
+void progress_end(struct progress *progress);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* deliver.c - push, run, plan, preview and check. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "cmd/command.h"
+
+/* One command's work: the operations, and what it printed so far. */
+struct session {
+    struct dray_api_settings settings;
+    struct progress progress;
+    struct dray_api *api;
+    struct dray_diagnostics diagnostics;
+};
+
+/* Interrupts arrive through a descriptor, so that what is under way can be undone first. */
+static int watch_interrupts(void)
+{
+    sigset_t signals;
+
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0)
+        return -1;
+    return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
+static void session_close(struct session *session)
+{
+    progress_end(&session->progress);
+    dray_api_close(session->api);
+    dray_diagnostics_free(&session->diagnostics);
+    dray_close_descriptor(&session->settings.interrupt_fd);
+}
+
+static int session_open(const struct options *options, struct session *session, struct dray_error *error)
+{
+    *session = (struct session){ .progress = { .options = options, .terminal = !options->json && isatty(2) } };
+    session->settings = (struct dray_api_settings){ .policies = options->policies.items,
+                                                    .policy_count = options->policies.count,
+                                                    .unconfined = options->no_sandbox,
+                                                    .interrupt_fd = watch_interrupts(),
+                                                    .on_event = progress_event,
+                                                    .arg = &session->progress };
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (options->no_sandbox)
+        (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
+    return dray_api_open(&session->settings, &session->api, error);
+}
+
+static struct dray_workflow_request request_of(const struct options *options)
+{
+    return (struct dray_workflow_request){ .file = options->arguments[0],
+                                           .dataset = options->dataset,
+                                           .sets = options->sets.items,
+                                           .set_count = options->sets.count };
+}
+
+/* Warnings of a plan that was good all the same. */
+static void print_warnings(const struct options *options, const struct dray_diagnostics *diagnostics)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+
+    if (options->json || diagnostics->count == 0)
+        return;
+    dray_diagnostics_print(diagnostics, use_colour(stderr), &out);
+    (void)fputs(out.data ? out.data : "", stderr);
+}
+
+static int deliver(struct options *options, const struct dray_workflow_request *request)
+{
+    dray_cleanup(session_close) struct session session;
+    struct dray_error error = { 0 };
+    json_t *job = NULL;
+    int status = 0;
+
+    int result = session_open(options, &session, &error);
+    if (result == 0)
+        result = dray_api_run(session.api, request, options->again, &session.diagnostics, &job, &error);
+    progress_end(&session.progress);
+    if (result != 0)
+        status = report(options, &error, &session.diagnostics, job);
+    else
+        print_warnings(options, &session.diagnostics);
+    if (result == 0 && options->json)
+        status = print_json(json_incref(job));
+    else if (!options->json && job)
+        print_delivered(job);
+    if (result != 0 && job && !options->json)
+        (void)fprintf(stderr, " hint: dray show %.8s says more\n", json_string_value(json_object_get(job, "job")));
+    json_decref(job);
+    return status;
+}
+
+int command_run(struct options *options)
+{
+    struct dray_workflow_request request = request_of(options);
+
+    return deliver(options, &request);
+}
+
+int command_push(struct options *options)
+{
+    dray_autofree char *text = NULL;
+    struct dray_error error = { 0 };
+
+    int result = options->to ? dray_api_push_workflow(options->arguments[0], options->to, options->include.items,
+                                                      options->include.count, options->exclude.items,
+                                                      options->exclude.count, &text, &error)
+                             : dray_fail(&error, DRAY_INVALID, "--to is missing: where is %s to be delivered?",
+                                         options->arguments[0]);
+    if (result != 0)
+        return report(options, &error, NULL, NULL);
+    if (options->print_workflow) {
+        (void)fputs(text, stdout);
+        return 0;
+    }
+    struct dray_workflow_request request = { .text = text };
+    return deliver(options, &request);
+}
+
+int command_plan(struct options *options)
+{
+    dray_cleanup(session_close) struct session session;
+    dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 64u << 20 };
+    struct dray_workflow_request request = request_of(options);
+    struct dray_error error = { 0 };
+
+    int result = session_open(options, &session, &error);
+    if (result == 0)
+        result = dray_api_plan(session.api, &request, &session.diagnostics, &plan, &error);
+    if (result != 0)
+        return report(options, &error, &session.diagnostics, NULL);
+    print_warnings(options, &session.diagnostics);
+    if (options->json)
+        return print_json(dray_plan_json(plan));
+    dray_plan_print(plan, &out);
+    return print_buffer(&out);
+}
+
+int command_preview(struct options *options)
+{
+    dray_cleanup(session_close) struct session session;
+    struct dray_workflow_request request = request_of(options);
+    int one = !options->all && options->kept != options->dropped;
+    struct dray_preview_request preview = { .json = options->json,
+                                            .kept = one ? options->kept : 1,
+                                            .dropped = one ? options->dropped : 1,
+                                            .stage = options->stage };
+    struct dray_error error = { 0 };
+
+    int result = session_open(options, &session, &error);
+    session.settings.on_event = NULL; /* the verdicts are all there is to see */
+    if (result == 0)
+        result = dray_api_preview(session.api, &request, &preview, STDOUT_FILENO, &session.diagnostics, &error);
+    if (result != 0)
+        return report(options, &error, &session.diagnostics, NULL);
+    print_warnings(options, &session.diagnostics);
+    return 0;
+}
+
+static int print_schema(const struct options *options, struct session *session, struct dray_error *error)
+{
+    const struct dray_plugin_info *plugin = NULL;
+    const char *slash = strchr(options->dataset, '/');
+    uint32_t kind = slash ? dray_kind_of_name(options->dataset, (size_t)(slash - options->dataset)) : 0;
+
+    if (kind == 0) {
+        dray_fail(error, DRAY_INVALID, "\"%s\" does not name a plugin", options->dataset);
+        dray_hint(error, "write its kind and name, as in filter/glob");
+        return report(options, error, NULL, NULL);
+    }
+    if (dray_registry_find(dray_api_plugins(session->api), kind, slash + 1, &plugin, error) != 0)
+        return report(options, error, NULL, NULL);
+    return print_json(dray_plugin_schema(plugin));
+}
+
+int command_check(struct options *options)
+{
+    dray_cleanup(session_close) struct session session;
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 64u << 20 };
+    struct dray_error error = { 0 };
+
+    int result = session_open(options, &session, &error);
+    if (result == 0 && options->schema)
+        return print_schema(options, &session, &error);
+    if (result == 0 && options->argument_count == 0) {
+        dray_fail(&error, DRAY_INVALID, "no file to check");
+        return report(options, &error, NULL, NULL);
+    }
+    if (result == 0)
+        result = dray_api_check(session.api, options->arguments, (size_t)options->argument_count,
+                                &session.diagnostics, &error);
+    if (result != 0 && session.diagnostics.errors == 0)
+        return report(options, &error, NULL, NULL);
+    if (options->json) {
+        int status = print_json(dray_diagnostics_json(&session.diagnostics));
+        return status != 0 ? status : result != 0 ? 2 : 0;
+    }
+    dray_diagnostics_print(&session.diagnostics, use_colour(stdout), &out);
+    if (result == 0)
+        dray_buffer_format(&out, "%d file%s checked, no errors\n", options->argument_count,
+                           options->argument_count == 1 ? "" : "s");
+    return print_buffer(&out) != 0 ? 1 : result != 0 ? 2 : 0;
+}

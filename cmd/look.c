@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* look.c - jobs, show, verify and plugin: commands that change nothing. */
+#include <string.h>
+
+#include "cmd/command.h"
+
+static int open_api(struct dray_api_settings *settings, struct dray_api **ret_api, struct dray_error *error)
+{
+    *settings = (struct dray_api_settings){ .interrupt_fd = -1 };
+    return dray_api_open(settings, ret_api, error);
+}
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+
+    return value ? value : "";
+}
+
+static void print_row(const json_t *job)
+{
+    const json_t *targets = json_object_get(job, "targets");
+
+    (void)printf("%.8s  %-10s %s  %-12s ", text(job, "job"), text(job, "state"), text(job, "created"),
+                 text(job, "user"));
+    print_text(stdout, text(job, "dataset"));
+    (void)fputs(" -> ", stdout);
+    print_text(stdout, text(json_array_get(targets, 0), "destination"));
+    if (json_array_size(targets) > 1)
+        (void)printf(" and %zu more", json_array_size(targets) - 1);
+    if (text(job, "reason")[0]) {
+        (void)fputs("  (", stdout);
+        print_text(stdout, text(job, "reason"));
+        (void)fputc(')', stdout);
+    }
+    (void)fputc('\n', stdout);
+}
+
+int command_jobs(struct options *options)
+{
+    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
+    struct dray_api_settings settings;
+    struct dray_jobs_request request = { .state = options->state,
+                                         .dataset = options->dataset,
+                                         .user = options->user,
+                                         .since = options->since,
+                                         .limit = options->limit };
+    struct dray_error error = { 0 };
+    json_t *jobs = NULL, *job;
+    size_t i;
+
+    int result = open_api(&settings, &api, &error);
+    if (result == 0)
+        result = dray_api_jobs(api, &request, &jobs, &error);
+    if (result != 0)
+        return report(options, &error, NULL, NULL);
+    if (options->json)
+        return print_json(jobs);
+    json_array_foreach(jobs, i, job)
+        print_row(job);
+    if (json_array_size(jobs) == 0)
+        (void)puts("no jobs");
+    json_decref(jobs);
+    return 0;
+}
+
+int command_show(struct options *options)
+{
+    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
+    struct dray_api_settings settings;
+    struct dray_error error = { 0 };
+    json_t *job = NULL;
+
+    int result = open_api(&settings, &api, &error);
+    if (result == 0)
+        result = dray_api_show(api, options->arguments[0], &job, &error);
+    if (result != 0)
+        return report(options, &error, NULL, NULL);
+    if (options->json)
+        return print_json(job);
+    print_job(job);
+    json_decref(job);
+    return 0;
+}
+
+static void print_dataset(const json_t *dataset, const json_t *verdict)
+{
+    const json_t *problems = json_object_get(dataset, "problems");
+    json_int_t count = json_integer_value(json_object_get(dataset, "problem_count"));
+    json_t *problem;
+    size_t i;
+
+    print_text(stdout, text(verdict, "directory"));
+    (void)fputs(": ", stdout);
+    print_text(stdout, text(dataset, "dataset"));
+    if (count == 0)
+        (void)printf(" is intact (unsigned): %lld entries, delivered %s by job %.8s\n",
+                     (long long)json_integer_value(json_object_get(dataset, "entries")), text(dataset, "time"),
+                     text(dataset, "job"));
+    else
+        (void)printf(" is damaged, %lld problem%s:\n", (long long)count, count == 1 ? "" : "s");
+    json_array_foreach(problems, i, problem) {
+        (void)fputs("  ", stdout);
+        print_text(stdout, text(problem, "path"));
+        (void)fputs(" ", stdout);
+        print_text(stdout, text(problem, "problem"));
+        (void)fputc('\n', stdout);
+    }
+    if (count > (json_int_t)json_array_size(problems))
+        (void)printf("  and %lld more\n", (long long)count - (long long)json_array_size(problems));
+}
+
+int command_verify(struct options *options)
+{
+    struct dray_error error = { 0 };
+    json_t *verdict = NULL, *dataset;
+    size_t i;
+
+    int result = dray_api_verify(options->arguments[0], &verdict, &error);
+    if (!verdict)
+        return report(options, &error, NULL, NULL);
+    if (options->json) {
+        int status = print_json(verdict);
+        return status != 0 || result != 0;
+    }
+    json_array_foreach(json_object_get(verdict, "datasets"), i, dataset)
+        print_dataset(dataset, verdict);
+    json_decref(verdict);
+    return result != 0;
+}
+
+/* ---- Plugins ---- */
+
+static int list_plugins(const struct options *options, struct dray_api *api, struct dray_error *error)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+    const struct dray_plugin_info *const *plugins = NULL;
+    size_t count = 0;
+
+    if (dray_registry_all(dray_api_plugins(api), &plugins, &count, error) != 0)
+        return report(options, error, NULL, NULL);
+    if (!options->json) {
+        dray_plugins_print(plugins, count, &out);
+        return print_buffer(&out);
+    }
+    json_t *list = json_array();
+    for (size_t i = 0; list && i < count; i++)
+        (void)json_array_append_new(list, dray_plugin_json(plugins[i]));
+    return print_json(list);
+}
+
+static int show_plugin(const struct options *options, struct dray_api *api, struct dray_error *error)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+    const struct dray_plugin_info *plugin = NULL;
+    const char *name = options->arguments[1], *slash = strchr(name, '/');
+    uint32_t kind = slash ? dray_kind_of_name(name, (size_t)(slash - name)) : 0;
+
+    if (kind == 0) {
+        dray_fail(error, DRAY_INVALID, "\"%s\" does not name a plugin", name);
+        dray_hint(error, "write its kind and name, as in filter/glob; dray plugin list names all");
+        return report(options, error, NULL, NULL);
+    }
+    if (dray_registry_find(dray_api_plugins(api), kind, slash + 1, &plugin, error) != 0)
+        return report(options, error, NULL, NULL);
+    if (options->json)
+        return print_json(dray_plugin_json(plugin));
+    dray_plugin_print(plugin, &out);
+    return print_buffer(&out);
+}
+
+int command_plugin(struct options *options)
+{
+    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
+    struct dray_api_settings settings;
+    struct dray_error error = { 0 };
+    const char *verb = options->arguments[0];
+
+    if (open_api(&settings, &api, &error) != 0)
+        return report(options, &error, NULL, NULL);
+    if (strcmp(verb, "list") == 0 && options->argument_count == 1)
+        return list_plugins(options, api, &error);
+    if (strcmp(verb, "show") == 0 && options->argument_count == 2)
+        return show_plugin(options, api, &error);
+    dray_fail(&error, DRAY_INVALID, "dray plugin: wrong arguments");
+    dray_hint(&error, "usage: dray plugin list, or dray plugin show KIND/NAME");
+    return report(options, &error, NULL, NULL);
+}

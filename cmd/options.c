@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* options.c - one table of all options; a command names by letter which it takes. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cmd/command.h"
+#include "core/base/text.h"
+
+struct option_row {
+    char letter;
+    const char *name;
+    int argument;
+    const char *help;
+};
+
+static const struct option_row rows[] = {
+    { 't', "to", 1, "--to TARGET          where to deliver" },
+    { 'i', "include", 1, "--include PATTERN    deliver only what matches (may be repeated)" },
+    { 'e', "exclude", 1, "--exclude PATTERN    leave out what matches (may be repeated)" },
+    { 'w', "print-workflow", 0, "--print-workflow     print the workflow that this stands for, and stop" },
+    { 'd', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, /x) or a name" },
+    { 's', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)" },
+    { 'p', "policies", 1, "--policies DIR       policies beside the system's (may be repeated)" },
+    { 'a', "again", 0, "--again              deliver anew what was delivered before" },
+    { 'n', "no-sandbox", 0, "--no-sandbox         run plugins unconfined (where the kernel has no Landlock)" },
+    { 'f', "progress-fd", 1, "--progress-fd N      write events as JSON lines to descriptor N" },
+    { 'k', "kept", 0, "--kept               only what is kept" },
+    { 'g', "dropped", 0, "--dropped            only what is dropped" },
+    { 'l', "all", 0, "--all                both (the default)" },
+    { 'l', "stage", 0, "--stage              extract what has to be extracted" },
+    { 'c', "schema", 1, "--schema KIND/NAME   print the JSON Schema of a plugin's options" },
+    { 'x', "state", 1, "--state STATE        only jobs in this state" },
+    { 'u', "user", 1, "--user USER          only jobs for this user" },
+    { 'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..." },
+    { 'm', "limit", 1, "--limit N            at most N jobs (100)" },
+    { 'j', "json", 0, "--json               print JSON" },
+};
+#define ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static int takes(const struct command *command, const struct option_row *row)
+{
+    return strchr(command->takes, row->letter) != NULL;
+}
+
+static void print_help(const struct command *command)
+{
+    (void)printf("%s\n\nusage: dray %s %s\n\n%s\n", command->summary, command->name, command->usage, command->help);
+    for (size_t i = 0; i < ROWS; i++)
+        if (takes(command, &rows[i]))
+            (void)printf("  %s\n", rows[i].help);
+}
+
+static int wrong(const struct command *command, const char *what, const char *which)
+{
+    (void)fprintf(stderr, "error: dray %s: %s", command->name, what);
+    print_text(stderr, which);
+    (void)fprintf(stderr, "\n hint: usage: dray %s %s\n", command->name, command->usage);
+    return 2;
+}
+
+static int add(struct list *list, const char *value)
+{
+    if (list->count == MAX_LIST)
+        return -1;
+    list->items[list->count++] = value;
+    return 0;
+}
+
+static int set_number(const char *text, int64_t low, int64_t high, int64_t *ret_number)
+{
+    const char *why;
+
+    return dray_int_parse(text, strlen(text), ret_number, &why) == 0 && *ret_number >= low && *ret_number <= high ? 0 : -1;
+}
+
+/* Store one option; -1 when its value is wrong. */
+static int set_option(struct options *options, const char *name, const char *value)
+{
+    int64_t number = 0;
+    const char *why;
+
+    if (strcmp(name, "to") == 0)
+        options->to = value;
+    else if (strcmp(name, "include") == 0)
+        return add(&options->include, value);
+    else if (strcmp(name, "exclude") == 0)
+        return add(&options->exclude, value);
+    else if (strcmp(name, "set") == 0)
+        return strchr(value, '=') ? add(&options->sets, value) : -1;
+    else if (strcmp(name, "policies") == 0)
+        return add(&options->policies, value);
+    else if (strcmp(name, "dataset") == 0)
+        options->dataset = value;
+    else if (strcmp(name, "state") == 0)
+        options->state = value;
+    else if (strcmp(name, "user") == 0)
+        options->user = value;
+    else if (strcmp(name, "schema") == 0) {
+        options->schema = 1;
+        options->dataset = value;
+    } else if (strcmp(name, "since") == 0) {
+        if (dray_duration_parse(value, strlen(value), &number, &why) != 0)
+            return -1;
+        options->since = number == DRAY_NONE ? 0 : dray_now() - number;
+    } else if (strcmp(name, "limit") == 0) {
+        if (set_number(value, 1, 1000000, &number) != 0)
+            return -1;
+        options->limit = (size_t)number;
+    } else if (strcmp(name, "progress-fd") == 0) {
+        if (set_number(value, 0, 1 << 20, &number) != 0)
+            return -1;
+        options->progress_fd = (int)number;
+    }
+    return 0;
+}
+
+static void set_flag(struct options *options, const char *name)
+{
+    options->json |= strcmp(name, "json") == 0;
+    options->again |= strcmp(name, "again") == 0;
+    options->stage |= strcmp(name, "stage") == 0;
+    options->no_sandbox |= strcmp(name, "no-sandbox") == 0;
+    options->print_workflow |= strcmp(name, "print-workflow") == 0;
+    options->all |= strcmp(name, "all") == 0;
+    options->kept |= strcmp(name, "kept") == 0;
+    options->dropped |= strcmp(name, "dropped") == 0;
+}
+
+static int check_arguments(const struct command *command, const struct options *options)
+{
+    if (options->argument_count < command->min_arguments && !options->schema)
+        return wrong(command, "an argument is missing", "");
+    if (options->argument_count > command->max_arguments)
+        return wrong(command, "unexpected argument ", options->arguments[command->max_arguments]);
+    return 0;
+}
+
+int options_read(const struct command *command, int argc, char **argv, struct options *options)
+{
+    struct option longs[ROWS + 2] = { { "help", no_argument, NULL, 0 } };
+    size_t count = 1;
+    int which, index = 0;
+
+    for (size_t i = 0; i < ROWS; i++)
+        if (takes(command, &rows[i]))
+            longs[count++] =
+                (struct option){ rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, 0 };
+    opterr = 0;
+    while ((which = getopt_long(argc, argv, ":h", longs, &index)) != -1) {
+        if (which == '?')
+            return wrong(command, "it does not take ", argv[optind - 1]);
+        if (which == ':')
+            return wrong(command, "a value is missing for ", argv[optind - 1]);
+        if (which == 'h' || index == 0) {
+            print_help(command);
+            return -1;
+        }
+        if (longs[index].has_arg == no_argument)
+            set_flag(options, longs[index].name);
+        else if (set_option(options, longs[index].name, optarg) != 0)
+            return wrong(command, "wrong value: ", optarg);
+    }
+    options->arguments = (const char *const *)(void *)(argv + optind);
+    options->argument_count = argc - optind;
+    return check_arguments(command, options);
+}

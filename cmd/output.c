@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* output.c - what commands print: errors, jobs and progress, for people and as JSON. */
+#include <string.h>
+#include <unistd.h>
+
+#include "cmd/command.h"
+#include "core/base/io.h"
+#include "core/base/text.h"
+
+int use_colour(FILE *stream)
+{
+    const char *never = getenv("NO_COLOR");
+
+    return isatty(fileno(stream)) && !(never && never[0]);
+}
+
+void print_text(FILE *stream, const char *text)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer clean = { .cap = 1u << 20 };
+
+    dray_utf8_add(&clean, text, strlen(text), 1);
+    (void)fputs(clean.data ? clean.data : "", stream);
+}
+
+int print_buffer(const struct dray_buffer *buffer)
+{
+    if (buffer->failed)
+        return 1;
+    if (buffer->data && fwrite(buffer->data, 1, buffer->length, stdout) != buffer->length)
+        return 1;
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int print_json(json_t *json)
+{
+    if (!json || json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) != 0 || fputc('\n', stdout) == EOF) {
+        json_decref(json);
+        return 1;
+    }
+    json_decref(json);
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+/* ---- Errors ---- */
+
+/* Lines of a hint stand below each other. */
+static void print_hint(const char *hint)
+{
+    (void)fputs(" hint: ", stderr);
+    for (const char *line = hint; *line;) {
+        size_t length = strcspn(line, "\n");
+        dray_autofree char *one = strndup(line, length);
+        if (one)
+            print_text(stderr, one);
+        (void)fputc('\n', stderr);
+        line += length;
+        if (*line == '\n') {
+            line++;
+            (void)fputs("       ", stderr);
+        }
+    }
+}
+
+static int exit_of(const struct dray_error *error, const json_t *job)
+{
+    int status = dray_class_exit(error->class_);
+
+    /* A command that could not begin says so by what was wrong; a delivery that began has failed. */
+    if (error->class_ == DRAY_CANCELLED)
+        return 130;
+    return job && (status == 2 || status == 4) ? 1 : status;
+}
+
+static int report_json(const struct options *options, const struct dray_error *error,
+                       const struct dray_diagnostics *diagnostics, json_t *job)
+{
+    json_t *object = job ? json_incref(job) : json_object();
+
+    (void)options;
+    (void)json_object_set_new(object, "error", dray_error_to_json(error));
+    if (diagnostics && diagnostics->count > 0)
+        (void)json_object_set_new(object, "diagnostics", dray_diagnostics_json(diagnostics));
+    (void)print_json(object);
+    return exit_of(error, job);
+}
+
+int report(const struct options *options, const struct dray_error *error,
+           const struct dray_diagnostics *diagnostics, json_t *job)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+
+    if (options->json)
+        return report_json(options, error, diagnostics, job);
+    if (diagnostics && diagnostics->count > 0) {
+        dray_diagnostics_print(diagnostics, use_colour(stderr), &out);
+        (void)fputs(out.data ? out.data : "", stderr);
+    }
+    if (diagnostics && diagnostics->errors > 0 && error->class_ == DRAY_INVALID)
+        return exit_of(error, job);
+    (void)fputs("error: ", stderr);
+    if (error->where[0] != '\0') {
+        print_text(stderr, error->where);
+        (void)fputs(": ", stderr);
+    }
+    print_text(stderr, error->message);
+    if (error->side == DRAY_SIDE_SOURCE)
+        (void)fputs(" (source side)", stderr);
+    (void)fputc('\n', stderr);
+    if (error->hint[0] != '\0')
+        print_hint(error->hint);
+    return exit_of(error, job);
+}
+
+/* ---- Jobs ---- */
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+
+    return value ? value : "";
+}
+
+static unsigned long long number(const json_t *object, const char *key)
+{
+    return (unsigned long long)json_integer_value(json_object_get(object, key));
+}
+
+static void print_step_line(FILE *stream, const char *id, const char *uses, const char *outcome,
+                            const json_t *counts, double seconds)
+{
+    char bytes[24], time[24];
+
+    (void)fprintf(stream, "  %-20s %-18s %-9s", id, uses, outcome);
+    if (strcmp(outcome, "done") == 0)
+        (void)fprintf(stream, " %8llu entries %10s %8s", number(counts, "entries_out"),
+                      dray_size_print(number(counts, "bytes_out"), bytes), dray_seconds_print(seconds, time));
+    (void)fputc('\n', stream);
+}
+
+static void print_rules(FILE *stream, const json_t *rules)
+{
+    size_t i;
+    json_t *rule;
+    char bytes[24];
+
+    json_array_foreach(rules, i, rule) {
+        (void)fprintf(stream, "      left out %llu (%s) by ", number(rule, "entries"),
+                      dray_size_print(number(rule, "bytes"), bytes));
+        print_text(stream, text(rule, "by"));
+        (void)fputs("  ", stream);
+        print_text(stream, text(rule, "why"));
+        (void)fputc('\n', stream);
+    }
+}
+
+static void print_attempt(const json_t *attempt)
+{
+    size_t i;
+    json_t *step;
+
+    (void)printf("attempt %llu: %s%s%s\n", number(attempt, "number"), text(attempt, "outcome"),
+                 text(attempt, "started")[0] ? ", " : "", text(attempt, "started"));
+    json_array_foreach(json_object_get(attempt, "steps"), i, step) {
+        print_step_line(stdout, text(step, "id"), text(step, "uses"), text(step, "outcome"), step,
+                        json_real_value(json_object_get(step, "seconds")));
+        print_rules(stdout, json_object_get(step, "rules"));
+        if (text(step, "reason")[0]) {
+            (void)fputs("      ", stdout);
+            print_text(stdout, text(step, "reason"));
+            (void)fputc('\n', stdout);
+        }
+    }
+}
+
+void print_job(const json_t *job)
+{
+    size_t i;
+    json_t *one;
+    char bytes[24];
+
+    (void)printf("job %s: ", text(job, "job"));
+    print_text(stdout, text(job, "dataset"));
+    (void)printf(", %s\n", text(job, "state"));
+    (void)printf("  for %s, created %s\n", text(job, "user"), text(job, "created"));
+    if (text(job, "reason")[0]) {
+        (void)fputs("  reason: ", stdout);
+        print_text(stdout, text(job, "reason"));
+        (void)fputc('\n', stdout);
+    }
+    if (text(job, "hint")[0]) {
+        (void)fputs("  hint: ", stdout);
+        print_text(stdout, text(job, "hint"));
+        (void)fputc('\n', stdout);
+    }
+    json_array_foreach(json_object_get(job, "targets"), i, one) {
+        (void)printf("target %s %s ", text(one, "step"), text(one, "push"));
+        print_text(stdout, text(one, "destination"));
+        (void)printf(": %s", text(one, "state"));
+        if (strcmp(text(one, "state"), "delivered") == 0)
+            (void)printf(", %llu entries, %s", number(one, "entries"), dray_size_print(number(one, "bytes"), bytes));
+        (void)fputc('\n', stdout);
+    }
+    json_array_foreach(json_object_get(job, "attempts"), i, one)
+        print_attempt(one);
+}
+
+void print_delivered(const json_t *job)
+{
+    int already = json_is_true(json_object_get(job, "already_delivered"));
+    int gone = json_is_true(json_object_get(job, "gone"));
+    size_t i;
+    json_t *target;
+    char bytes[24];
+
+    json_array_foreach(json_object_get(job, "targets"), i, target) {
+        if (strcmp(text(target, "state"), "delivered") != 0)
+            continue;
+        if (already) {
+            (void)printf("already delivered %.10s by job %.8s: ", text(target, "delivered"), text(job, "job"));
+            print_text(stdout, text(target, "destination"));
+            (void)printf("%s\n", gone ? " (it is no longer there; --again delivers it anew)" : "");
+            continue;
+        }
+        print_text(stdout, text(job, "dataset"));
+        (void)fputs(" is at ", stdout);
+        print_text(stdout, text(target, "destination"));
+        (void)printf(": %llu entries, %s; to check it: dray verify ", number(target, "entries"),
+                     dray_size_print(number(target, "bytes"), bytes));
+        print_text(stdout, text(target, "destination"));
+        (void)fputc('\n', stdout);
+    }
+    (void)fflush(stdout);
+}
+
+/* ---- Progress ---- */
+
+static void clear_line(struct progress *progress)
+{
+    if (progress->line_open)
+        (void)fputs("\r\033[K", stderr);
+    progress->line_open = 0;
+}
+
+static void show_progress(struct progress *progress, const json_t *event)
+{
+    unsigned long long done = number(event, "bytes"), all = number(event, "of_bytes");
+    char have[24], total[24];
+
+    if (!progress->terminal)
+        return;
+    clear_line(progress);
+    (void)fprintf(stderr, "  %-20s %llu of %llu entries, %s", text(event, "step"), number(event, "entries"),
+                  number(event, "of_entries"), dray_size_print(done, have));
+    if (all > 0)
+        (void)fprintf(stderr, " of %s (%llu %%)", dray_size_print(all, total), done >= all ? 100 : done * 100 / all);
+    (void)fflush(stderr);
+    progress->line_open = 1;
+}
+
+static void show_event(struct progress *progress, const json_t *event)
+{
+    const char *name = text(event, "event");
+
+    if (strcmp(name, "progress") == 0) {
+        show_progress(progress, event);
+        return;
+    }
+    clear_line(progress);
+    if (strcmp(name, "step-ended") == 0) {
+        print_step_line(stderr, text(event, "step"), text(event, "uses"), text(event, "outcome"), event,
+                        (double)number(event, "nanoseconds") / 1e9);
+        print_rules(stderr, json_object_get(event, "rules"));
+    } else if (strcmp(name, "waiting") == 0) {
+        (void)fputs("waiting: another delivery to ", stderr);
+        print_text(stderr, text(event, "for"));
+        (void)fprintf(stderr, " is under way, job %.8s\n", text(event, "job"));
+    } else if (strcmp(name, "retrying") == 0) {
+        (void)fprintf(stderr, "  %s failed for now; trying again in %.1f s\n", text(event, "step"),
+                      (double)number(event, "milliseconds") / 1000);
+    } else if (strcmp(name, "log") == 0 && number(event, "level") >= DRAY_LOG_WARN) {
+        const json_t *message = json_object_get(json_object_get(event, "fields"), "message");
+        (void)fprintf(stderr, "  %s: ", text(event, "step"));
+        print_text(stderr, text(event, "what"));
+        if (message) {
+            (void)fputs(": ", stderr);
+            print_text(stderr, json_string_value(message));
+        }
+        (void)fputc('\n', stderr);
+    }
+}
+
+void progress_event(void *arg, const json_t *event)
+{
+    struct progress *progress = arg;
+
+    if (progress->options->progress_fd >= 0) {
+        dray_autofree char *line = json_dumps(event, JSON_COMPACT | JSON_PRESERVE_ORDER);
+        if (line && dprintf(progress->options->progress_fd, "%s\n", line) < 0)
+            return; /* who watched has gone away */
+    }
+    if (!progress->options->json)
+        show_event(progress, event);
+}
+
+void progress_end(struct progress *progress)
+{
+    clear_line(progress);
+    (void)fflush(stderr);
+}

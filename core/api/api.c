@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/api/api.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/api/internal.h"
+#include "core/base/io.h"
+#include "core/base/process.h"
+
+#define SYSTEM_POLICIES "/etc/dray/policies"
+
+/* ---- Where things are ---- */
+
+static const char *home_of(const struct passwd *account)
+{
+    const char *home = getenv("HOME");
+
+    return home && home[0] == '/' ? home : account ? account->pw_dir : "/";
+}
+
+static char *state_directory(const struct passwd *account)
+{
+    const char *given = getenv("DRAY_STATE"), *state = getenv("XDG_STATE_HOME");
+
+    if (given && given[0]) {
+        dray_autofree char *here = getcwd(NULL, 0);
+        return here ? dray_path_absolute(here, given) : NULL;
+    }
+    if (state && state[0] == '/')
+        return dray_format("%s/dray", state);
+    return dray_format("%s/.local/state/dray", home_of(account));
+}
+
+/* The directory `plugins` beside this program, where a checkout has them. */
+static char *plugins_beside(void)
+{
+    dray_autofree char *self = realpath("/proc/self/exe", NULL);
+    char *slash = self ? strrchr(self, '/') : NULL;
+
+    if (!slash)
+        return NULL;
+    *slash = '\0';
+    return dray_format("%s/plugins", self);
+}
+
+static int open_registry(struct dray_api *api, const struct passwd *account, struct dray_error *error)
+{
+    dray_autofree char *beside = plugins_beside();
+    dray_autofree char *own = dray_format("%s/.local/lib/dray/plugins", home_of(account));
+    dray_autofree char *cache = dray_format("%s/cache", api->state);
+
+    if (!beside || !own || !cache)
+        return dray_fail_memory(error);
+    const char *directories[] = { beside, DRAY_PLUGINDIR, "/usr/local/lib/dray/plugins", own };
+    size_t count = 0, total = sizeof(directories) / sizeof(directories[0]);
+    for (size_t i = 0; i < total; i++) {
+        int known = access(directories[i], F_OK) != 0;
+        for (size_t j = 0; j < count && !known; j++)
+            known = strcmp(directories[j], directories[i]) == 0;
+        if (!known)
+            directories[count++] = directories[i];
+    }
+    return dray_registry_new(directories, count, cache, &api->registry, error);
+}
+
+static int collect_policies(struct dray_api *api, struct dray_error *error)
+{
+    size_t count = api->settings->policy_count;
+
+    api->policies = calloc(count + 1, sizeof(char *));
+    if (!api->policies)
+        return dray_fail_memory(error);
+    api->policies[api->policy_count++] = strdup(SYSTEM_POLICIES);
+    for (size_t i = 0; i < count; i++)
+        api->policies[api->policy_count++] = dray_path_absolute(api->here, api->settings->policies[i]);
+    for (size_t i = 0; i < api->policy_count; i++)
+        if (!api->policies[i])
+            return dray_fail_memory(error);
+    return 0;
+}
+
+int dray_api_open(const struct dray_api_settings *settings, struct dray_api **ret_api, struct dray_error *error)
+{
+    dray_cleanup(dray_api_closep) struct dray_api *api = calloc(1, sizeof(*api));
+    const struct passwd *account = getpwuid(geteuid());
+
+    if (!api)
+        return dray_fail_memory(error);
+    api->settings = settings;
+    api->here = getcwd(NULL, 0);
+    if (!api->here)
+        return dray_fail_errno(error, errno, "finding the working directory");
+    api->state = state_directory(account);
+    api->user = account ? strdup(account->pw_name) : dray_format("%u", (unsigned)geteuid());
+    if (!api->state || !api->user)
+        return dray_fail_memory(error);
+    int result = dray_make_directories(api->state, 0700, error);
+    if (result == 0)
+        result = open_registry(api, account, error);
+    if (result == 0)
+        result = collect_policies(api, error);
+    if (result != 0)
+        return result;
+    api->engine = (struct dray_engine){ .state = api->state,
+                                        .registry = api->registry,
+                                        .user = api->user,
+                                        .actor = api->user,
+                                        .unconfined = settings->unconfined,
+                                        .interrupt_fd = settings->interrupt_fd,
+                                        .on_event = settings->on_event,
+                                        .arg = settings->arg };
+    *ret_api = DRAY_TAKE(api);
+    return 0;
+}
+
+void dray_api_close(struct dray_api *api)
+{
+    if (!api)
+        return;
+    dray_store_close(api->engine.store);
+    dray_registry_free(api->registry);
+    for (size_t i = 0; i < api->policy_count; i++)
+        free(api->policies[i]);
+    free(api->policies);
+    free(api->state);
+    free(api->here);
+    free(api->user);
+    free(api);
+}
+
+void dray_api_closep(struct dray_api **api)
+{
+    dray_api_close(*api);
+}
+
+struct dray_registry *dray_api_plugins(struct dray_api *api)
+{
+    return api->registry;
+}
+
+int dray_api_store(struct dray_api *api, struct dray_error *error)
+{
+    return api->engine.store ? 0 : dray_store_open(api->state, &api->engine.store, error);
+}
+
+/* ---- Planning ---- */
+
+/* The directory that a file's relative paths start from. */
+static char *base_of(const struct dray_api *api, const char *file)
+{
+    dray_autofree char *absolute = dray_path_absolute(api->here, file);
+    char *slash = absolute ? strrchr(absolute, '/') : NULL;
+
+    if (!slash)
+        return NULL;
+    slash[slash == absolute ? 1 : 0] = '\0';
+    return DRAY_TAKE(absolute);
+}
+
+int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
+                  struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan, struct dray_error *error)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = { .cap = DRAY_YAML_MAX_BYTES };
+    dray_autofree char *base = request->file ? base_of(api, request->file) : strdup(api->here);
+
+    if (!base)
+        return dray_fail_memory(error);
+    if (request->file) {
+        int result = dray_read_file(request->file, &text, error);
+        if (result != 0)
+            return result;
+    }
+    struct dray_plan_request plan = {
+        .workflow_name = request->file ? request->file : "command line",
+        .workflow_text = request->file ? (text.data ? text.data : "") : request->text,
+        .workflow_length = request->file ? text.length : strlen(request->text),
+        .workflow_base = base,
+        .dataset = request->dataset,
+        .dataset_base = api->here,
+        .sets = request->sets,
+        .set_count = request->set_count,
+        .policy_directories = (const char *const *)api->policies,
+        .policy_directory_count = api->policy_count,
+        .first_policy_optional = 1,
+        .user = api->user,
+        .actor = api->user,
+        .role = "user",
+        .registry = api->registry,
+        .asker = { dray_engine_ask, &api->engine },
+    };
+    return dray_plan_make(&plan, diagnostics, ret_plan, error);
+}
+
+int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *request,
+                     const struct dray_preview_request *preview, int fd, struct dray_diagnostics *diagnostics,
+                     struct dray_error *error)
+{
+    dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
+    int result = dray_api_plan(api, request, diagnostics, &plan, error);
+
+    return result != 0 ? result : dray_engine_preview(&api->engine, plan, preview, fd, error);
+}
+
+int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
+                   struct dray_diagnostics *diagnostics, struct dray_error *error)
+{
+    struct dray_asker asker = { dray_engine_ask, &api->engine };
+
+    for (size_t i = 0; i < count; i++) {
+        int result = dray_check_file(files[i], api->registry, &asker, diagnostics, error);
+        if (result != 0 && diagnostics->errors == 0)
+            return result;
+    }
+    dray_diagnostics_sort(diagnostics);
+    return diagnostics->errors ? dray_diagnostics_error(diagnostics, error) : 0;
+}
+
+int dray_api_run(struct dray_api *api, const struct dray_workflow_request *request, int again,
+                 struct dray_diagnostics *diagnostics, json_t **ret_job, struct dray_error *error)
+{
+    dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
+    dray_cleanup(dray_outcome_free) struct dray_outcome outcome = { 0 };
+    int result = dray_api_plan(api, request, diagnostics, &plan, error);
+
+    if (result == 0)
+        result = dray_api_store(api, error);
+    if (result != 0)
+        return result;
+    result = dray_engine_deliver(&api->engine, plan, request->file, again, &outcome, error);
+    struct dray_error ignored = { 0 };
+    if (outcome.job && dray_api_show(api, outcome.job, ret_job, &ignored) != 0)
+        *ret_job = dray_found_json(plan, outcome.job); /* our state was lost, and the target's marker answers */
+    if (*ret_job && outcome.already_delivered)
+        (void)json_object_set_new(*ret_job, "already_delivered", json_true());
+    if (*ret_job && outcome.gone)
+        (void)json_object_set_new(*ret_job, "gone", json_true());
+    return result;
+}

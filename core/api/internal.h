@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* internal.h - what the files of this layer share. */
+#ifndef DRAY_API_INTERNAL_H
+#define DRAY_API_INTERNAL_H
+
+#include "core/api/api.h"
+
+struct dray_api {
+    const struct dray_api_settings *settings;
+    char *here;  /* the working directory */
+    char *state; /* the state directory */
+    char *user;
+    char **policies; /* directories, the system's first */
+    size_t policy_count;
+    struct dray_registry *registry;
+    struct dray_engine engine; /* its store is NULL until needed */
+};
+
+/* Open the store when it is not open yet. */
+DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
+/* A delivery that only its target knows of, in the shape of `run --json`. NULL when memory is out. */
+DRAY_MUST_CHECK json_t *dray_found_json(const struct dray_plan *plan, const char *job);
+
+#endif

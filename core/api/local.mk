@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+libdraycore_a_SOURCES += \
+	core/api/api.c \
+	core/api/api.h \
+	core/api/internal.h \
+	core/api/jobs.c \
+	core/api/push.c \
+	core/api/verify.c

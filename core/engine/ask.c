@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/* ask.c - runners that deliver nothing: those that answer a planner, and previews. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/io.h"
+#include "core/engine/deliver.h"
+#include "core/engine/launch.h"
+
+/* The error that an event carries, or that the runner's end says. */
+static int failed(const json_t *event, struct dray_error *error)
+{
+    dray_error_from_json(error, json_object_get(event, "error"));
+    return error->class_ != 0 ? error->class_ : dray_fail(error, DRAY_BUG, "the runner failed without saying why");
+}
+
+/* Listen until the event `wanted`; its message, or the reason why it did not come. */
+static int listen_for(struct dray_engine *engine, struct dray_runner *runner, const char *wanted,
+                      json_t **ret_message, struct dray_error *error)
+{
+    json_t *message = NULL;
+    int received;
+
+    while ((received = dray_runner_next(engine, runner, &message, error)) == 1) {
+        const char *event = json_string_value(json_object_get(message, "event"));
+        if (event && strcmp(event, wanted) == 0) {
+            *ret_message = message;
+            return 0;
+        }
+        int result = event && strcmp(event, "failed") == 0 ? failed(message, error) : 0;
+        if (engine->on_event && event)
+            engine->on_event(engine->arg, message);
+        json_decref(message);
+        if (result != 0)
+            return result;
+    }
+    long step;
+    int ended = dray_runner_end(runner, &step, error);
+    if (engine->interrupted)
+        return dray_fail(error, DRAY_CANCELLED, "interrupted");
+    return ended != 0 ? ended : dray_fail(error, DRAY_BUG, "the runner ended without an answer");
+}
+
+int dray_engine_ask(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error)
+{
+    struct dray_engine *engine = arg;
+    const json_t *steps = json_object_get(request, "steps");
+    json_t *start = json_pack("{s:s, s:O}", "mode", "plan", "request", (json_t *)(uintptr_t)request);
+    json_t *message = NULL;
+    struct dray_runner runner;
+    int result = start ? 0 : dray_fail_memory(error);
+
+    for (size_t i = 0; result == 0 && i < json_array_size(steps); i++) {
+        const json_t *step = json_array_get(steps, i);
+        result = dray_grants_of_step(engine, json_string_value(json_object_get(step, "uses")),
+                                     json_string_value(json_object_get(step, "file")),
+                                     json_object_get(step, "with"), 1, start, error);
+    }
+    if (result != 0) {
+        json_decref(start);
+        return result;
+    }
+    dray_autoclose int log = dray_log_open(engine, "plan", error);
+    if (log < 0) {
+        json_decref(start);
+        return error->class_;
+    }
+    result = dray_runner_start(engine, &runner, start, log, -1, error);
+    if (result != 0)
+        return result;
+    result = listen_for(engine, &runner, "answer", &message, error);
+    if (result == 0) {
+        *ret_answer = json_incref(json_object_get(message, "answer"));
+        json_decref(message);
+        if (!*ret_answer)
+            result = dray_fail(error, DRAY_BUG, "the runner's answer is empty");
+    }
+    dray_runner_drop(&runner);
+    return result;
+}
+
+int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan,
+                        const struct dray_preview_request *request, int fd, struct dray_error *error)
+{
+    dray_autofree char *scratch = NULL;
+    struct dray_runner runner;
+    json_t *message = NULL;
+    json_t *start = dray_orders_make(engine, plan, "preview", "preview", 0, error);
+    int result = start ? 0 : error->class_;
+
+    if (result == 0 && request->stage)
+        result = dray_scratch_make(engine, "preview", (uint32_t)getpid(), &scratch, error);
+    if (result == 0 && (json_object_set_new(start, "preview",
+                                            json_pack("{s:b, s:b, s:b}", "json", request->json, "kept", request->kept,
+                                                      "dropped", request->dropped)) != 0 ||
+                        (scratch && json_object_set_new(start, "scratch", json_string(scratch)) != 0)))
+        result = dray_fail_memory(error);
+    dray_autoclose int log = result == 0 ? dray_log_open(engine, "preview", error) : -1;
+    if (result == 0 && log < 0)
+        result = error->class_;
+    if (result == 0)
+        result = dray_runner_start(engine, &runner, start, log, fd, error);
+    else
+        json_decref(start);
+    if (result == 0) {
+        result = listen_for(engine, &runner, "job-ended", &message, error);
+        json_decref(message);
+        dray_runner_drop(&runner);
+    }
+    struct dray_error removal = { 0 };
+    if (scratch && dray_remove_tree(AT_FDCWD, scratch, &removal) != 0 && result == 0) {
+        *error = removal;
+        result = removal.class_;
+    }
+    return result;
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/* attempt.c - one runner and what it says, turned into state. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/base/io.h"
+#include "core/base/text.h"
+#include "core/engine/deliver.h"
+
+void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event)
+{
+    char time[24];
+
+    if (engine->on_event && event) {
+        (void)json_object_set_new(event, "time", json_string(dray_time_print(dray_now(), time)));
+        (void)json_object_set_new(event, "job", json_string(job));
+        (void)json_object_set_new(event, "attempt", json_integer(attempt));
+        engine->on_event(engine->arg, event);
+    }
+    json_decref(event);
+}
+
+json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *plan, const char *mode,
+                         const char *job, uint32_t attempt, struct dray_error *error)
+{
+    json_t *start = json_pack("{s:s, s:o, s:s, s:i, s:s, s:s}", "mode", mode, "plan", dray_plan_json(plan), "job",
+                              job, "attempt", (int)attempt, "user", engine->user, "actor", engine->actor);
+
+    if (!start) {
+        dray_fail_memory(error);
+        return NULL;
+    }
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct dray_step *step = &plan->steps[i];
+        if (dray_grants_of_step(engine, step->uses, step->file, step->with, 0, start, error) != 0) {
+            json_decref(start);
+            return NULL;
+        }
+    }
+    return start;
+}
+
+int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt, char **ret_path,
+                      struct dray_error *error)
+{
+    dray_autofree char *parent = dray_format("%s/scratch", engine->state);
+    dray_autofree char *path = parent ? dray_format("%s/%s.%u", parent, job, attempt) : NULL;
+
+    if (!path)
+        return dray_fail_memory(error);
+    int result = dray_make_directories(parent, 0700, error);
+    if (result == 0)
+        result = dray_remove_tree(AT_FDCWD, path, error);
+    if (result == 0 && mkdir(path, 0700) != 0)
+        result = dray_fail_errno(error, errno, "making the scratch directory %s", path);
+    if (result == 0)
+        *ret_path = DRAY_TAKE(path);
+    return result;
+}
+
+int dray_log_open(struct dray_engine *engine, const char *job, struct dray_error *error)
+{
+    dray_autofree char *parent = dray_format("%s/logs", engine->state);
+    dray_autofree char *path = parent ? dray_format("%s/%s.log", parent, job) : NULL;
+
+    if (!path)
+        return dray_fail_memory(error);
+    int result = dray_make_directories(parent, 0700, error);
+    if (result != 0)
+        return result;
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+    return fd >= 0 ? fd : dray_fail_errno(error, errno, "opening the log %s", path);
+}
+
+/* ---- Steps ---- */
+
+static long step_number(const struct dray_plan *plan, const json_t *message)
+{
+    const char *id = json_string_value(json_object_get(message, "step"));
+
+    for (size_t i = 0; id && i < plan->step_count; i++)
+        if (strcmp(plan->steps[i].id, id) == 0)
+            return (long)i;
+    return -1;
+}
+
+static long target_number(const struct dray_plan *plan, long step)
+{
+    for (size_t i = 0; i < plan->target_count; i++)
+        if ((long)plan->targets[i].step == step)
+            return (long)i;
+    return -1;
+}
+
+static void note_failure(struct dray_attempt *attempt, const struct dray_error *failure, const struct dray_step *step)
+{
+    /* What was cancelled was so because of something else: that is the better reason, whenever it is heard. */
+    int better = attempt->error.class_ == DRAY_CANCELLED && failure->class_ != DRAY_CANCELLED;
+
+    if (attempt->error.class_ == 0 || better) {
+        attempt->error = *failure;
+        attempt->failed = step;
+    }
+}
+
+static uint64_t number(const json_t *message, const char *key)
+{
+    json_int_t value = json_integer_value(json_object_get(message, key));
+
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static char *text(const json_t *message, const char *key)
+{
+    /* The store only reads its rows. */
+    return (char *)(uintptr_t)json_string_value(json_object_get(message, key));
+}
+
+static int store_step(struct dray_attempt *attempt, const json_t *message, const struct dray_error *failure,
+                      struct dray_error *error)
+{
+    struct dray_step_row row = {
+        .step = text(message, "step"),
+        .uses = text(message, "uses"),
+        .version = text(message, "version"),
+        .outcome = text(message, "outcome"),
+        .reason = failure && failure->class_ ? (char *)(uintptr_t)failure->message : NULL,
+        .class_ = failure && failure->class_ ? (char *)(uintptr_t)dray_class_name(failure->class_) : NULL,
+        .tree_digest = text(message, "tree_digest"),
+        .rules = json_object_get(message, "rules"),
+        .entries_in = number(message, "entries_in"),
+        .bytes_in = number(message, "bytes_in"),
+        .entries_out = number(message, "entries_out"),
+        .bytes_out = number(message, "bytes_out"),
+        .started = (int64_t)number(message, "started"),
+    };
+
+    if (!row.outcome)
+        row.outcome = (char *)(uintptr_t) "running";
+    else
+        row.ended = row.started + (int64_t)number(message, "nanoseconds");
+    return dray_store_step(attempt->engine->store, attempt->job, attempt->number, &row, error);
+}
+
+static int store_target(struct dray_attempt *attempt, long target, enum dray_state state, const json_t *message,
+                        struct dray_error *error)
+{
+    const struct dray_plan_target *to = &attempt->plan->targets[target];
+    struct dray_target_row row = { .step = attempt->plan->steps[to->step].id,
+                                   .push = attempt->plan->steps[to->step].uses,
+                                   .destination = to->uri,
+                                   .request_key = (char *)(uintptr_t)to->request_key,
+                                   .state = state };
+    dray_autofree char *receipt = NULL;
+
+    if (state == DRAY_COMMITTING) {
+        receipt = json_dumps(json_object_get(message, "receipt"), JSON_COMPACT);
+        if (!receipt)
+            return dray_fail_memory(error);
+        row.receipt = receipt;
+        row.manifest_sha256 = text(message, "manifest_sha256");
+        row.entries = number(message, "entries");
+        row.bytes = number(message, "bytes");
+    } else if (state == DRAY_JOB_DELIVERED) {
+        row.confirmation = json_object_get(message, "confirmation");
+        row.entries = number(message, "entries_out");
+        row.bytes = number(message, "bytes_out");
+    }
+    return dray_store_target(attempt->engine->store, attempt->job, &row, error);
+}
+
+static int step_ended(struct dray_attempt *attempt, const json_t *message, struct dray_error *error)
+{
+    long step = step_number(attempt->plan, message);
+    long target = target_number(attempt->plan, step);
+    const char *outcome = text(message, "outcome");
+    struct dray_error failure = { 0 };
+
+    if (step < 0 || !outcome)
+        return dray_fail(error, DRAY_BUG, "the runner spoke of a step that the plan does not have");
+    attempt->told[step] = 1;
+    dray_error_from_json(&failure, json_object_get(message, "error"));
+    if (strcmp(outcome, "failed") == 0 || strcmp(outcome, "waiting") == 0 || strcmp(outcome, "cancelled") == 0)
+        note_failure(attempt, &failure, &attempt->plan->steps[step]);
+    int result = store_step(attempt, message, &failure, error);
+    if (result != 0 || target < 0 || attempt->skip[target])
+        return result;
+    if (strcmp(outcome, "done") == 0) {
+        result = store_target(attempt, target, DRAY_JOB_DELIVERED, message, error);
+        attempt->delivered[target] = result == 0;
+        attempt->committing[target] = 0;
+    } else if (attempt->committing[target] == 0 && strcmp(outcome, "failed") == 0) {
+        result = store_target(attempt, target, DRAY_FAILED, message, error);
+    }
+    return result;
+}
+
+/* ---- Requests ---- */
+
+static int may_commit(struct dray_attempt *attempt, const json_t *message, struct dray_error *error)
+{
+    long target = target_number(attempt->plan, step_number(attempt->plan, message));
+
+    if (target < 0)
+        return dray_fail(error, DRAY_BUG, "a step that is no push wants to commit");
+    if (attempt->engine->interrupted)
+        return dray_fail(error, DRAY_CANCELLED, "interrupted");
+    int result = store_target(attempt, target, DRAY_COMMITTING, message, error);
+    attempt->committing[target] = result == 0;
+    return result;
+}
+
+static int checkpoint(struct dray_attempt *attempt, const json_t *message, json_t *reply, struct dray_error *error)
+{
+    const char *step = text(message, "step"), *key = text(message, "key"), *value = text(message, "value");
+    dray_autofree char *stored = NULL;
+
+    if (!step || !key)
+        return dray_fail(error, DRAY_BUG, "a checkpoint without a step or key");
+    if (value)
+        return dray_store_checkpoint_put(attempt->engine->store, attempt->job, step, key, value, error);
+    int result = dray_store_checkpoint_get(attempt->engine->store, attempt->job, step, key, &stored, error);
+    if (result == 0 && stored)
+        (void)json_object_set_new(reply, "value", json_string(stored));
+    return result;
+}
+
+static int answer_request(struct dray_attempt *attempt, struct dray_runner *runner, const json_t *message,
+                          struct dray_error *error)
+{
+    const char *request = text(message, "request");
+    struct dray_error refusal = { 0 };
+    json_t *reply = json_pack("{s:O}", "reply", json_object_get(message, "id"));
+    int result;
+
+    if (!reply)
+        return dray_fail_memory(error);
+    if (strcmp(request, "may_commit") == 0)
+        result = may_commit(attempt, message, &refusal);
+    else if (strcmp(request, "checkpoint") == 0)
+        result = checkpoint(attempt, message, reply, &refusal);
+    else
+        result = dray_fail(&refusal, DRAY_BUG, "the runner asked for %s, which this engine does not know", request);
+    if (result != 0)
+        (void)json_object_set_new(reply, "error", dray_error_to_json(&refusal));
+    /* A runner that is gone meanwhile shows at the next read. */
+    struct dray_error gone = { 0 };
+    if (dray_pipe_send(&runner->pipe, reply, &gone) != 0)
+        return 0;
+    return 0;
+}
+
+/* ---- The conversation ---- */
+
+static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t *message, int *ret_ended,
+                struct dray_error *error)
+{
+    const char *event = text(message, "event");
+    int result = 0;
+
+    if (text(message, "request"))
+        return answer_request(attempt, runner, message, error);
+    if (!event)
+        return 0;
+    if (strcmp(event, "step-started") == 0) {
+        result = store_step(attempt, message, NULL, error);
+        long step = step_number(attempt->plan, message);
+        if (step >= 0 && !attempt->running[step])
+            attempt->running[step] = json_incref(message);
+    } else if (strcmp(event, "step-ended") == 0) {
+        result = step_ended(attempt, message, error);
+    } else if (strcmp(event, "failed") == 0) {
+        struct dray_error failure = { 0 };
+        dray_error_from_json(&failure, json_object_get(message, "error"));
+        note_failure(attempt, &failure, NULL);
+        *ret_ended = 1;
+    } else if (strcmp(event, "job-ended") == 0) {
+        attempt->abandoned = json_is_true(json_object_get(message, "abandoned"));
+        *ret_ended = 1;
+        return 0;
+    }
+    dray_event_send(attempt->engine, attempt->job, attempt->number, json_incref(message));
+    return result;
+}
+
+/* Steps whose end was never told, because the runner died: one is to blame, the others fell with it. */
+static int close_open_steps(struct dray_attempt *attempt, long blamed, const struct dray_error *failure,
+                            struct dray_error *error)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < attempt->plan->step_count; i++) {
+        if (!attempt->running[i] || attempt->told[i])
+            continue;
+        struct dray_error other = { 0 };
+        dray_fail(&other, DRAY_CANCELLED, "stopped when the runner died");
+        const struct dray_error *why = (long)i == blamed || blamed < 0 ? failure : &other;
+        json_t *message = json_deep_copy(attempt->running[i]);
+        (void)json_object_set_new(message, "event", json_string("step-ended"));
+        (void)json_object_set_new(message, "outcome", json_string(why == failure ? "failed" : "cancelled"));
+        (void)json_object_set_new(message, "error", dray_error_to_json(why));
+        result = message ? step_ended(attempt, message, error) : dray_fail_memory(error);
+        dray_event_send(attempt->engine, attempt->job, attempt->number, message);
+    }
+    return result;
+}
+
+static int converse(struct dray_attempt *attempt, struct dray_runner *runner, struct dray_error *error)
+{
+    struct dray_error end = { 0 };
+    json_t *message = NULL;
+    int ended = 0, result = 0, received = 0;
+    long blamed = -1;
+
+    while (result == 0 && (received = dray_runner_next(attempt->engine, runner, &message, &end)) == 1) {
+        result = hear(attempt, runner, message, &ended, error);
+        json_decref(message);
+    }
+    if (result != 0)
+        return result; /* our own state cannot be kept: the runner is dropped */
+    int died = dray_runner_end(runner, &blamed, &end);
+    if (ended && died == 0)
+        return 0;
+    attempt->abandoned = 1;
+    if (died == 0 && received == 0)
+        dray_fail(&end, DRAY_BUG, "the runner ended before its work was done");
+    if (attempt->engine->interrupted)
+        dray_fail(&end, DRAY_CANCELLED, "interrupted");
+    note_failure(attempt, &end, blamed >= 0 ? &attempt->plan->steps[blamed] : NULL);
+    return close_open_steps(attempt, blamed, &end, error);
+}
+
+static int start_runner(struct dray_attempt *attempt, const char *mode, const char *scratch,
+                        struct dray_runner *runner, struct dray_error *error)
+{
+    json_t *start = dray_orders_make(attempt->engine, attempt->plan, mode, attempt->job, attempt->number, error);
+    json_t *skip = json_array();
+    dray_autoclose int log = -1;
+
+    if (!start) {
+        json_decref(skip);
+        return error->class_;
+    }
+    for (size_t i = 0; attempt->skip && i < attempt->plan->target_count; i++)
+        if (attempt->skip[i])
+            (void)json_array_append_new(skip, json_string(attempt->plan->steps[attempt->plan->targets[i].step].id));
+    (void)json_object_set_new(start, "skip", skip);
+    if (scratch)
+        (void)json_object_set_new(start, "scratch", json_string(scratch));
+    log = dray_log_open(attempt->engine, attempt->job, error);
+    if (log < 0) {
+        json_decref(start);
+        return error->class_;
+    }
+    return dray_runner_start(attempt->engine, runner, start, log, -1, error);
+}
+
+int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job, uint32_t number_,
+                         struct dray_error *error)
+{
+    struct dray_attempt attempt = { .engine = engine, .plan = plan, .job = job, .number = number_ };
+    struct dray_runner runner;
+    json_t *message = NULL;
+    int result = start_runner(&attempt, "discard", NULL, &runner, error);
+
+    if (result != 0)
+        return result;
+    while (result == 0 && dray_runner_next(engine, &runner, &message, error) == 1) {
+        const char *event = text(message, "event");
+        if (event && strcmp(event, "failed") == 0) {
+            dray_error_from_json(error, json_object_get(message, "error"));
+            result = error->class_;
+        }
+        json_decref(message);
+    }
+    long step;
+    if (result == 0)
+        result = dray_runner_end(&runner, &step, error);
+    dray_runner_drop(&runner);
+    return result;
+}
+
+int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
+{
+    dray_autofree char *scratch = NULL;
+    struct dray_runner runner;
+    int result = dray_scratch_make(attempt->engine, attempt->job, attempt->number, &scratch, error);
+
+    if (result == 0)
+        result = start_runner(attempt, "run", scratch, &runner, error);
+    if (result == 0) {
+        result = converse(attempt, &runner, error);
+        dray_runner_drop(&runner);
+    }
+    struct dray_error removal = { 0 };
+    if (scratch && dray_remove_tree(AT_FDCWD, scratch, &removal) != 0)
+        note_failure(attempt, &removal, NULL);
+    if (result == 0 && attempt->abandoned) {
+        struct dray_error left = { 0 };
+        if (dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number, &left) != 0)
+            dray_hint(&attempt->error, "not all of it could be removed: %s", left.message);
+    }
+    return result;
+}

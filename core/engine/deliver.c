@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: MIT */
+/* deliver.c - a request from what is known of it already to its outcome: answered by an earlier delivery, taken up again, or new. */
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "core/base/text.h"
+#include "core/engine/deliver.h"
+
+/* How often a lock that another process holds is looked at, ms. */
+#define LOCK_TICK 300
+
+/* What is known of a request before anything is done. */
+struct standing {
+    struct dray_job_row *job; /* the job to go on with; NULL: a new one */
+    uint8_t *delivered;       /* by target */
+    char *delivered_by;       /* id of the job that delivered the first of these */
+    size_t delivered_count;
+    int gone; /* one that the store calls delivered is no longer there */
+};
+
+void dray_outcome_free(struct dray_outcome *outcome)
+{
+    free(outcome->job);
+    *outcome = (struct dray_outcome){ 0 };
+}
+
+static void standing_free(struct standing *standing)
+{
+    dray_job_row_free(standing->job);
+    free(standing->delivered);
+    free(standing->delivered_by);
+    *standing = (struct standing){ 0 };
+}
+
+/* ---- What is at the targets now ---- */
+
+static int set_presence(struct dray_plan_target *target, const json_t *answer, struct dray_error *error)
+{
+    const json_t *failure = json_object_get(answer, "error");
+    const json_t *presence = json_object_get(answer, "presence");
+    const char *key = json_string_value(json_object_get(presence, "request_key"));
+    const char *what = json_string_value(json_object_get(presence, "what"));
+
+    if (failure) {
+        dray_error_from_json(error, failure);
+        return error->class_;
+    }
+    free(target->found_key);
+    free(target->found_what);
+    target->presence = (uint32_t)json_integer_value(json_object_get(presence, "state"));
+    target->found_key = key ? strdup(key) : NULL;
+    target->found_what = what ? strdup(what) : NULL;
+    return 0;
+}
+
+/* Probe the targets again: time has passed since the plan was made. */
+static int refresh(struct dray_engine *engine, struct dray_plan *plan, struct dray_error *error)
+{
+    json_t *steps = json_array(), *answer = NULL;
+
+    for (size_t i = 0; i < plan->target_count; i++) {
+        const struct dray_step *step = &plan->steps[plan->targets[i].step];
+        (void)json_array_append_new(steps, json_pack("{s:s, s:s, s:s, s:s, s:O, s:b}", "id", step->id, "uses",
+                                                     step->uses, "file", step->file, "digest", step->digest, "with",
+                                                     step->with, "describe", 1));
+    }
+    json_t *request = json_pack("{s:{s:s}, s:o}", "dataset", "name", plan->dataset, "steps", steps);
+    int result = request ? dray_engine_ask(engine, request, &answer, error) : dray_fail_memory(error);
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++)
+        result = set_presence(&plan->targets[i], json_array_get(json_object_get(answer, "steps"), i), error);
+    json_decref(request);
+    json_decref(answer);
+    return result;
+}
+
+static const struct dray_target_row *row_of_key(const struct dray_job_row *job, const char *key)
+{
+    for (size_t i = 0; job && i < job->target_count; i++)
+        if (strcmp(job->targets[i].request_key, key) == 0)
+            return &job->targets[i];
+    return NULL;
+}
+
+static int occupied(const struct dray_plan_target *target, const struct dray_job_row *job, int again,
+                    struct dray_error *error)
+{
+    const char *what = target->found_what ? target->found_what : "something else";
+    const struct dray_target_row *row = row_of_key(job, target->request_key);
+
+    if (target->presence == DRAY_DELIVERED && again)
+        dray_fail(error, DRAY_CONFLICT, "%s holds this delivery already; nothing was written", target->uri);
+    else if (target->presence == DRAY_DELIVERED)
+        dray_fail(error, DRAY_CONFLICT, "%s holds another delivery, of %s; nothing was written", target->uri,
+                  target->found_time ? target->found_time : "an unknown time");
+    else if (row && row->state == DRAY_JOB_DELIVERED)
+        dray_fail(error, DRAY_CONFLICT, "%s was delivered by job %.8s, but is no longer whole: %s; nothing was written",
+                  target->uri, job->id, what);
+    else
+        dray_fail(error, DRAY_CONFLICT, "%s exists: %s; nothing was written", target->uri, what);
+    dray_hint(error, "deliver to another place, for example below it (into: %s), or move away what is there",
+              target->path ? target->path : target->uri);
+    error->side = DRAY_SIDE_TARGET;
+    return error->class_;
+}
+
+static int mark_delivered(struct standing *standing, size_t target, const char *job, struct dray_error *error)
+{
+    standing->delivered[target] = 1;
+    standing->delivered_count++;
+    if (!standing->delivered_by && job) {
+        standing->delivered_by = strdup(job);
+        if (!standing->delivered_by)
+            return dray_fail_memory(error);
+    }
+    return 0;
+}
+
+/* A target that has what was asked for, though the store does not know that its commit succeeded. */
+static int record_found(struct dray_engine *engine, const struct dray_job_row *job, const struct dray_target_row *row,
+                        struct dray_error *error)
+{
+    struct dray_target_row found = { .step = row->step, .push = row->push, .destination = row->destination,
+                                     .request_key = row->request_key, .state = DRAY_JOB_DELIVERED,
+                                     .entries = row->entries, .bytes = row->bytes };
+
+    return row->state == DRAY_COMMITTING ? dray_store_target(engine->store, job->id, &found, error) : 0;
+}
+
+static int look_at_target(struct dray_engine *engine, const struct dray_plan *plan, size_t index, int again,
+                          struct standing *standing, struct dray_error *error)
+{
+    const struct dray_plan_target *target = &plan->targets[index];
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    int result = dray_store_by_key(engine->store, target->request_key, &job, error);
+    const struct dray_target_row *row = row_of_key(job, target->request_key);
+    int there = target->presence == DRAY_DELIVERED && target->found_key &&
+                strcmp(target->found_key, target->request_key) == 0;
+
+    if (result != 0)
+        return result;
+    if (!again && there) {
+        if (row)
+            result = record_found(engine, job, row, error);
+        return result != 0 ? result : mark_delivered(standing, index, row ? job->id : target->found_job, error);
+    }
+    if (target->presence != DRAY_ABSENT)
+        return occupied(target, job, again, error);
+    if (!again && row && row->state == DRAY_JOB_DELIVERED) {
+        standing->gone = 1;
+        return mark_delivered(standing, index, job->id, error);
+    }
+    if (!again && job && !standing->job && job->state != DRAY_JOB_CANCELLED && job->state != DRAY_JOB_DELIVERED)
+        standing->job = DRAY_TAKE(job);
+    return 0;
+}
+
+/* Is this job for just these targets, so that an attempt of it does what was asked? */
+static int same_targets(const struct dray_job_row *job, const struct dray_plan *plan)
+{
+    if (job->target_count != plan->target_count)
+        return 0;
+    for (size_t i = 0; i < plan->target_count; i++)
+        if (!row_of_key(job, plan->targets[i].request_key))
+            return 0;
+    return 1;
+}
+
+static int look(struct dray_engine *engine, const struct dray_plan *plan, int again, struct standing *standing,
+                struct dray_error *error)
+{
+    int result = 0;
+
+    standing_free(standing);
+    standing->delivered = calloc(plan->target_count + 1, 1);
+    if (!standing->delivered)
+        return dray_fail_memory(error);
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++)
+        result = look_at_target(engine, plan, i, again, standing, error);
+    if (standing->job && !same_targets(standing->job, plan)) {
+        dray_job_row_free(standing->job);
+        standing->job = NULL;
+    }
+    return result;
+}
+
+/* ---- Waiting ---- */
+
+/* 1 when the time is over, 0 when the user wants to stop. */
+static int sleep_ms(struct dray_engine *engine, int ms)
+{
+    struct pollfd ready = { .fd = engine->interrupt_fd, .events = POLLIN };
+
+    if (poll(&ready, 1, ms) > 0)
+        engine->interrupted = 1;
+    return !engine->interrupted;
+}
+
+/* The lock of a job: 1 with *ret_fd when it is ours, also after another process let go of it (*ret_waited). */
+static int lock_job(struct dray_engine *engine, const char *job, const char *uri, int *ret_fd, int *ret_waited,
+                    struct dray_error *error)
+{
+    *ret_waited = 0;
+    for (;;) {
+        int locked = dray_store_lock(engine->store, job, ret_fd, error);
+        if (locked != 0)
+            return locked;
+        if (!*ret_waited)
+            dray_event_send(engine, job, 0,
+                            json_pack("{s:s, s:s}", "event", "waiting", "for", uri));
+        *ret_waited = 1;
+        if (!sleep_ms(engine, LOCK_TICK))
+            return dray_fail(error, DRAY_CANCELLED, "interrupted while waiting for job %.8s", job);
+    }
+}
+
+/* ---- A job of another request that holds the destination ---- */
+
+/* Its engine is dead and its request will not come again by itself: what it left is removed and its target is free. */
+static int bury(struct dray_engine *engine, const char *id, struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
+    int result = dray_store_job(engine->store, id, &job, error);
+    json_t *json = result == 0 && job->plan ? json_loads(job->plan, 0, NULL) : NULL;
+
+    if (result != 0 || dray_state_is_final(job->state)) {
+        json_decref(json);
+        return result;
+    }
+    uint32_t number = job->attempt_count ? job->attempts[job->attempt_count - 1].number : 0;
+    result = dray_plan_parse(json, &plan, error);
+    json_decref(json);
+    if (result == 0)
+        result = dray_attempt_discard(engine, plan, job->id, number, error);
+    if (result == 0)
+        result = dray_store_end(engine->store, job->id, number, "interrupted", DRAY_FAILED,
+                                "interrupted, and a later request took its target", NULL, error);
+    return result;
+}
+
+/* ---- A new job ---- */
+
+static int fill_job(const struct dray_engine *engine, const struct dray_plan *plan, const char *workflow_file,
+                    struct dray_job_row *job, struct dray_error *error)
+{
+    json_t *json = dray_plan_json(plan);
+
+    job->dataset = strdup(plan->dataset);
+    job->dataset_id = strdup(plan->dataset_id);
+    job->workflow = strdup(plan->workflow ? plan->workflow : "");
+    job->workflow_file = workflow_file ? strdup(workflow_file) : NULL;
+    job->plan = json ? json_dumps(json, JSON_COMPACT) : NULL;
+    job->plan_digest = strdup(plan->digest);
+    job->user = strdup(engine->user);
+    job->actor = strdup(engine->actor);
+    job->targets = calloc(plan->target_count + 1, sizeof(*job->targets));
+    json_decref(json);
+    int complete = job->dataset && job->dataset_id && job->workflow && job->plan && job->plan_digest && job->user &&
+                   job->actor && job->targets;
+    for (size_t i = 0; complete && i < plan->target_count; i++) {
+        const struct dray_plan_target *target = &plan->targets[i];
+        struct dray_target_row *row = &job->targets[i];
+        job->target_count = i + 1;
+        row->step = strdup(plan->steps[target->step].id);
+        row->push = strdup(plan->steps[target->step].uses);
+        row->destination = strdup(target->uri);
+        row->request_key = strdup(target->request_key);
+        complete = row->step && row->push && row->destination && row->request_key;
+    }
+    return complete ? 0 : dray_fail_memory(error);
+}
+
+/* Store a new job and lock it in one transaction, so that nobody sees it without its lock. DRAY_CONFLICT with *ret_other: another
+ * job holds a destination. */
+static int add_job(struct dray_engine *engine, const struct dray_plan *plan, const char *workflow_file,
+                   struct dray_job_row **ret_job, int *ret_lock, char **ret_other, struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = calloc(1, sizeof(*job));
+    int result = job ? fill_job(engine, plan, workflow_file, job, error) : dray_fail_memory(error);
+
+    if (result == 0)
+        result = dray_store_begin(engine->store, error);
+    if (result != 0)
+        return result;
+    result = dray_store_add(engine->store, job, ret_other, error);
+    if (result == 0)
+        result = dray_store_lock(engine->store, job->id, ret_lock, error) == 1
+                     ? 0
+                     : dray_fail(error, DRAY_BUG, "a new job's lock is held by somebody");
+    if (result == 0)
+        result = dray_store_commit(engine->store, error);
+    else
+        dray_store_rollback(engine->store);
+    if (result == 0)
+        *ret_job = DRAY_TAKE(job);
+    return result;
+}
+
+/* ---- Attempts ---- */
+
+static const struct dray_retry *retry_of(const struct dray_attempt *attempt)
+{
+    return attempt->failed ? &attempt->failed->retry : NULL;
+}
+
+/* Exponential backoff with full jitter. */
+static int64_t backoff_ms(const struct dray_retry *retry, uint32_t tried)
+{
+    int64_t longest = retry->backoff;
+    uint32_t random = 0;
+
+    for (uint32_t i = 1; i < tried && longest < retry->max_backoff / 2; i++)
+        longest *= 2;
+    if (longest > retry->max_backoff)
+        longest = retry->max_backoff;
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        random = UINT32_MAX;
+    return longest / 1000000 * (int64_t)(random >> 16) / 65536;
+}
+
+static int all_delivered(const struct dray_attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->plan->target_count; i++)
+        if (!attempt->delivered[i] && !attempt->skip[i])
+            return 0;
+    return 1;
+}
+
+static int end_attempt(struct dray_attempt *attempt, int retry, struct dray_error *error)
+{
+    struct dray_engine *engine = attempt->engine;
+    const struct dray_error *why = &attempt->error;
+    int waiting = why->class_ == DRAY_LATER;
+    const char *outcome = all_delivered(attempt)   ? "delivered"
+                          : engine->interrupted    ? "interrupted"
+                                                   : "failed";
+    enum dray_state state = retry ? DRAY_QUEUED : waiting ? DRAY_WAITING : DRAY_FAILED;
+
+    return dray_store_end(engine->store, attempt->job, attempt->number, outcome, state,
+                          why->class_ ? why->message : NULL, why->hint[0] ? why->hint : NULL, error);
+}
+
+static void attempt_reset(struct dray_attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->plan->step_count; i++) {
+        json_decref(attempt->running[i]);
+        attempt->running[i] = NULL;
+        attempt->told[i] = 0;
+    }
+    memset(attempt->committing, 0, attempt->plan->target_count);
+    attempt->error.class_ = 0;
+    attempt->failed = NULL;
+    attempt->abandoned = 0;
+}
+
+static int attempts(struct dray_attempt *attempt, struct dray_error *error)
+{
+    struct dray_engine *engine = attempt->engine;
+
+    for (uint32_t tried = 1;; tried++) {
+        attempt_reset(attempt);
+        int result = dray_store_attempt(engine->store, attempt->job, &attempt->number, error);
+        if (result == 0)
+            result = dray_attempt_run(attempt, error);
+        if (result != 0)
+            return result;
+        const struct dray_retry *retry = retry_of(attempt);
+        int class_ = attempt->error.class_;
+        int again = !all_delivered(attempt) && !engine->interrupted && retry && tried < retry->tries &&
+                    (class_ == DRAY_TEMPORARY || class_ == DRAY_TIMED_OUT);
+        result = end_attempt(attempt, again, error);
+        if (result != 0 || !again)
+            return result;
+        int64_t pause = backoff_ms(retry, tried);
+        dray_event_send(engine, attempt->job, attempt->number,
+                        json_pack("{s:s, s:s, s:I}", "event", "retrying", "step", attempt->failed->id,
+                                  "milliseconds", (json_int_t)pause));
+        if (!sleep_ms(engine, (int)pause))
+            return dray_store_end(engine->store, attempt->job, attempt->number, "interrupted", DRAY_FAILED,
+                                  "interrupted", NULL, error);
+        for (size_t i = 0; i < attempt->plan->target_count; i++)
+            attempt->skip[i] |= attempt->delivered[i];
+    }
+}
+
+static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan, const char *job,
+                       struct standing *standing, struct dray_error *error)
+{
+    dray_autofree uint8_t *delivered = calloc(plan->target_count + 1, 1);
+    dray_autofree uint8_t *committing = calloc(plan->target_count + 1, 1);
+    dray_autofree uint8_t *told = calloc(plan->step_count + 1, 1);
+    dray_autofree json_t **running = calloc(plan->step_count + 1, sizeof(json_t *));
+    struct dray_attempt attempt = { .engine = engine, .plan = plan, .job = job, .skip = standing->delivered,
+                                    .delivered = delivered, .committing = committing, .told = told,
+                                    .running = running };
+
+    if (!delivered || !committing || !told || !running)
+        return dray_fail_memory(error);
+    int result = attempts(&attempt, error);
+    if (result == 0 && !all_delivered(&attempt)) {
+        *error = attempt.error;
+        if (engine->interrupted)
+            dray_fail(error, DRAY_CANCELLED, "interrupted; run the same command again to take it up");
+        result = error->class_ != 0 ? error->class_ : dray_fail(error, DRAY_BUG, "a target was not delivered");
+    }
+    attempt_reset(&attempt);
+    return result;
+}
+
+/* Have the job that delivers this, and its lock. 1: look again, since time has passed. */
+static int have_job(struct dray_engine *engine, const struct dray_plan *plan, const char *workflow_file,
+                    struct standing *standing, int *ret_lock, struct dray_error *error)
+{
+    dray_autofree char *other = NULL;
+    int waited = 0;
+
+    if (standing->job) {
+        int locked = lock_job(engine, standing->job->id, plan->targets[0].uri, ret_lock, &waited, error);
+        return locked < 0 ? locked : waited;
+    }
+    int result = add_job(engine, plan, workflow_file, &standing->job, ret_lock, &other, error);
+    if (result != DRAY_CONFLICT || !other)
+        return result;
+    dray_autoclose int lock = -1;
+    int locked = lock_job(engine, other, plan->targets[0].uri, &lock, &waited, error);
+    if (locked < 0)
+        return locked;
+    result = waited ? 0 : bury(engine, other, error);
+    return result != 0 ? result : 1;
+}
+
+int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan, const char *workflow_file,
+                        int again, struct dray_outcome *ret_outcome, struct dray_error *error)
+{
+    struct standing standing = { 0 };
+    dray_autoclose int lock = -1;
+    int result;
+
+    for (;;) {
+        result = look(engine, plan, again, &standing, error);
+        if (result != 0 || standing.delivered_count == plan->target_count)
+            break;
+        result = have_job(engine, plan, workflow_file, &standing, &lock, error);
+        if (result <= 0)
+            break;
+        dray_close_descriptor(&lock);
+        lock = -1;
+        result = refresh(engine, plan, error);
+        if (result != 0)
+            break;
+    }
+    const char *job = standing.job ? standing.job->id : standing.delivered_by;
+    ret_outcome->job = job ? strdup(job) : NULL;
+    ret_outcome->already_delivered = result == 0 && standing.delivered_count == plan->target_count;
+    ret_outcome->gone = standing.gone;
+    if (result == 0 && !ret_outcome->already_delivered)
+        result = deliver_job(engine, plan, job, &standing, error);
+    standing_free(&standing);
+    return result;
+}

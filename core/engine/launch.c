@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/engine/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/io.h"
+#include "core/base/text.h"
+
+/* How long a cancelled runner may take to clean up, ns; past that it is killed. */
+#define CANCEL_GRACE INT64_C(20000000000)
+/* How long a runner may take to end once it has closed the pipe, ms. */
+#define END_GRACE 5000
+
+/* ---- Grants ---- */
+
+static int append_text(json_t *start, const char *key, const char *text)
+{
+    json_t *list = json_object_get(start, key);
+
+    if (!list) {
+        list = json_array();
+        if (json_object_set_new(start, key, list) != 0)
+            return -1;
+    }
+    return json_array_append_new(list, json_string(text));
+}
+
+int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char *file, const json_t *with,
+                        int deliveries, json_t *start, struct dray_error *error)
+{
+    const struct dray_plugin_info *plugin = NULL;
+    const char *slash = strchr(uses, '/');
+    uint32_t wanted = DRAY_OPTION_READS | (deliveries ? DRAY_OPTION_DELIVERS : 0);
+
+    if (!file || !slash)
+        return 0;
+    if (append_text(start, "plugins", file) != 0)
+        return dray_fail_memory(error);
+    int result = dray_registry_find(engine->registry, dray_kind_of_name(uses, (size_t)(slash - uses)), slash + 1,
+                                    &plugin, error);
+    for (size_t i = 0; result == 0 && i < plugin->option_count; i++) {
+        const char *path = json_string_value(json_object_get(with, plugin->options[i].name));
+        if ((plugin->options[i].flags & wanted) && path && append_text(start, "reads", path) != 0)
+            result = dray_fail_memory(error);
+    }
+    return result;
+}
+
+/* ---- Starting ---- */
+
+static int spawn(struct dray_runner *runner, int child, int log_fd, int blame_fd, int preview_fd,
+                 struct dray_error *error)
+{
+    dray_autofree char *helper = dray_helper_path("dray-runner", error);
+    dray_autofree const char **environment = NULL;
+    const char *argv[] = { helper, NULL };
+    int fds[] = { child, child, log_fd, blame_fd, preview_fd };
+    size_t count = 0;
+
+    if (!helper)
+        return error->class_;
+    while (environ[count])
+        count++;
+    environment = calloc(count + 2, sizeof(*environment));
+    if (!environment)
+        return dray_fail_memory(error);
+    /* libltdl binds lazily: an undefined symbol has to fail when a plugin is loaded, not in the middle of its work. */
+    environment[0] = "LD_BIND_NOW=1";
+    size_t kept = 1;
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(environ[i], "LD_", 3) != 0)
+            environment[kept++] = environ[i];
+    return dray_process_start(&runner->process, argv, environment, fds, preview_fd >= 0 ? 5 : 4, 1, error);
+}
+
+static int converse(struct dray_engine *engine, struct dray_runner *runner, json_t *start, struct dray_error *error)
+{
+    json_t *hello = NULL;
+
+    int result = dray_pipe_send(&runner->pipe, json_pack("{s:i}", "hello", DRAY_PIPE_VERSION), error);
+    if (result == 0)
+        result = dray_pipe_send(&runner->pipe, json_pack("{s:O}", "start", start), error);
+    int received = result == 0 ? dray_runner_next(engine, runner, &hello, error) : 0;
+    json_int_t version = json_integer_value(json_object_get(hello, "hello"));
+    json_decref(hello);
+    if (received == 1 && version == DRAY_PIPE_VERSION)
+        return 0;
+    if (received == 1)
+        return dray_fail(error, DRAY_BUG, "dray-runner speaks version %lld of the pipe, this program %d",
+                         (long long)version, DRAY_PIPE_VERSION);
+    long step;
+    struct dray_error end = { 0 };
+    if (dray_runner_end(runner, &step, &end) != 0)
+        *error = end;
+    else
+        dray_fail(error, DRAY_BUG, "dray-runner ended before it said anything");
+    return error->class_;
+}
+
+void dray_runner_drop(struct dray_runner *runner)
+{
+    struct dray_error ignored;
+    long step;
+
+    if (runner->running) {
+        dray_process_signal(&runner->process, SIGKILL);
+        (void)dray_runner_end(runner, &step, &ignored);
+    }
+    dray_blame_free(runner->blame);
+    runner->blame = NULL;
+    json_decref(runner->steps);
+    runner->steps = NULL;
+}
+
+int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, json_t *start, int log_fd,
+                      int preview_fd, struct dray_error *error)
+{
+    dray_autoclose int blame_fd = -1, ours = -1, child = -1;
+    int pair[2];
+
+    const json_t *steps = json_object_get(json_object_get(start, "plan"), "steps");
+    if (!steps)
+        steps = json_object_get(json_object_get(start, "request"), "steps");
+    *runner = (struct dray_runner){ .steps = json_incref((json_t *)(uintptr_t)steps),
+                                    .process = { .pid = -1, .pidfd = -1 }, .pipe = { .in = -1, .out = -1 } };
+    int result = start ? dray_blame_create(&runner->blame, &blame_fd, error) : dray_fail_memory(error);
+    if (result == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
+        result = dray_fail_errno(error, errno, "making a pipe to the runner");
+    else if (result == 0) {
+        ours = pair[0];
+        child = pair[1];
+    }
+    if (result == 0)
+        result = json_object_set_new(start, "sandbox", json_boolean(!engine->unconfined)) == 0 &&
+                         json_object_set_new(start, "threads", json_integer(engine->threads)) == 0
+                     ? spawn(runner, child, log_fd, blame_fd, preview_fd, error)
+                     : dray_fail_memory(error);
+    if (result == 0) {
+        runner->running = 1;
+        if (dray_pipe_init(&runner->pipe, ours, ours) != 0)
+            result = dray_fail_memory(error);
+        else
+            ours = -1;
+    }
+    dray_close_descriptor(&child);
+    child = -1;
+    if (result == 0)
+        result = converse(engine, runner, start, error);
+    json_decref(start);
+    if (result != 0)
+        dray_runner_drop(runner);
+    return result;
+}
+
+/* ---- Listening ---- */
+
+static void pass_interrupt_on(struct dray_engine *engine, struct dray_runner *runner)
+{
+    struct signalfd_siginfo info;
+    struct dray_error ignored = { 0 };
+
+    if (read(engine->interrupt_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+        return;
+    engine->interrupted = 1;
+    if (runner->cancelled_at != 0) {
+        dray_process_signal(&runner->process, SIGKILL);
+        return;
+    }
+    runner->cancelled_at = dray_monotonic();
+    /* One that is gone is noticed by its end of the pipe. */
+    if (dray_pipe_send(&runner->pipe, json_pack("{s:b}", "cancel", 1), &ignored) != 0)
+        return;
+}
+
+int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, json_t **ret_message,
+                     struct dray_error *error)
+{
+    for (;;) {
+        int result = dray_pipe_receive(&runner->pipe, 0, ret_message, error);
+        if (result != 2)
+            return result;
+        struct pollfd ready[] = { { .fd = runner->pipe.in, .events = POLLIN },
+                                  { .fd = engine->interrupt_fd, .events = POLLIN } };
+        int polled = poll(ready, 2, runner->cancelled_at ? 500 : -1);
+        if (polled < 0 && errno != EINTR)
+            return dray_fail_errno(error, errno, "waiting for the runner");
+        if (polled > 0 && (ready[1].revents & POLLIN))
+            pass_interrupt_on(engine, runner);
+        if (runner->cancelled_at && dray_monotonic() - runner->cancelled_at > CANCEL_GRACE)
+            dray_process_signal(&runner->process, SIGKILL);
+    }
+}
+
+/* ---- Its end ---- */
+
+static void blame_plugin(const struct dray_runner *runner, const struct dray_blame_slot *slot, int status,
+                         struct dray_error *error)
+{
+    const json_t *step = json_array_get(runner->steps, slot->step);
+    const char *id = json_string_value(json_object_get(step, "id"));
+    const char *uses = json_string_value(json_object_get(step, "uses"));
+    const char *plugin = uses ? uses : "of an unknown step";
+    const char *operation = dray_operation_name((enum dray_operation)slot->operation);
+    char how[80];
+
+    if (slot->signal == 0 && WIFEXITED(status))
+        dray_fail(error, DRAY_BUG, "plugin %s ended its process in %s: it called exit(%d)", plugin, operation,
+                  WEXITSTATUS(status));
+    else
+        dray_fail(error, DRAY_BUG, "plugin %s crashed in %s: it %s", plugin, operation, dray_status_print(status, how));
+    if (slot->entry[0] != '\0')
+        dray_hint(error, "it was working on %.200s", slot->entry);
+    if (id)
+        dray_where(error, "step %s", id);
+}
+
+int dray_runner_end(struct dray_runner *runner, long *ret_step, struct dray_error *error)
+{
+    int status = 0, result = 0;
+    char how[80];
+
+    *ret_step = -1;
+    if (!runner->running)
+        return 0;
+    if (dray_process_wait(&runner->process, END_GRACE, &status) == 0) {
+        dray_process_signal(&runner->process, SIGKILL);
+        (void)dray_process_wait(&runner->process, -1, &status);
+    }
+    runner->running = 0;
+    const struct dray_blame_slot *slot = dray_blame_find(runner->blame);
+    int well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (slot && slot->operation != DRAY_OPERATION_NONE) {
+        *ret_step = (long)slot->step;
+        blame_plugin(runner, slot, status, error);
+        result = error->class_;
+    } else if (!well) {
+        result = dray_fail(error, WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? DRAY_TEMPORARY : DRAY_BUG,
+                           "the runner %s", dray_status_print(status, how));
+    }
+    dray_pipe_close(&runner->pipe);
+    dray_blame_free(runner->blame);
+    runner->blame = NULL;
+    return result;
+}

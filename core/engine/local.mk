@@ -1,0 +1,9 @@
+# SPDX-License-Identifier: MIT
+libdraycore_a_SOURCES += \
+	core/engine/ask.c \
+	core/engine/attempt.c \
+	core/engine/deliver.c \
+	core/engine/deliver.h \
+	core/engine/engine.h \
+	core/engine/launch.c \
+	core/engine/launch.h
