@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+# Plugins: modules that link to nothing of ours and export one object.
+#
+# To add one: its name, plugins/<kind>-<name>.la, in plugin_modules; its _SOURCES; its _LDFLAGS as
+# below; _LIBADD if it needs a library. Libtool hides the real file in .libs/, so each is copied to
+# plugins/<kind>-<name>.so: there a program in the build tree finds it, and from there it is
+# installed, without a .la file.
+
+plugin_modules = \
+	plugins/filter-glob.la
+
+# Plugins that only tests use: built likewise, below plugins/mock/, never installed.
+mock_modules =
+
+# -rpath is what makes libtool build a module rather than an archive of something not installed.
+plugin_link_flags = $(DRAY_LDFLAGS) -module -avoid-version -shared -rpath $(plugindir) \
+	-export-symbols-regex '^dray_plugin_v1$$' $(PLUGIN_LINK_CHECKS) -Wl,-z,now
+
+noinst_LTLIBRARIES += $(plugin_modules) $(mock_modules)
+
+# "exec" in the name: programs belong to install-exec, and a plugin is one.
+pluginexecdir = $(plugindir)
+pluginexec_SCRIPTS = $(plugin_modules:.la=.so)
+noinst_SCRIPTS = $(mock_modules:.la=.so)
+CLEANFILES += $(pluginexec_SCRIPTS) $(noinst_SCRIPTS)
+
+# Patterns are a library of their own, for their unit tests and their fuzzer.
+noinst_LTLIBRARIES += libdraypattern.la
+libdraypattern_la_SOURCES = \
+	plugins/filters/pattern.h \
+	plugins/filters/pattern_characters.c \
+	plugins/filters/pattern_compile.c \
+	plugins/filters/pattern_form.h \
+	plugins/filters/pattern_match.c \
+	plugins/filters/pattern_parse.c \
+	plugins/filters/pattern_parse.h
+
+plugins_filter_glob_la_SOURCES = plugins/filters/glob.c
+plugins_filter_glob_la_LDFLAGS = $(plugin_link_flags)
+plugins_filter_glob_la_LIBADD = libdraypattern.la
+
+# The loader refuses a file or a folder that others may write, whatever the umask was.
+SUFFIXES = .la .so
+.la.so:
+	$(AM_V_GEN)chmod go-w $(@D) && \
+	$(INSTALL) -m 755 $(@D)/.libs/$(@F) $@.new && mv -f $@.new $@

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+/* Breaks nothing: what the others are compared with. */
+#define NAME "good"
+#include "base.h"

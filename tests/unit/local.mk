@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+# Unit tests, on cmocka. A test is one line here and a file of that name with .c behind it.
+
+unit_tests += tests/unit/test_buffer
+unit_tests += tests/unit/test_bytes
+unit_tests += tests/unit/test_diagnostic
+unit_tests += tests/unit/test_digest
+unit_tests += tests/unit/test_error
+unit_tests += tests/unit/test_filter_glob
+unit_tests += tests/unit/test_io
+unit_tests += tests/unit/test_load
+unit_tests += tests/unit/test_log
+unit_tests += tests/unit/test_manifest
+unit_tests += tests/unit/test_memory
+unit_tests += tests/unit/test_node
+unit_tests += tests/unit/test_options
+unit_tests += tests/unit/test_pattern
+unit_tests += tests/unit/test_pattern_property
+unit_tests += tests/unit/test_plan
+unit_tests += tests/unit/test_plan_golden
+unit_tests += tests/unit/test_plugin_memory
+unit_tests += tests/unit/test_pool
+unit_tests += tests/unit/test_process
+unit_tests += tests/unit/test_registry
+unit_tests += tests/unit/test_store
+unit_tests += tests/unit/test_store_memory
+unit_tests += tests/unit/test_store_open
+unit_tests += tests/unit/test_syntax
+unit_tests += tests/unit/test_text
+unit_tests += tests/unit/test_tree
+unit_tests += tests/unit/test_tree_memory
+unit_tests += tests/unit/test_walk
+
+# What several tests share.
+libdraytest_a_SOURCES = \
+	tests/unit/made_plugins.c \
+	tests/unit/made_plugins.h \
+	tests/unit/plan_fixture.c \
+	tests/unit/plan_fixture.h \
+	tests/unit/store_fixture.h \
+	tests/unit/tree_files.h
+
+# What a test needs beyond the core.
+tests_unit_test_pattern_LDADD = libdraypattern.la $(LDADD)
+tests_unit_test_pattern_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc
+tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
+
+# These fail each allocation in turn: the linker sends our calls to the test's own functions.
+fail_allocations = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
+tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
+
+if HAVE_CMOCKA
+if !ENABLE_FUZZING
+check_LIBRARIES += libdraytest.a
+check_PROGRAMS += $(unit_tests)
+test_support = libdraytest.a
+TESTS = $(unit_tests)
+test_libs = $(CMOCKA_LIBS)
+endif
+endif
+
+# A program looks for its helpers beside itself, and here a test is the program.
+test_helpers = tests/unit/dray-probe tests/unit/dray-runner
+check_DATA = $(test_helpers)
+CLEANFILES += $(test_helpers)
+$(test_helpers):
+	$(AM_V_GEN)$(MKDIR_P) $(@D) && rm -f $@ && $(LN_S) ../../$(@F) $@
+
+# Tests run in the build directory; these say where sources and built plugins are.
+AM_TESTS_ENVIRONMENT = \
+	DRAY_SOURCE='$(abs_top_srcdir)'; export DRAY_SOURCE; \
+	DRAY_BUILD='$(abs_top_builddir)'; export DRAY_BUILD;

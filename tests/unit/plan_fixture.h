@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan_fixture.h - planning without any plugin being loaded: option tables of stand-in plugins (the linker puts
+ * __wrap_dray_registry_find in the registry's place) and an asker that answers for them.
+ *
+ * Plugins: source/directory, source/archive, filter/glob, filter/size, transform/mask, push/hpfs, push/cloud; push/broken is
+ * refused. The asker objects to patterns with `**` inside a word. push/hpfs delivers to hpfs:PATH; it finds a delivery at paths that
+ * contain "delivered", something at those with "occupied", and fails for "missing", "forbidden" and "busy".
+ */
+#ifndef DRAY_TESTS_PLAN_FIXTURE_H
+#define DRAY_TESTS_PLAN_FIXTURE_H
+
+#include "core/plan/plan.h"
+
+struct plan_fixture {
+    char *directory; /* real path of a new directory with data/, data.tar.gz, other/ and policies/ */
+    struct dray_plan_request request; /* what fixture_plan asks for; set before it */
+    const char *policies;             /* in request.policy_directories */
+    /* the outcome */
+    int result;
+    struct dray_plan *plan;
+    struct dray_diagnostics diagnostics;
+    struct dray_error error;
+    json_t *asked;  /* the last question */
+    size_t askings;
+};
+
+/* For cmocka_unit_test_setup_teardown. */
+int fixture_setup(void **state);
+int fixture_teardown(void **state);
+
+/* A file in the fixture's directory. */
+void fixture_write(const struct plan_fixture *fixture, const char *name, const char *text);
+/* Plan a workflow; what was planned before is freed. */
+void fixture_plan(struct plan_fixture *fixture, const char *workflow);
+/* The same, and it must be fine. */
+void fixture_plan_good(struct plan_fixture *fixture, const char *workflow);
+/* One policy, policies/NAME.yaml, of that body: what follows `revision:`. */
+void fixture_policy(const struct plan_fixture *fixture, const char *name, const char *body);
+
+/* The step of that id; the test fails when there is none. */
+const struct dray_step *fixture_step(const struct plan_fixture *fixture, const char *id);
+/* "stage validate pick": the steps in order. Borrowed until the next call. */
+const char *fixture_order(const struct plan_fixture *fixture);
+/* "pick" for the steps that a step needs, separated by spaces. */
+const char *fixture_needs(const struct plan_fixture *fixture, const char *id);
+const struct dray_plan_target *fixture_target(const struct plan_fixture *fixture, const char *id);
+
+/* What the fixture's plugins answer, for tests that ask without a fixture. */
+int fixture_answer(void *fixture, const json_t *request, json_t **ret_answer, struct dray_error *error);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+/* Every allocation of a delivery's bookkeeping fails in turn: ours (the linker wraps them), those
+ * of jansson and those of SQLite. */
+#define STORE_PARENT "/dev/shm"
+#include "store_fixture.h"
+
+#include <errno.h>
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t length);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t length);
+
+/* Whose allocations count, and the countdown to the one that fails; 0: none does. */
+static enum { OURS, SQLITES } whose;
+static long countdown;
+static int has_failed;
+static int jansson_failed;
+static sqlite3_mem_methods sqlites;
+
+static int fails(int owner)
+{
+    if ((int)whose != owner || countdown == 0 || --countdown > 0)
+        return 0;
+    has_failed = 1;
+    errno = ENOMEM;
+    return 1;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails(OURS) ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails(OURS) ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return fails(OURS) ? NULL : __real_realloc(old, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails(OURS) ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t length)
+{
+    return fails(OURS) ? NULL : __real_strndup(text, length);
+}
+
+static void *sqlite_malloc(int size)
+{
+    return fails(SQLITES) ? NULL : sqlites.xMalloc(size);
+}
+
+static void *sqlite_realloc(void *old, int size)
+{
+    return fails(SQLITES) ? NULL : sqlites.xRealloc(old, size);
+}
+
+static void *jansson_malloc(size_t size)
+{
+    if (!fails(OURS))
+        return __real_malloc(size);
+    jansson_failed = 1;
+    return NULL;
+}
+
+/* All that the store does for one job; `job` is new and has no id yet. */
+static int work(struct fixture *fixture, struct dray_job_row *job, const struct dray_step_row *step)
+{
+    dray_job *found = NULL;
+    dray_job *again = NULL;
+    dray_autofree char *value = NULL;
+    struct dray_job_row **list = NULL;
+    struct dray_error *error = &fixture->error;
+    struct dray_target_row target = job->targets[0];
+    struct dray_store *store = fixture->store;
+    uint32_t attempt = 0;
+    size_t count = 0;
+
+    int result = dray_store_add(store, job, NULL, error);
+    if (result == 0)
+        result = dray_store_attempt(store, job->id, &attempt, error);
+    if (result == 0)
+        result = dray_store_step(store, job->id, attempt, step, error);
+    if (result == 0)
+        result = dray_store_checkpoint_put(store, job->id, "push", "k", "v", error);
+    if (result == 0)
+        result = dray_store_checkpoint_get(store, job->id, "push", "k", &value, error);
+    target.state = DRAY_COMMITTING;
+    if (result == 0)
+        result = dray_store_target(store, job->id, &target, error);
+    target.state = DRAY_JOB_DELIVERED;
+    if (result == 0)
+        result = dray_store_target(store, job->id, &target, error);
+    if (result == 0)
+        result =
+            dray_store_end(store, job->id, attempt, "delivered", DRAY_FAILED, NULL, NULL, error);
+    if (result == 0)
+        result = dray_store_job(store, job->id, &found, error);
+    if (result == 0)
+        result = dray_store_by_key(store, "key", &again, error);
+    if (result == 0)
+        result = dray_store_jobs(store, NULL, NULL, NULL, 0, 3, &list, &count, error);
+    for (size_t i = 0; i < count; i++)
+        dray_job_row_free(list[i]);
+    free(list);
+    return result;
+}
+
+static struct dray_job_row *prepare_job(void)
+{
+    struct dray_job_row *job = new_job("reads", "/hpfs/a", "key");
+
+    job->targets[0].manifest_sha256 = text_of("d00d");
+    job->targets[0].receipt = text_of("{}");
+    job->targets[0].confirmation = json_pack("{s:s}", "path", "/hpfs/a");
+    assert_non_null(job->targets[0].confirmation);
+    return job;
+}
+
+/* Free the destination of what a failure left unfinished. */
+static void tidy(struct fixture *fixture)
+{
+    OK(dray_sql_run(fixture->store,
+                    "UPDATE push_target SET state = 'cancelled' WHERE " DRAY_SQL_LIVE, NULL, 0,
+                    &fixture->error));
+}
+
+/* SQLite's are many, and its own tests try each: some of them will do. */
+static long next_one(long nth)
+{
+    return whose == OURS ? nth + 1 : nth + 13;
+}
+
+static void fail_each(struct fixture *fixture)
+{
+    char step[] = "push", done[] = "done";
+    struct dray_step_row row = {
+        .step = step, .uses = step, .outcome = done, .rules = json_pack("[{s:s}]", "by", "x")};
+    int reported = 0;
+
+    assert_non_null(row.rules);
+    for (long nth = 1;; nth = next_one(nth)) {
+        dray_job *job = prepare_job();
+        has_failed = jansson_failed = 0;
+        countdown = nth;
+        int result = work(fixture, job, &row);
+        countdown = 0;
+        if (!has_failed) {
+            OK(result);
+            break;
+        }
+        /* SQLite can do without some of what it asks for. */
+        if (result != 0) {
+            /* And jansson's parser does not always know why it could not go on. */
+            if (!jansson_failed || result != DRAY_INTEGRITY)
+                REFUSED(DRAY_NO_MEMORY, "out of memory", result);
+            reported++;
+            tidy(fixture);
+        }
+        assert_true(sqlite3_get_autocommit(fixture->store->database));
+    }
+    json_decref(row.rules);
+    assert_true(reported > 100);
+}
+
+static void a_failed_allocation_of_ours_is_reported_and_harms_nothing(void **state)
+{
+    whose = OURS;
+    fail_each(*state);
+}
+
+static void a_failed_allocation_of_sqlites_is_reported_and_harms_nothing(void **state)
+{
+    whose = SQLITES;
+    fail_each(*state);
+}
+
+static void fail_each_of_opening(struct fixture *fixture)
+{
+    for (long nth = 1;; nth = next_one(nth)) {
+        has_failed = 0;
+        countdown = nth;
+        int result = dray_store_open(fixture->directory, &fixture->store, &fixture->error);
+        countdown = 0;
+        if (!has_failed) {
+            OK(result);
+            break;
+        }
+        if (result != 0)
+            REFUSED(DRAY_NO_MEMORY, "out of memory", result);
+        dray_store_closep(&fixture->store);
+    }
+}
+
+static void a_failed_allocation_of_opening_is_reported(void **state)
+{
+    whose = OURS;
+    fail_each_of_opening(*state);
+    dray_store_closep(&((struct fixture *)*state)->store);
+    whose = SQLITES;
+    fail_each_of_opening(*state);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_STORE(a_failed_allocation_of_ours_is_reported_and_harms_nothing),
+        WITH_STORE(a_failed_allocation_of_sqlites_is_reported_and_harms_nothing),
+        WITH_DIRECTORY(a_failed_allocation_of_opening_is_reported),
+    };
+    sqlite3_mem_methods failing;
+
+    if (sqlite3_config(SQLITE_CONFIG_GETMALLOC, &sqlites) != SQLITE_OK)
+        return 1;
+    failing = sqlites;
+    failing.xMalloc = sqlite_malloc;
+    failing.xRealloc = sqlite_realloc;
+    if (sqlite3_config(SQLITE_CONFIG_MALLOC, &failing) != SQLITE_OK)
+        return 1;
+    json_set_alloc_funcs(jansson_malloc, free);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
