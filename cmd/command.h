@@ -2,7 +2,8 @@
 /*
  * cmd - the programs: thin mains over core/api.
  *
- * command.h - what the commands of `dray` share: options that all take, output for people and as JSON, exit codes.
+ * command.h - what the commands of `dray` share: options that all take, output for people and as
+ * JSON, exit codes.
  */
 #ifndef DRAY_CMD_COMMAND_H
 #define DRAY_CMD_COMMAND_H
@@ -43,7 +44,8 @@ struct command {
 extern const struct command dray_commands[];
 extern const size_t dray_command_count;
 
-/* Read a command line: 0, or an exit status after the problem or the help was printed; -1: help was printed, exit 0. */
+/* Read a command line: 0, or an exit status after the problem or the help was printed; -1: help was
+ * printed, exit 0. */
 int options_read(const struct command *command, int argc, char **argv, struct options *options);
 
 /* Commands by file. */
@@ -57,10 +59,10 @@ int command_show(struct options *options);
 int command_verify(struct options *options);
 int command_plugin(struct options *options);
 
-/* Print an error (and the diagnostics, where it stands for them); returns the exit status. diagnostics may be NULL. `job` (may be NULL) is printed
- * with it under --json. */
-int report(const struct options *options, const struct dray_error *error, const struct dray_diagnostics *diagnostics,
-           json_t *job);
+/* Print an error (and the diagnostics, where it stands for them); returns the exit status.
+ * diagnostics may be NULL. `job` (may be NULL) is printed with it under --json. */
+int report(const struct options *options, const struct dray_error *error,
+           const struct dray_diagnostics *diagnostics, json_t *job);
 /* Print JSON on standard output, one line; takes the reference. */
 int print_json(json_t *json);
 /* Print a buffer on standard output; 0 or an exit status. */
@@ -77,7 +79,7 @@ void print_text(FILE *stream, const char *text);
 /* What happens, shown while it happens. */
 struct progress {
     const struct options *options;
-    int terminal;  /* a line that is written over */
+    int terminal; /* a line that is written over */
     int line_open;
 };
 void progress_event(void *arg, const json_t *event);

@@ -38,15 +38,17 @@ static void session_close(struct session *session)
     dray_close_descriptor(&session->settings.interrupt_fd);
 }
 
-static int session_open(const struct options *options, struct session *session, struct dray_error *error)
+static int session_open(const struct options *options, struct session *session,
+                        struct dray_error *error)
 {
-    *session = (struct session){ .progress = { .options = options, .terminal = !options->json && isatty(2) } };
-    session->settings = (struct dray_api_settings){ .policies = options->policies.items,
-                                                    .policy_count = options->policies.count,
-                                                    .unconfined = options->no_sandbox,
-                                                    .interrupt_fd = watch_interrupts(),
-                                                    .on_event = progress_event,
-                                                    .arg = &session->progress };
+    *session =
+        (struct session){.progress = {.options = options, .terminal = !options->json && isatty(2)}};
+    session->settings = (struct dray_api_settings){.policies = options->policies.items,
+                                                   .policy_count = options->policies.count,
+                                                   .unconfined = options->no_sandbox,
+                                                   .interrupt_fd = watch_interrupts(),
+                                                   .on_event = progress_event,
+                                                   .arg = &session->progress};
     (void)signal(SIGPIPE, SIG_IGN);
     if (options->no_sandbox)
         (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
@@ -55,16 +57,17 @@ static int session_open(const struct options *options, struct session *session, 
 
 static struct dray_workflow_request request_of(const struct options *options)
 {
-    return (struct dray_workflow_request){ .file = options->arguments[0],
-                                           .dataset = options->dataset,
-                                           .sets = options->sets.items,
-                                           .set_count = options->sets.count };
+    return (struct dray_workflow_request){.file = options->arguments[0],
+                                          .dataset = options->dataset,
+                                          .sets = options->sets.items,
+                                          .set_count = options->sets.count};
 }
 
 /* Warnings of a plan that was good all the same. */
-static void print_warnings(const struct options *options, const struct dray_diagnostics *diagnostics)
+static void print_warnings(const struct options *options,
+                           const struct dray_diagnostics *diagnostics)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
 
     if (options->json || diagnostics->count == 0)
         return;
@@ -75,13 +78,14 @@ static void print_warnings(const struct options *options, const struct dray_diag
 static int deliver(struct options *options, const struct dray_workflow_request *request)
 {
     dray_cleanup(session_close) struct session session;
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
     json_t *job = NULL;
     int status = 0;
 
     int result = session_open(options, &session, &error);
     if (result == 0)
-        result = dray_api_run(session.api, request, options->again, &session.diagnostics, &job, &error);
+        result =
+            dray_api_run(session.api, request, options->again, &session.diagnostics, &job, &error);
     progress_end(&session.progress);
     if (result != 0)
         status = report(options, &error, &session.diagnostics, job);
@@ -92,7 +96,8 @@ static int deliver(struct options *options, const struct dray_workflow_request *
     else if (!options->json && job)
         print_delivered(job);
     if (result != 0 && job && !options->json)
-        (void)fprintf(stderr, " hint: dray show %.8s says more\n", json_string_value(json_object_get(job, "job")));
+        (void)fprintf(stderr, " hint: dray show %.8s says more\n",
+                      json_string_value(json_object_get(job, "job")));
     json_decref(job);
     return status;
 }
@@ -107,20 +112,22 @@ int command_run(struct options *options)
 int command_push(struct options *options)
 {
     dray_autofree char *text = NULL;
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
 
-    int result = options->to ? dray_api_push_workflow(options->arguments[0], options->to, options->include.items,
-                                                      options->include.count, options->exclude.items,
-                                                      options->exclude.count, &text, &error)
-                             : dray_fail(&error, DRAY_INVALID, "--to is missing: where is %s to be delivered?",
-                                         options->arguments[0]);
+    int result =
+        options->to
+            ? dray_api_push_workflow(options->arguments[0], options->to, options->include.items,
+                                     options->include.count, options->exclude.items,
+                                     options->exclude.count, &text, &error)
+            : dray_fail(&error, DRAY_INVALID, "--to is missing: where is %s to be delivered?",
+                        options->arguments[0]);
     if (result != 0)
         return report(options, &error, NULL, NULL);
     if (options->print_workflow) {
         (void)fputs(text, stdout);
         return 0;
     }
-    struct dray_workflow_request request = { .text = text };
+    struct dray_workflow_request request = {.text = text};
     return deliver(options, &request);
 }
 
@@ -128,9 +135,9 @@ int command_plan(struct options *options)
 {
     dray_cleanup(session_close) struct session session;
     dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 64u << 20 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 64u << 20};
     struct dray_workflow_request request = request_of(options);
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
 
     int result = session_open(options, &session, &error);
     if (result == 0)
@@ -149,27 +156,30 @@ int command_preview(struct options *options)
     dray_cleanup(session_close) struct session session;
     struct dray_workflow_request request = request_of(options);
     int one = !options->all && options->kept != options->dropped;
-    struct dray_preview_request preview = { .json = options->json,
-                                            .kept = one ? options->kept : 1,
-                                            .dropped = one ? options->dropped : 1,
-                                            .stage = options->stage };
-    struct dray_error error = { 0 };
+    struct dray_preview_request preview = {.json = options->json,
+                                           .kept = one ? options->kept : 1,
+                                           .dropped = one ? options->dropped : 1,
+                                           .stage = options->stage};
+    struct dray_error error = {0};
 
     int result = session_open(options, &session, &error);
     session.settings.on_event = NULL; /* the verdicts are all there is to see */
     if (result == 0)
-        result = dray_api_preview(session.api, &request, &preview, STDOUT_FILENO, &session.diagnostics, &error);
+        result = dray_api_preview(session.api, &request, &preview, STDOUT_FILENO,
+                                  &session.diagnostics, &error);
     if (result != 0)
         return report(options, &error, &session.diagnostics, NULL);
     print_warnings(options, &session.diagnostics);
     return 0;
 }
 
-static int print_schema(const struct options *options, struct session *session, struct dray_error *error)
+static int print_schema(const struct options *options, struct session *session,
+                        struct dray_error *error)
 {
     const struct dray_plugin_info *plugin = NULL;
     const char *slash = strchr(options->dataset, '/');
-    uint32_t kind = slash ? dray_kind_of_name(options->dataset, (size_t)(slash - options->dataset)) : 0;
+    uint32_t kind =
+        slash ? dray_kind_of_name(options->dataset, (size_t)(slash - options->dataset)) : 0;
 
     if (kind == 0) {
         dray_fail(error, DRAY_INVALID, "\"%s\" does not name a plugin", options->dataset);
@@ -184,8 +194,8 @@ static int print_schema(const struct options *options, struct session *session, 
 int command_check(struct options *options)
 {
     dray_cleanup(session_close) struct session session;
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 64u << 20 };
-    struct dray_error error = { 0 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 64u << 20};
+    struct dray_error error = {0};
 
     int result = session_open(options, &session, &error);
     if (result == 0 && options->schema)

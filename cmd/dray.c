@@ -11,64 +11,76 @@
 #endif
 
 const struct command dray_commands[] = {
-    { "push", "DATASET|PATH --to TARGET [--include P]... [--exclude P]...", "Deliver without writing a workflow",
-      "TARGET is a directory: what the delivery becomes, or, with a final slash, what it is put into.\n"
-      "\n"
-      "  dray push ./run-0042 --to /hpfs/smith/incoming/ --exclude '*.tmp'\n",
-      "tiewpnajf", 1, 1, command_push },
-    { "run", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--again]", "Plan and deliver now, in the foreground",
-      "The same request again is answered by the earlier delivery; an interrupted one is taken up.\n"
-      "\n"
-      "  dray run ocean.yaml --set lab=smith\n",
-      "dspnajf", 1, 1, command_run },
-    { "plan", "WORKFLOW [--dataset D] [--set NAME=VALUE]...", "Print the steps that would run, each with its origin",
-      "Nothing is staged and nothing is written. The same file gives the same plan.\n"
-      "\n"
-      "  dray plan ocean.yaml --policies ./policies\n",
-      "dspnj", 1, 1, command_plan },
-    { "preview", "WORKFLOW [--all|--dropped|--kept] [--stage]", "Every entry with its verdict and the rule that decided it",
-      "Nothing is pushed. --stage also extracts what has to be extracted, so that manifests are read.\n"
-      "\n"
-      "  dray preview ocean.yaml --dropped\n",
-      "dspnjkgl", 1, 1, command_preview },
-    { "check", "FILE... | --schema KIND/PLUGIN", "Diagnose workflows and policies, all problems at once",
-      "--schema prints the JSON Schema of a plugin's options instead.\n"
-      "\n"
-      "  dray check ocean.yaml policies/*.yaml\n",
-      "jcn", 0, MAX_LIST, command_check },
-    { "jobs", "[--state S] [--user U] [--dataset D] [--since DURATION]", "List jobs, newest first",
-      "S is queued, running, waiting, delivered, failed or cancelled.\n"
-      "\n"
-      "  dray jobs --state failed --since 7d\n",
-      "xudqmj", 0, 0, command_jobs },
-    { "show", "JOB", "One job: targets, attempts, steps, reasons",
-      "JOB is its id or the beginning of it.\n"
-      "\n"
-      "  dray show 3f2a91c0\n",
-      "j", 1, 1, command_show },
-    { "verify", "DIRECTORY", "Check a delivery against its own records, as its recipient",
-      "Needs no account and no state. Exit 1 says that it is damaged, and lists where.\n"
-      "\n"
-      "  dray verify /hpfs/smith/incoming/run-0042\n",
-      "j", 1, 1, command_verify },
-    { "plugin", "list | show KIND/NAME", "Plugins: versions, files, options, and why one was refused",
-      "  dray plugin show filter/glob\n", "jc", 1, 2, command_plugin },
+    {"push", "DATASET|PATH --to TARGET [--include P]... [--exclude P]...",
+     "Deliver without writing a workflow",
+     "TARGET is a directory: what the delivery becomes, or, with a final slash, what it is put "
+     "into.\n"
+     "\n"
+     "  dray push ./run-0042 --to /hpfs/smith/incoming/ --exclude '*.tmp'\n",
+     "tiewpnajf", 1, 1, command_push},
+    {"run", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--again]",
+     "Plan and deliver now, in the foreground",
+     "The same request again is answered by the earlier delivery; an interrupted one is taken up.\n"
+     "\n"
+     "  dray run ocean.yaml --set lab=smith\n",
+     "dspnajf", 1, 1, command_run},
+    {"plan", "WORKFLOW [--dataset D] [--set NAME=VALUE]...",
+     "Print the steps that would run, each with its origin",
+     "Nothing is staged and nothing is written. The same file gives the same plan.\n"
+     "\n"
+     "  dray plan ocean.yaml --policies ./policies\n",
+     "dspnj", 1, 1, command_plan},
+    {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage]",
+     "Every entry with its verdict and the rule that decided it",
+     "Nothing is pushed. --stage also extracts what has to be extracted, so that manifests are "
+     "read.\n"
+     "\n"
+     "  dray preview ocean.yaml --dropped\n",
+     "dspnjkgl", 1, 1, command_preview},
+    {"check", "FILE... | --schema KIND/PLUGIN",
+     "Diagnose workflows and policies, all problems at once",
+     "--schema prints the JSON Schema of a plugin's options instead.\n"
+     "\n"
+     "  dray check ocean.yaml policies/*.yaml\n",
+     "jcn", 0, MAX_LIST, command_check},
+    {"jobs", "[--state S] [--user U] [--dataset D] [--since DURATION]", "List jobs, newest first",
+     "S is queued, running, waiting, delivered, failed or cancelled.\n"
+     "\n"
+     "  dray jobs --state failed --since 7d\n",
+     "xudqmj", 0, 0, command_jobs},
+    {"show", "JOB", "One job: targets, attempts, steps, reasons",
+     "JOB is its id or the beginning of it.\n"
+     "\n"
+     "  dray show 3f2a91c0\n",
+     "j", 1, 1, command_show},
+    {"verify", "DIRECTORY", "Check a delivery against its own records, as its recipient",
+     "Needs no account and no state. Exit 1 says that it is damaged, and lists where.\n"
+     "\n"
+     "  dray verify /hpfs/smith/incoming/run-0042\n",
+     "j", 1, 1, command_verify},
+    {"plugin", "list | show KIND/NAME",
+     "Plugins: versions, files, options, and why one was refused",
+     "  dray plugin show filter/glob\n", "jc", 1, 2, command_plugin},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 
 static void print_overview(FILE *stream)
 {
-    (void)fprintf(stream, "Dray delivers datasets: it stages, validates, filters, transforms and pushes one to where a\n"
-                          "researcher wants it; once, whole, with proof of what was delivered and what was left out.\n"
+    (void)fprintf(stream, "Dray delivers datasets: it stages, validates, filters, transforms and "
+                          "pushes one to where a\n"
+                          "researcher wants it; once, whole, with proof of what was delivered and "
+                          "what was left out.\n"
                           "\n"
                           "usage: dray COMMAND [ARGUMENT...] [OPTION...]\n"
                           "\n");
     for (size_t i = 0; i < dray_command_count; i++)
         (void)fprintf(stream, "  %-9s %s\n", dray_commands[i].name, dray_commands[i].summary);
-    (void)fprintf(stream, "\n"
-                          "`dray COMMAND --help` says more. Every command takes --json.\n"
-                          "Exit: 0 done, 1 delivery failed, 2 wrong input, 3 denied, 4 not found, 5 cancelled,\n"
-                          "6 waits for a person, 75 try again, 130 interrupted.\n");
+    (void)fprintf(
+        stream,
+        "\n"
+        "`dray COMMAND --help` says more. Every command takes --json.\n"
+        "Exit: 0 done, 1 delivery failed, 2 wrong input, 3 denied, 4 not found, 5 cancelled,\n"
+        "6 waits for a person, 75 try again, 130 interrupted.\n");
 }
 
 static const struct command *find_command(const char *name)
@@ -88,25 +100,28 @@ static int unknown_command(const char *name)
     const char *near = dray_nearest(name, names, dray_command_count);
     (void)fputs("error: dray has no command \"", stderr);
     print_text(stderr, name);
-    (void)fprintf(stderr, "\"\n hint: %s%s%s\n", near ? "did you mean \"" : "dray --help lists the commands",
-                  near ? near : "", near ? "\"?" : "");
+    (void)fprintf(stderr, "\"\n hint: %s%s%s\n",
+                  near ? "did you mean \"" : "dray --help lists the commands", near ? near : "",
+                  near ? "\"?" : "");
     return 2;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = { .progress_fd = -1, .limit = 100 };
+    struct options options = {.progress_fd = -1, .limit = 100};
 
     if (argc < 2) {
         print_overview(stderr);
         return 2;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_overview(stdout);
         return 0;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        (void)printf("dray %s, plugin ABI %d.%d\n", PACKAGE_VERSION, DRAY_ABI_MAJOR, DRAY_ABI_MINOR);
+        (void)printf("dray %s, plugin ABI %d.%d\n", PACKAGE_VERSION, DRAY_ABI_MAJOR,
+                     DRAY_ABI_MINOR);
         return 0;
     }
     const struct command *command = find_command(argv[1]);

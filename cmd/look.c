@@ -4,9 +4,10 @@
 
 #include "cmd/command.h"
 
-static int open_api(struct dray_api_settings *settings, struct dray_api **ret_api, struct dray_error *error)
+static int open_api(struct dray_api_settings *settings, struct dray_api **ret_api,
+                    struct dray_error *error)
 {
-    *settings = (struct dray_api_settings){ .interrupt_fd = -1 };
+    *settings = (struct dray_api_settings){.interrupt_fd = -1};
     return dray_api_open(settings, ret_api, error);
 }
 
@@ -21,8 +22,8 @@ static void print_row(const json_t *job)
 {
     const json_t *targets = json_object_get(job, "targets");
 
-    (void)printf("%.8s  %-10s %s  %-12s ", text(job, "job"), text(job, "state"), text(job, "created"),
-                 text(job, "user"));
+    (void)printf("%.8s  %-10s %s  %-12s ", text(job, "job"), text(job, "state"),
+                 text(job, "created"), text(job, "user"));
     print_text(stdout, text(job, "dataset"));
     (void)fputs(" -> ", stdout);
     print_text(stdout, text(json_array_get(targets, 0), "destination"));
@@ -40,12 +41,12 @@ int command_jobs(struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
     struct dray_api_settings settings;
-    struct dray_jobs_request request = { .state = options->state,
-                                         .dataset = options->dataset,
-                                         .user = options->user,
-                                         .since = options->since,
-                                         .limit = options->limit };
-    struct dray_error error = { 0 };
+    struct dray_jobs_request request = {.state = options->state,
+                                        .dataset = options->dataset,
+                                        .user = options->user,
+                                        .since = options->since,
+                                        .limit = options->limit};
+    struct dray_error error = {0};
     json_t *jobs = NULL, *job;
     size_t i;
 
@@ -56,8 +57,7 @@ int command_jobs(struct options *options)
         return report(options, &error, NULL, NULL);
     if (options->json)
         return print_json(jobs);
-    json_array_foreach(jobs, i, job)
-        print_row(job);
+    json_array_foreach(jobs, i, job) print_row(job);
     if (json_array_size(jobs) == 0)
         (void)puts("no jobs");
     json_decref(jobs);
@@ -68,7 +68,7 @@ int command_show(struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
     struct dray_api_settings settings;
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
     json_t *job = NULL;
 
     int result = open_api(&settings, &api, &error);
@@ -95,11 +95,12 @@ static void print_dataset(const json_t *dataset, const json_t *verdict)
     print_text(stdout, text(dataset, "dataset"));
     if (count == 0)
         (void)printf(" is intact (unsigned): %lld entries, delivered %s by job %.8s\n",
-                     (long long)json_integer_value(json_object_get(dataset, "entries")), text(dataset, "time"),
-                     text(dataset, "job"));
+                     (long long)json_integer_value(json_object_get(dataset, "entries")),
+                     text(dataset, "time"), text(dataset, "job"));
     else
         (void)printf(" is damaged, %lld problem%s:\n", (long long)count, count == 1 ? "" : "s");
-    json_array_foreach(problems, i, problem) {
+    json_array_foreach(problems, i, problem)
+    {
         (void)fputs("  ", stdout);
         print_text(stdout, text(problem, "path"));
         (void)fputs(" ", stdout);
@@ -112,7 +113,7 @@ static void print_dataset(const json_t *dataset, const json_t *verdict)
 
 int command_verify(struct options *options)
 {
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
     json_t *verdict = NULL, *dataset;
     size_t i;
 
@@ -131,9 +132,10 @@ int command_verify(struct options *options)
 
 /* ---- Plugins ---- */
 
-static int list_plugins(const struct options *options, struct dray_api *api, struct dray_error *error)
+static int list_plugins(const struct options *options, struct dray_api *api,
+                        struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
     const struct dray_plugin_info *const *plugins = NULL;
     size_t count = 0;
 
@@ -149,9 +151,10 @@ static int list_plugins(const struct options *options, struct dray_api *api, str
     return print_json(list);
 }
 
-static int show_plugin(const struct options *options, struct dray_api *api, struct dray_error *error)
+static int show_plugin(const struct options *options, struct dray_api *api,
+                       struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
     const struct dray_plugin_info *plugin = NULL;
     const char *name = options->arguments[1], *slash = strchr(name, '/');
     uint32_t kind = slash ? dray_kind_of_name(name, (size_t)(slash - name)) : 0;
@@ -173,7 +176,7 @@ int command_plugin(struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
     struct dray_api_settings settings;
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
     const char *verb = options->arguments[0];
 
     if (open_api(&settings, &api, &error) != 0)

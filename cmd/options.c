@@ -14,26 +14,28 @@ struct option_row {
 };
 
 static const struct option_row rows[] = {
-    { 't', "to", 1, "--to TARGET          where to deliver" },
-    { 'i', "include", 1, "--include PATTERN    deliver only what matches (may be repeated)" },
-    { 'e', "exclude", 1, "--exclude PATTERN    leave out what matches (may be repeated)" },
-    { 'w', "print-workflow", 0, "--print-workflow     print the workflow that this stands for, and stop" },
-    { 'd', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, /x) or a name" },
-    { 's', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)" },
-    { 'p', "policies", 1, "--policies DIR       policies beside the system's (may be repeated)" },
-    { 'a', "again", 0, "--again              deliver anew what was delivered before" },
-    { 'n', "no-sandbox", 0, "--no-sandbox         run plugins unconfined (where the kernel has no Landlock)" },
-    { 'f', "progress-fd", 1, "--progress-fd N      write events as JSON lines to descriptor N" },
-    { 'k', "kept", 0, "--kept               only what is kept" },
-    { 'g', "dropped", 0, "--dropped            only what is dropped" },
-    { 'l', "all", 0, "--all                both (the default)" },
-    { 'l', "stage", 0, "--stage              extract what has to be extracted" },
-    { 'c', "schema", 1, "--schema KIND/NAME   print the JSON Schema of a plugin's options" },
-    { 'x', "state", 1, "--state STATE        only jobs in this state" },
-    { 'u', "user", 1, "--user USER          only jobs for this user" },
-    { 'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..." },
-    { 'm', "limit", 1, "--limit N            at most N jobs (100)" },
-    { 'j', "json", 0, "--json               print JSON" },
+    {'t', "to", 1, "--to TARGET          where to deliver"},
+    {'i', "include", 1, "--include PATTERN    deliver only what matches (may be repeated)"},
+    {'e', "exclude", 1, "--exclude PATTERN    leave out what matches (may be repeated)"},
+    {'w', "print-workflow", 0,
+     "--print-workflow     print the workflow that this stands for, and stop"},
+    {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, /x) or a name"},
+    {'s', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)"},
+    {'p', "policies", 1, "--policies DIR       policies beside the system's (may be repeated)"},
+    {'a', "again", 0, "--again              deliver anew what was delivered before"},
+    {'n', "no-sandbox", 0,
+     "--no-sandbox         run plugins unconfined (where the kernel has no Landlock)"},
+    {'f', "progress-fd", 1, "--progress-fd N      write events as JSON lines to descriptor N"},
+    {'k', "kept", 0, "--kept               only what is kept"},
+    {'g', "dropped", 0, "--dropped            only what is dropped"},
+    {'l', "all", 0, "--all                both (the default)"},
+    {'l', "stage", 0, "--stage              extract what has to be extracted"},
+    {'c', "schema", 1, "--schema KIND/NAME   print the JSON Schema of a plugin's options"},
+    {'x', "state", 1, "--state STATE        only jobs in this state"},
+    {'u', "user", 1, "--user USER          only jobs for this user"},
+    {'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..."},
+    {'m', "limit", 1, "--limit N            at most N jobs (100)"},
+    {'j', "json", 0, "--json               print JSON"},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
@@ -44,7 +46,8 @@ static int takes(const struct command *command, const struct option_row *row)
 
 static void print_help(const struct command *command)
 {
-    (void)printf("%s\n\nusage: dray %s %s\n\n%s\n", command->summary, command->name, command->usage, command->help);
+    (void)printf("%s\n\nusage: dray %s %s\n\n%s\n", command->summary, command->name, command->usage,
+                 command->help);
     for (size_t i = 0; i < ROWS; i++)
         if (takes(command, &rows[i]))
             (void)printf("  %s\n", rows[i].help);
@@ -70,7 +73,10 @@ static int set_number(const char *text, int64_t low, int64_t high, int64_t *ret_
 {
     const char *why;
 
-    return dray_int_parse(text, strlen(text), ret_number, &why) == 0 && *ret_number >= low && *ret_number <= high ? 0 : -1;
+    return dray_int_parse(text, strlen(text), ret_number, &why) == 0 && *ret_number >= low &&
+                   *ret_number <= high
+               ? 0
+               : -1;
 }
 
 /* Store one option; -1 when its value is wrong. */
@@ -137,14 +143,14 @@ static int check_arguments(const struct command *command, const struct options *
 
 int options_read(const struct command *command, int argc, char **argv, struct options *options)
 {
-    struct option longs[ROWS + 2] = { { "help", no_argument, NULL, 0 } };
+    struct option longs[ROWS + 2] = {{"help", no_argument, NULL, 0}};
     size_t count = 1;
     int which, index = 0;
 
     for (size_t i = 0; i < ROWS; i++)
         if (takes(command, &rows[i]))
-            longs[count++] =
-                (struct option){ rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, 0 };
+            longs[count++] = (struct option){
+                rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, 0};
     opterr = 0;
     while ((which = getopt_long(argc, argv, ":h", longs, &index)) != -1) {
         if (which == '?')

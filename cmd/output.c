@@ -16,7 +16,7 @@ int use_colour(FILE *stream)
 
 void print_text(FILE *stream, const char *text)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer clean = { .cap = 1u << 20 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer clean = {.cap = 1u << 20};
 
     dray_utf8_add(&clean, text, strlen(text), 1);
     (void)fputs(clean.data ? clean.data : "", stream);
@@ -33,7 +33,8 @@ int print_buffer(const struct dray_buffer *buffer)
 
 int print_json(json_t *json)
 {
-    if (!json || json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) != 0 || fputc('\n', stdout) == EOF) {
+    if (!json || json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) != 0 ||
+        fputc('\n', stdout) == EOF) {
         json_decref(json);
         return 1;
     }
@@ -65,7 +66,8 @@ static int exit_of(const struct dray_error *error, const json_t *job)
 {
     int status = dray_class_exit(error->class_);
 
-    /* A command that could not begin says so by what was wrong; a delivery that began has failed. */
+    /* A command that could not begin says so by what was wrong; a delivery that began has failed.
+     */
     if (error->class_ == DRAY_CANCELLED)
         return 130;
     return job && (status == 2 || status == 4) ? 1 : status;
@@ -87,7 +89,7 @@ static int report_json(const struct options *options, const struct dray_error *e
 int report(const struct options *options, const struct dray_error *error,
            const struct dray_diagnostics *diagnostics, json_t *job)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 16u << 20 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
 
     if (options->json)
         return report_json(options, error, diagnostics, job);
@@ -133,7 +135,8 @@ static void print_step_line(FILE *stream, const char *id, const char *uses, cons
     (void)fprintf(stream, "  %-20s %-18s %-9s", id, uses, outcome);
     if (strcmp(outcome, "done") == 0)
         (void)fprintf(stream, " %8llu entries %10s %8s", number(counts, "entries_out"),
-                      dray_size_print(number(counts, "bytes_out"), bytes), dray_seconds_print(seconds, time));
+                      dray_size_print(number(counts, "bytes_out"), bytes),
+                      dray_seconds_print(seconds, time));
     (void)fputc('\n', stream);
 }
 
@@ -143,7 +146,8 @@ static void print_rules(FILE *stream, const json_t *rules)
     json_t *rule;
     char bytes[24];
 
-    json_array_foreach(rules, i, rule) {
+    json_array_foreach(rules, i, rule)
+    {
         (void)fprintf(stream, "      left out %llu (%s) by ", number(rule, "entries"),
                       dray_size_print(number(rule, "bytes"), bytes));
         print_text(stream, text(rule, "by"));
@@ -160,7 +164,8 @@ static void print_attempt(const json_t *attempt)
 
     (void)printf("attempt %llu: %s%s%s\n", number(attempt, "number"), text(attempt, "outcome"),
                  text(attempt, "started")[0] ? ", " : "", text(attempt, "started"));
-    json_array_foreach(json_object_get(attempt, "steps"), i, step) {
+    json_array_foreach(json_object_get(attempt, "steps"), i, step)
+    {
         print_step_line(stdout, text(step, "id"), text(step, "uses"), text(step, "outcome"), step,
                         json_real_value(json_object_get(step, "seconds")));
         print_rules(stdout, json_object_get(step, "rules"));
@@ -192,16 +197,17 @@ void print_job(const json_t *job)
         print_text(stdout, text(job, "hint"));
         (void)fputc('\n', stdout);
     }
-    json_array_foreach(json_object_get(job, "targets"), i, one) {
+    json_array_foreach(json_object_get(job, "targets"), i, one)
+    {
         (void)printf("target %s %s ", text(one, "step"), text(one, "push"));
         print_text(stdout, text(one, "destination"));
         (void)printf(": %s", text(one, "state"));
         if (strcmp(text(one, "state"), "delivered") == 0)
-            (void)printf(", %llu entries, %s", number(one, "entries"), dray_size_print(number(one, "bytes"), bytes));
+            (void)printf(", %llu entries, %s", number(one, "entries"),
+                         dray_size_print(number(one, "bytes"), bytes));
         (void)fputc('\n', stdout);
     }
-    json_array_foreach(json_object_get(job, "attempts"), i, one)
-        print_attempt(one);
+    json_array_foreach(json_object_get(job, "attempts"), i, one) print_attempt(one);
 }
 
 void print_delivered(const json_t *job)
@@ -212,11 +218,13 @@ void print_delivered(const json_t *job)
     json_t *target;
     char bytes[24];
 
-    json_array_foreach(json_object_get(job, "targets"), i, target) {
+    json_array_foreach(json_object_get(job, "targets"), i, target)
+    {
         if (strcmp(text(target, "state"), "delivered") != 0)
             continue;
         if (already) {
-            (void)printf("already delivered %.10s by job %.8s: ", text(target, "delivered"), text(job, "job"));
+            (void)printf("already delivered %.10s by job %.8s: ", text(target, "delivered"),
+                         text(job, "job"));
             print_text(stdout, text(target, "destination"));
             (void)printf("%s\n", gone ? " (it is no longer there; --again delivers it anew)" : "");
             continue;
@@ -249,10 +257,12 @@ static void show_progress(struct progress *progress, const json_t *event)
     if (!progress->terminal)
         return;
     clear_line(progress);
-    (void)fprintf(stderr, "  %-20s %llu of %llu entries, %s", text(event, "step"), number(event, "entries"),
-                  number(event, "of_entries"), dray_size_print(done, have));
+    (void)fprintf(stderr, "  %-20s %llu of %llu entries, %s", text(event, "step"),
+                  number(event, "entries"), number(event, "of_entries"),
+                  dray_size_print(done, have));
     if (all > 0)
-        (void)fprintf(stderr, " of %s (%llu %%)", dray_size_print(all, total), done >= all ? 100 : done * 100 / all);
+        (void)fprintf(stderr, " of %s (%llu %%)", dray_size_print(all, total),
+                      done >= all ? 100 : done * 100 / all);
     (void)fflush(stderr);
     progress->line_open = 1;
 }
@@ -267,8 +277,8 @@ static void show_event(struct progress *progress, const json_t *event)
     }
     clear_line(progress);
     if (strcmp(name, "step-ended") == 0) {
-        print_step_line(stderr, text(event, "step"), text(event, "uses"), text(event, "outcome"), event,
-                        (double)number(event, "nanoseconds") / 1e9);
+        print_step_line(stderr, text(event, "step"), text(event, "uses"), text(event, "outcome"),
+                        event, (double)number(event, "nanoseconds") / 1e9);
         print_rules(stderr, json_object_get(event, "rules"));
     } else if (strcmp(name, "waiting") == 0) {
         (void)fputs("waiting: another delivery to ", stderr);

@@ -48,7 +48,8 @@ static char *plugins_beside(void)
     return dray_format("%s/plugins", self);
 }
 
-static int open_registry(struct dray_api *api, const struct passwd *account, struct dray_error *error)
+static int open_registry(struct dray_api *api, const struct passwd *account,
+                         struct dray_error *error)
 {
     dray_autofree char *beside = plugins_beside();
     dray_autofree char *own = dray_format("%s/.local/lib/dray/plugins", home_of(account));
@@ -56,7 +57,7 @@ static int open_registry(struct dray_api *api, const struct passwd *account, str
 
     if (!beside || !own || !cache)
         return dray_fail_memory(error);
-    const char *directories[] = { beside, DRAY_PLUGINDIR, "/usr/local/lib/dray/plugins", own };
+    const char *directories[] = {beside, DRAY_PLUGINDIR, "/usr/local/lib/dray/plugins", own};
     size_t count = 0, total = sizeof(directories) / sizeof(directories[0]);
     for (size_t i = 0; i < total; i++) {
         int known = access(directories[i], F_OK) != 0;
@@ -77,14 +78,16 @@ static int collect_policies(struct dray_api *api, struct dray_error *error)
         return dray_fail_memory(error);
     api->policies[api->policy_count++] = strdup(SYSTEM_POLICIES);
     for (size_t i = 0; i < count; i++)
-        api->policies[api->policy_count++] = dray_path_absolute(api->here, api->settings->policies[i]);
+        api->policies[api->policy_count++] =
+            dray_path_absolute(api->here, api->settings->policies[i]);
     for (size_t i = 0; i < api->policy_count; i++)
         if (!api->policies[i])
             return dray_fail_memory(error);
     return 0;
 }
 
-int dray_api_open(const struct dray_api_settings *settings, struct dray_api **ret_api, struct dray_error *error)
+int dray_api_open(const struct dray_api_settings *settings, struct dray_api **ret_api,
+                  struct dray_error *error)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = calloc(1, sizeof(*api));
     const struct passwd *account = getpwuid(geteuid());
@@ -106,14 +109,14 @@ int dray_api_open(const struct dray_api_settings *settings, struct dray_api **re
         result = collect_policies(api, error);
     if (result != 0)
         return result;
-    api->engine = (struct dray_engine){ .state = api->state,
-                                        .registry = api->registry,
-                                        .user = api->user,
-                                        .actor = api->user,
-                                        .unconfined = settings->unconfined,
-                                        .interrupt_fd = settings->interrupt_fd,
-                                        .on_event = settings->on_event,
-                                        .arg = settings->arg };
+    api->engine = (struct dray_engine){.state = api->state,
+                                       .registry = api->registry,
+                                       .user = api->user,
+                                       .actor = api->user,
+                                       .unconfined = settings->unconfined,
+                                       .interrupt_fd = settings->interrupt_fd,
+                                       .on_event = settings->on_event,
+                                       .arg = settings->arg};
     *ret_api = DRAY_TAKE(api);
     return 0;
 }
@@ -163,9 +166,10 @@ static char *base_of(const struct dray_api *api, const char *file)
 }
 
 int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
-                  struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan, struct dray_error *error)
+                  struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan,
+                  struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer text = { .cap = DRAY_YAML_MAX_BYTES };
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = DRAY_YAML_MAX_BYTES};
     dray_autofree char *base = request->file ? base_of(api, request->file) : strdup(api->here);
 
     if (!base)
@@ -191,14 +195,14 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
         .actor = api->user,
         .role = "user",
         .registry = api->registry,
-        .asker = { dray_engine_ask, &api->engine },
+        .asker = {dray_engine_ask, &api->engine},
     };
     return dray_plan_make(&plan, diagnostics, ret_plan, error);
 }
 
 int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *request,
-                     const struct dray_preview_request *preview, int fd, struct dray_diagnostics *diagnostics,
-                     struct dray_error *error)
+                     const struct dray_preview_request *preview, int fd,
+                     struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
     dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
     int result = dray_api_plan(api, request, diagnostics, &plan, error);
@@ -209,7 +213,7 @@ int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *r
 int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                    struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
-    struct dray_asker asker = { dray_engine_ask, &api->engine };
+    struct dray_asker asker = {dray_engine_ask, &api->engine};
 
     for (size_t i = 0; i < count; i++) {
         int result = dray_check_file(files[i], api->registry, &asker, diagnostics, error);
@@ -224,7 +228,7 @@ int dray_api_run(struct dray_api *api, const struct dray_workflow_request *reque
                  struct dray_diagnostics *diagnostics, json_t **ret_job, struct dray_error *error)
 {
     dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
-    dray_cleanup(dray_outcome_free) struct dray_outcome outcome = { 0 };
+    dray_cleanup(dray_outcome_free) struct dray_outcome outcome = {0};
     int result = dray_api_plan(api, request, diagnostics, &plan, error);
 
     if (result == 0)
@@ -232,9 +236,10 @@ int dray_api_run(struct dray_api *api, const struct dray_workflow_request *reque
     if (result != 0)
         return result;
     result = dray_engine_deliver(&api->engine, plan, request->file, again, &outcome, error);
-    struct dray_error ignored = { 0 };
+    struct dray_error ignored = {0};
     if (outcome.job && dray_api_show(api, outcome.job, ret_job, &ignored) != 0)
-        *ret_job = dray_found_json(plan, outcome.job); /* our state was lost, and the target's marker answers */
+        *ret_job = dray_found_json(
+            plan, outcome.job); /* our state was lost, and the target's marker answers */
     if (*ret_job && outcome.already_delivered)
         (void)json_object_set_new(*ret_job, "already_delivered", json_true());
     if (*ret_job && outcome.gone)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/api - every operation as request and response, one function each; the one place where it is decided who may do what.
- * Whoever calls (the CLI in-process now, a server later) gets the same JSON. It knows nothing of transports and terminals.
+ * core/api - every operation as request and response, one function each; the one place where it is
+ * decided who may do what. Whoever calls (the CLI in-process now, a server later) gets the same
+ * JSON. It knows nothing of transports and terminals.
  *
- * api.h - the operations. Embedded, the caller is the user and may do what the system lets the process do.
+ * api.h - the operations. Embedded, the caller is the user and may do what the system lets the
+ * process do.
  */
 #ifndef DRAY_API_API_H
 #define DRAY_API_API_H
@@ -22,37 +24,45 @@ struct dray_api_settings {
 };
 
 struct dray_api;
-/* Find the state directory (DRAY_STATE, else below XDG_STATE_HOME), plugins and policies. The store is opened when first
- * needed. The settings stay valid as long as the api. */
-DRAY_MUST_CHECK int dray_api_open(const struct dray_api_settings *settings, struct dray_api **ret_api, struct dray_error *error);
+/* Find the state directory (DRAY_STATE, else below XDG_STATE_HOME), plugins and policies. The store
+ * is opened when first needed. The settings stay valid as long as the api. */
+DRAY_MUST_CHECK int dray_api_open(const struct dray_api_settings *settings,
+                                  struct dray_api **ret_api, struct dray_error *error);
 void dray_api_close(struct dray_api *api);
 void dray_api_closep(struct dray_api **api);
 
 /* What to plan. */
 struct dray_workflow_request {
     const char *file; /* a workflow file; or, when NULL: */
-    const char *text; /* the workflow itself, its relative paths starting from the working directory */
-    const char *dataset; /* overrides the file's; NULL: the file's */
+    const char
+        *text; /* the workflow itself, its relative paths starting from the working directory */
+    const char *dataset;     /* overrides the file's; NULL: the file's */
     const char *const *sets; /* name=value */
     size_t set_count;
 };
 /* All problems of the files go to diagnostics; then the result is not 0. */
 DRAY_MUST_CHECK int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
-                  struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan, struct dray_error *error);
-DRAY_MUST_CHECK int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *request,
-                     const struct dray_preview_request *preview, int fd, struct dray_diagnostics *diagnostics,
-                     struct dray_error *error);
-/* Plan and deliver. *ret_job: the shape of `run --json`, also when a job failed; NULL when there is no job. */
-DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflow_request *request, int again,
-                 struct dray_diagnostics *diagnostics, json_t **ret_job, struct dray_error *error);
+                                  struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan,
+                                  struct dray_error *error);
+DRAY_MUST_CHECK int dray_api_preview(struct dray_api *api,
+                                     const struct dray_workflow_request *request,
+                                     const struct dray_preview_request *preview, int fd,
+                                     struct dray_diagnostics *diagnostics,
+                                     struct dray_error *error);
+/* Plan and deliver. *ret_job: the shape of `run --json`, also when a job failed; NULL when there is
+ * no job. */
+DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflow_request *request,
+                                 int again, struct dray_diagnostics *diagnostics, json_t **ret_job,
+                                 struct dray_error *error);
 /* Diagnose files: workflows and policies. 0 when none has an error. */
 DRAY_MUST_CHECK int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
-                   struct dray_diagnostics *diagnostics, struct dray_error *error);
+                                   struct dray_diagnostics *diagnostics, struct dray_error *error);
 
 /* The workflow that `dray push` stands for, as text; the caller frees it. */
-DRAY_MUST_CHECK int dray_api_push_workflow(const char *dataset, const char *to, const char *const *include, size_t include_count,
-                           const char *const *exclude, size_t exclude_count, char **ret_text,
-                           struct dray_error *error);
+DRAY_MUST_CHECK int dray_api_push_workflow(const char *dataset, const char *to,
+                                           const char *const *include, size_t include_count,
+                                           const char *const *exclude, size_t exclude_count,
+                                           char **ret_text, struct dray_error *error);
 
 struct dray_jobs_request {
     const char *state, *dataset, *user; /* NULL: any */
@@ -60,14 +70,17 @@ struct dray_jobs_request {
     size_t limit;
 };
 /* [{"job", "dataset", "state", "created", "user", "reason"?, "targets": [...]}], newest first. */
-DRAY_MUST_CHECK int dray_api_jobs(struct dray_api *api, const struct dray_jobs_request *request, json_t **ret_jobs,
-                  struct dray_error *error);
+DRAY_MUST_CHECK int dray_api_jobs(struct dray_api *api, const struct dray_jobs_request *request,
+                                  json_t **ret_jobs, struct dray_error *error);
 /* The shape of `show --json`. */
-DRAY_MUST_CHECK int dray_api_show(struct dray_api *api, const char *job, json_t **ret_job, struct dray_error *error);
+DRAY_MUST_CHECK int dray_api_show(struct dray_api *api, const char *job, json_t **ret_job,
+                                  struct dray_error *error);
 
-/* Check a delivery as its recipient: {"directory", "verdict": "intact"|"damaged", "datasets": [{"dataset", "job", "time", "signed",
- * "entries", "bytes", "problems": [{"path", "problem"}]}]}. DRAY_INTEGRITY when damaged (*ret_verdict is set then too). */
-DRAY_MUST_CHECK int dray_api_verify(const char *directory, json_t **ret_verdict, struct dray_error *error);
+/* Check a delivery as its recipient: {"directory", "verdict": "intact"|"damaged", "datasets":
+ * [{"dataset", "job", "time", "signed", "entries", "bytes", "problems": [{"path", "problem"}]}]}.
+ * DRAY_INTEGRITY when damaged (*ret_verdict is set then too). */
+DRAY_MUST_CHECK int dray_api_verify(const char *directory, json_t **ret_verdict,
+                                    struct dray_error *error);
 
 /* Borrowed until the api closes. */
 struct dray_registry *dray_api_plugins(struct dray_api *api);

@@ -27,10 +27,11 @@ static char *receipt_path(const struct dray_job_row *job, const struct dray_targ
 
 static json_t *target_json(const struct dray_job_row *job, const struct dray_target_row *target)
 {
-    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "push", target->push, "step", target->step,
-                               "destination", target->destination, "state", dray_state_name(target->state), "entries",
-                               (json_int_t)target->entries, "bytes", (json_int_t)target->bytes, "request_key",
-                               target->request_key);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "push", target->push, "step", target->step,
+                  "destination", target->destination, "state", dray_state_name(target->state),
+                  "entries", (json_int_t)target->entries, "bytes", (json_int_t)target->bytes,
+                  "request_key", target->request_key);
 
     if (!object)
         return NULL;
@@ -49,10 +50,11 @@ static json_t *target_json(const struct dray_job_row *job, const struct dray_tar
 static json_t *step_json(const struct dray_step_row *step)
 {
     double seconds = step->ended > step->started ? (double)(step->ended - step->started) / 1e9 : 0;
-    json_t *object = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f}", "id", step->step, "uses", step->uses,
-                               "outcome", step->outcome, "entries_in", (json_int_t)step->entries_in, "entries_out",
-                               (json_int_t)step->entries_out, "bytes_in", (json_int_t)step->bytes_in, "bytes_out",
-                               (json_int_t)step->bytes_out, "seconds", seconds);
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f}", "id", step->step, "uses", step->uses, "outcome",
+        step->outcome, "entries_in", (json_int_t)step->entries_in, "entries_out",
+        (json_int_t)step->entries_out, "bytes_in", (json_int_t)step->bytes_in, "bytes_out",
+        (json_int_t)step->bytes_out, "seconds", seconds);
 
     if (!object)
         return NULL;
@@ -68,8 +70,8 @@ static json_t *step_json(const struct dray_step_row *step)
 static json_t *attempt_json(const struct dray_attempt_row *attempt)
 {
     json_t *steps = json_array();
-    json_t *object = json_pack("{s:i, s:s, s:o}", "number", (int)attempt->number, "outcome", attempt->outcome,
-                               "steps", steps);
+    json_t *object = json_pack("{s:i, s:s, s:o}", "number", (int)attempt->number, "outcome",
+                               attempt->outcome, "steps", steps);
 
     for (size_t i = 0; object && i < attempt->step_count; i++)
         (void)json_array_append_new(steps, step_json(&attempt->steps[i]));
@@ -84,9 +86,10 @@ static json_t *attempt_json(const struct dray_attempt_row *attempt)
 static json_t *job_json(const struct dray_job_row *job, int whole)
 {
     json_t *targets = json_array(), *attempts = json_array();
-    json_t *object = json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:o}", "job", job->id, "dataset", job->dataset,
-                               "state", dray_state_name(job->state), "already_delivered", 0, "user", job->user,
-                               "actor", job->actor, "targets", targets);
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:b, s:s, s:s, s:o}", "job", job->id, "dataset", job->dataset,
+                  "state", dray_state_name(job->state), "already_delivered", 0, "user", job->user,
+                  "actor", job->actor, "targets", targets);
 
     if (!object) {
         json_decref(attempts);
@@ -149,15 +152,17 @@ int dray_api_show(struct dray_api *api, const char *id, json_t **ret_job, struct
 json_t *dray_found_json(const struct dray_plan *plan, const char *job)
 {
     json_t *targets = json_array();
-    json_t *object = json_pack("{s:s, s:s, s:s, s:b, s:o, s:[]}", "job", job, "dataset", plan->dataset, "state",
-                               "delivered", "already_delivered", 1, "targets", targets, "attempts");
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:b, s:o, s:[]}", "job", job, "dataset", plan->dataset, "state",
+                  "delivered", "already_delivered", 1, "targets", targets, "attempts");
 
     for (size_t i = 0; object && i < plan->target_count; i++) {
         const struct dray_plan_target *target = &plan->targets[i];
-        dray_autofree char *receipt = dray_format("%s/.dray/%s/receipt.json", target->uri, plan->dataset);
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:s}", "push", plan->steps[target->step].uses, "step",
-                                plan->steps[target->step].id, "destination", target->uri, "state", "delivered",
-                                "request_key", target->request_key);
+        dray_autofree char *receipt =
+            dray_format("%s/.dray/%s/receipt.json", target->uri, plan->dataset);
+        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:s}", "push", plan->steps[target->step].uses,
+                                "step", plan->steps[target->step].id, "destination", target->uri,
+                                "state", "delivered", "request_key", target->request_key);
         set_text(one, "receipt", receipt);
         set_text(one, "delivered", target->found_time);
         (void)json_array_append_new(targets, one);

@@ -33,8 +33,8 @@ static int add_quoted(struct dray_buffer *out, const char *text, struct dray_err
     return 0;
 }
 
-static int add_list(struct dray_buffer *out, const char *name, const char *const *items, size_t count,
-                    struct dray_error *error)
+static int add_list(struct dray_buffer *out, const char *name, const char *const *items,
+                    size_t count, struct dray_error *error)
 {
     int result = 0;
 
@@ -52,19 +52,22 @@ static int add_list(struct dray_buffer *out, const char *name, const char *const
 /* A path, as the command line writes one, made absolute; a catalog name as it is. */
 static char *settle(const char *here, const char *argument)
 {
-    int path = argument[0] == '/' || strncmp(argument, "./", 2) == 0 || strncmp(argument, "../", 3) == 0 ||
-               strcmp(argument, ".") == 0 || strcmp(argument, "..") == 0;
+    int path = argument[0] == '/' || strncmp(argument, "./", 2) == 0 ||
+               strncmp(argument, "../", 3) == 0 || strcmp(argument, ".") == 0 ||
+               strcmp(argument, "..") == 0;
 
     return path ? dray_path_absolute(here, argument) : strdup(argument);
 }
 
-static int add_target(struct dray_buffer *out, const char *here, const char *to, struct dray_error *error)
+static int add_target(struct dray_buffer *out, const char *here, const char *to,
+                      struct dray_error *error)
 {
     size_t length = strlen(to);
     const char *colon = strstr(to, "://");
 
     if (colon) {
-        dray_fail(error, DRAY_INVALID, "this release has no push plugin for %.*s:// targets", (int)(colon - to), to);
+        dray_fail(error, DRAY_INVALID, "this release has no push plugin for %.*s:// targets",
+                  (int)(colon - to), to);
         dray_hint(error, "deliver to a directory:  --to /path/to/parent/");
         return error->class_;
     }
@@ -80,11 +83,11 @@ static int add_target(struct dray_buffer *out, const char *here, const char *to,
     return result;
 }
 
-int dray_api_push_workflow(const char *dataset, const char *to, const char *const *include, size_t include_count,
-                           const char *const *exclude, size_t exclude_count, char **ret_text,
-                           struct dray_error *error)
+int dray_api_push_workflow(const char *dataset, const char *to, const char *const *include,
+                           size_t include_count, const char *const *exclude, size_t exclude_count,
+                           char **ret_text, struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = { .cap = 1u << 20 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 1u << 20};
     dray_autofree char *here = getcwd(NULL, 0);
     dray_autofree char *settled = here ? settle(here, dataset) : NULL;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* verify.c - a delivery checked as its recipient can: against its own records, with no state of ours. */
+/* verify.c - a delivery checked as its recipient can: against its own records, with no state of
+ * ours. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,7 @@
 #define RECORD_CAP ((size_t)4 << 30)
 #define MARKER_CAP (64u << 10)
 /* Problems that are listed of one dataset; all are counted. */
-#define LISTED 1000
+#define LISTED    1000
 #define READ_SIZE (256u << 10)
 
 /* One delivered dataset below a directory. */
@@ -61,7 +62,7 @@ static void record_problem(struct checked *checked, const char *record, const ch
 static int read_record(struct checked *checked, const char *record, struct dray_buffer *out)
 {
     dray_autofree char *path = dray_format("%s/%s", checked->base, record);
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
 
     if (path && dray_read_file(path, out, &error) == 0)
         return 0;
@@ -71,11 +72,12 @@ static int read_record(struct checked *checked, const char *record, struct dray_
 
 static json_t *read_json(struct checked *checked, const char *record, size_t cap)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer text = { .cap = cap };
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = cap};
 
     if (read_record(checked, record, &text) != 0)
         return NULL;
-    json_t *json = json_loadb(text.data ? text.data : "", text.length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *json =
+        json_loadb(text.data ? text.data : "", text.length, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(json)) {
         json_decref(json);
         record_problem(checked, record, "is not JSON");
@@ -107,8 +109,8 @@ static char *path_of(const json_t *line, size_t *ret_length)
 static int expect_line(struct dray_tree_builder *builder, const json_t *line)
 {
     const char *type = member(line, "type"), *digest = member(line, "sha256");
-    struct dray_error error = { 0 };
-    struct dray_tree_entry entry = { 0 };
+    struct dray_error error = {0};
+    struct dray_tree_entry entry = {0};
     size_t length = 0;
     dray_autofree char *path = path_of(line, &length);
 
@@ -117,10 +119,13 @@ static int expect_line(struct dray_tree_builder *builder, const json_t *line)
     entry.path = path;
     entry.path_length = (uint32_t)length;
     entry.mode = (uint16_t)strtoul(member(line, "mode"), NULL, 8);
-    entry.type = strcmp(type, "file") == 0 ? DRAY_FILE : strcmp(type, "directory") == 0 ? DRAY_DIRECTORY : DRAY_LINK;
+    entry.type = strcmp(type, "file") == 0        ? DRAY_FILE
+                 : strcmp(type, "directory") == 0 ? DRAY_DIRECTORY
+                                                  : DRAY_LINK;
     entry.at = entry.type == DRAY_LINK ? member(line, "link") : NULL;
     entry.bytes = (uint64_t)json_integer_value(json_object_get(line, "size"));
-    if (strlen(digest) == 2 * DRAY_SHA256_BYTES && dray_unhex(digest, DRAY_SHA256_BYTES, entry.sha256) == 0)
+    if (strlen(digest) == 2 * DRAY_SHA256_BYTES &&
+        dray_unhex(digest, DRAY_SHA256_BYTES, entry.sha256) == 0)
         entry.flags |= DRAY_ENTRY_SHA256;
     else if (entry.type == DRAY_FILE)
         return -1;
@@ -129,9 +134,10 @@ static int expect_line(struct dray_tree_builder *builder, const json_t *line)
 
 static int read_tree(struct checked *checked)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer text = { .cap = RECORD_CAP };
-    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder = dray_tree_builder_new();
-    struct dray_error error = { 0 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = RECORD_CAP};
+    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder =
+        dray_tree_builder_new();
+    struct dray_error error = {0};
 
     if (!builder || read_record(checked, "tree.jsonl", &text) != 0)
         return -1;
@@ -184,9 +190,9 @@ static uint64_t files_of(const struct dray_tree *tree)
 
 static void check_manifest(struct checked *checked)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer text = { .cap = RECORD_CAP };
-    struct manifest_check check = { checked, 0 };
-    struct dray_error error = { 0 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = RECORD_CAP};
+    struct manifest_check check = {checked, 0};
+    struct dray_error error = {0};
     uint8_t digest[DRAY_SHA256_BYTES];
     char hex[DRAY_SHA256_HEX];
 
@@ -199,8 +205,8 @@ static void check_manifest(struct checked *checked)
         record_problem(checked, "manifest-sha256.txt", "is not the one that delivered.json names");
     if (strcmp(hex, member(checked->receipt, "manifest_sha256")) != 0)
         record_problem(checked, "manifest-sha256.txt", "is not the one that receipt.json names");
-    if (dray_manifest_read("manifest-sha256.txt", text.data ? text.data : "", text.length, manifest_line, &check,
-                           &error) != 0)
+    if (dray_manifest_read("manifest-sha256.txt", text.data ? text.data : "", text.length,
+                           manifest_line, &check, &error) != 0)
         record_problem(checked, "manifest-sha256.txt", error.message);
     else if (check.lines != files_of(checked->expected))
         record_problem(checked, "manifest-sha256.txt", "does not list every file of tree.jsonl");
@@ -231,7 +237,7 @@ static void check_one(struct checked *checked, const struct dray_tree_entry *exp
     struct dray_tree_entry entry = *found;
     memcpy(entry.sha256, expected->sha256, sizeof(entry.sha256));
     entry.flags |= DRAY_ENTRY_SHA256;
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
     struct dray_bytes bytes;
     uint8_t sha256[DRAY_SHA256_BYTES];
     dray_autofree char *buffer = malloc(READ_SIZE);
@@ -240,7 +246,7 @@ static void check_one(struct checked *checked, const struct dray_tree_entry *exp
     if (result == 0) {
         while (got > 0)
             got = dray_bytes_read(&bytes, buffer, READ_SIZE, &error);
-        struct dray_error end = { 0 };
+        struct dray_error end = {0};
         result = dray_bytes_close(&bytes, got == 0 ? sha256 : NULL, got == 0 ? &error : &end);
         result = got < 0 ? (int)got : result;
     }
@@ -261,7 +267,8 @@ static int check_index(void *arg, uint64_t index)
 static int is_expected(const struct checked *all, size_t count, const struct dray_tree_entry *entry)
 {
     for (size_t i = 0; i < count; i++)
-        if (!all[i].expected || dray_tree_find(all[i].expected, entry->path, entry->path_length) >= 0)
+        if (!all[i].expected ||
+            dray_tree_find(all[i].expected, entry->path, entry->path_length) >= 0)
             return 1;
     return 0;
 }
@@ -273,9 +280,9 @@ static json_t *summary(const struct checked *checked)
     int known = checked->expected != NULL;
 
     return json_pack("{s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:O}", "dataset", checked->name, "job",
-                     member(checked->marker, "job"), "time", member(checked->marker, "time"), "signed", 0,
-                     "entries", (json_int_t)(known ? checked->expected->listed : 0), "bytes",
-                     (json_int_t)(known ? checked->expected->bytes : 0), "problem_count",
+                     member(checked->marker, "job"), "time", member(checked->marker, "time"),
+                     "signed", 0, "entries", (json_int_t)(known ? checked->expected->listed : 0),
+                     "bytes", (json_int_t)(known ? checked->expected->bytes : 0), "problem_count",
                      (json_int_t)checked->problem_count, "problems", checked->problems);
 }
 
@@ -300,10 +307,11 @@ static void check_dataset(struct checked *checked, struct dray_pool *pool)
         record_problem(checked, "tree.jsonl", "could not be compared");
 }
 
-static int walk_delivery(const char *directory, struct dray_roots *roots, struct dray_tree **ret_tree,
-                         struct dray_error *error)
+static int walk_delivery(const char *directory, struct dray_roots *roots,
+                         struct dray_tree **ret_tree, struct dray_error *error)
 {
-    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder = dray_tree_builder_new();
+    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder =
+        dray_tree_builder_new();
 
     if (!builder)
         return dray_fail_memory(error);
@@ -313,7 +321,8 @@ static int walk_delivery(const char *directory, struct dray_roots *roots, struct
 }
 
 /* Datasets that have records below the directory. */
-static int list_datasets(const char *directory, char ***ret_names, size_t *ret_count, struct dray_error *error)
+static int list_datasets(const char *directory, char ***ret_names, size_t *ret_count,
+                         struct dray_error *error)
 {
     dray_autofree char *records = dray_format("%s/.dray", directory);
     size_t capacity = 0;
@@ -337,13 +346,14 @@ static int list_datasets(const char *directory, char ***ret_names, size_t *ret_c
     }
     (void)closedir(listing);
     if (result == 0 && *ret_count == 0)
-        result = dray_fail(error, DRAY_NOT_FOUND, "%s holds no delivery: its .dray is empty", directory);
+        result =
+            dray_fail(error, DRAY_NOT_FOUND, "%s holds no delivery: its .dray is empty", directory);
     return result;
 }
 
-static int verify_datasets(const char *directory, struct checked *all, size_t count, struct dray_pool *pool,
-                           struct dray_roots *roots, json_t *datasets, uint64_t *ret_problems,
-                           struct dray_error *error)
+static int verify_datasets(const char *directory, struct checked *all, size_t count,
+                           struct dray_pool *pool, struct dray_roots *roots, json_t *datasets,
+                           uint64_t *ret_problems, struct dray_error *error)
 {
     dray_cleanup(dray_tree_unrefp) struct dray_tree *found = NULL;
     int result = walk_delivery(directory, roots, &found, error);
@@ -357,7 +367,8 @@ static int verify_datasets(const char *directory, struct checked *all, size_t co
     }
     for (size_t i = 0; i < found->count; i++)
         if (!is_expected(all, count, found->entries[i]))
-            problem(&all[0], found->entries[i]->path, found->entries[i]->path_length, "was not delivered");
+            problem(&all[0], found->entries[i]->path, found->entries[i]->path_length,
+                    "was not delivered");
     for (size_t i = 0; i < count; i++) {
         *ret_problems += all[i].problem_count;
         if (json_array_append_new(datasets, summary(&all[i])) != 0)
@@ -378,7 +389,8 @@ int dray_api_verify(const char *directory, json_t **ret_verdict, struct dray_err
     struct dray_roots *roots = dray_roots_new();
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct dray_pool *pool = dray_pool_new(cores > 1 ? (unsigned)cores - 1 : 0, NULL, NULL);
-    int result = datasets && roots && pool ? list_datasets(path, &names, &count, error) : dray_fail_memory(error);
+    int result = datasets && roots && pool ? list_datasets(path, &names, &count, error)
+                                           : dray_fail_memory(error);
     dray_autofree struct checked *all = calloc(count + 1, sizeof(*all));
 
     if (result == 0 && !all)
@@ -394,13 +406,13 @@ int dray_api_verify(const char *directory, json_t **ret_verdict, struct dray_err
     if (result == 0)
         result = verify_datasets(path, all, count, pool, roots, datasets, &problems, error);
     if (result == 0) {
-        *ret_verdict = json_pack("{s:s, s:s, s:O}", "directory", path, "verdict", problems ? "damaged" : "intact",
-                                 "datasets", datasets);
+        *ret_verdict = json_pack("{s:s, s:s, s:O}", "directory", path, "verdict",
+                                 problems ? "damaged" : "intact", "datasets", datasets);
         result = *ret_verdict ? 0 : dray_fail_memory(error);
     }
     if (result == 0 && problems)
-        result = dray_fail(error, DRAY_INTEGRITY, "%s is damaged: %llu problem%s", path, (unsigned long long)problems,
-                           problems == 1 ? "" : "s");
+        result = dray_fail(error, DRAY_INTEGRITY, "%s is damaged: %llu problem%s", path,
+                           (unsigned long long)problems, problems == 1 ? "" : "s");
     for (size_t i = 0; i < count; i++) {
         if (all)
             checked_free(&all[i]);

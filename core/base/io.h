@@ -25,8 +25,8 @@ DRAY_MUST_CHECK int dray_write_file(const char *path, const void *data, size_t l
 DRAY_MUST_CHECK int dray_make_directories(const char *path, unsigned mode,
                                           struct dray_error *error);
 /* Remove `name` in a directory, whatever it is, with all below it, however deep, never following a
- * link; a missing one is fine. One name, not a path. Directories that we may not enter are made
- * enterable. */
+ * link; a missing one is fine. Directories that we may not enter are made enterable. `name` is one
+ * name; with AT_FDCWD it may be a path, for callers that trust all of it but what is at its end. */
 DRAY_MUST_CHECK int dray_remove_tree(int directory, const char *name, struct dray_error *error);
 /* The path made absolute: below base when relative (NULL: below the working directory), without `.`
  * and empty segments. `..` stays, as what it means is for the kernel to say. NULL: no memory.

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
+	core/base/base64.c \
 	core/base/buffer.c \
 	core/base/buffer.h \
 	core/base/digest.c \

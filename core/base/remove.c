@@ -213,14 +213,32 @@ static int remove_all(struct removal *removal)
     return 0;
 }
 
-int dray_remove_tree(int directory, const char *name, struct dray_error *error)
+/* `name` in the directory `top`. */
+static int remove_in(int top, const char *name, struct dray_error *error)
 {
-    dray_cleanup(free_removal) struct removal removal = {.top = directory, .error = error};
+    dray_cleanup(free_removal) struct removal removal = {.top = top, .error = error};
 
     /* With more than one name in it, links in front of the last one would be followed. */
     if (name[0] == '\0' || strchr(name, '/') != NULL || strcmp(name, ".") == 0 ||
         strcmp(name, "..") == 0)
-        return dray_fail(error, DRAY_BUG, "cannot remove %s: it is not one name", name);
+        return dray_fail(error, DRAY_BUG, "cannot remove \"%s\": it is not one name", name);
     int result = remove_name(&removal, name);
     return result == 0 ? remove_all(&removal) : result;
+}
+
+int dray_remove_tree(int directory, const char *name, struct dray_error *error)
+{
+    const char *slash = directory == AT_FDCWD ? strrchr(name, '/') : NULL;
+
+    if (slash == NULL)
+        return remove_in(directory, name, error);
+    dray_autofree char *path = strndup(name, (size_t)(slash - name) + 1);
+    if (path == NULL)
+        return dray_fail_memory(error);
+    dray_autoclose int parent = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 && errno == ENOENT)
+        return 0;
+    if (parent < 0)
+        return dray_fail_errno(error, errno, "cannot remove %s: opening its folder failed", name);
+    return remove_in(parent, slash + 1, error);
 }

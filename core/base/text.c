@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* text.c - UTF-8, base64, printing for people, and the names people meant. */
+/* text.c - UTF-8, printing for people, and the names people meant. */
 #include "core/base/text.h"
 
 #include <stdio.h>
-#include <limits.h>
-#include <openssl/evp.h>
 #include <string.h>
 #include <time.h>
 
@@ -169,50 +167,6 @@ void dray_utf8_add(struct dray_buffer *buffer, const char *text, size_t length, 
         done = i;
     }
     dray_buffer_add(buffer, text + done, length - done);
-}
-
-char *dray_base64_decode(const char *text, size_t *ret_length)
-{
-    size_t length = strlen(text), padding = 0;
-    dray_autofree char *bytes = length % 4 == 0 && length < INT_MAX ? malloc(length / 4 * 3 + 1) : NULL;
-
-    if (!bytes)
-        return NULL;
-    while (padding < 2 && padding < length && text[length - 1 - padding] == '=')
-        padding++;
-    int decoded = EVP_DecodeBlock((unsigned char *)bytes, (const unsigned char *)text, (int)length);
-    if (decoded < 0 || (size_t)decoded < padding)
-        return NULL;
-    *ret_length = (size_t)decoded - padding;
-    bytes[*ret_length] = '\0';
-    return DRAY_TAKE(bytes);
-}
-
-void dray_base64_add(struct dray_buffer *buffer, const void *data, size_t length)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const unsigned char *bytes = data;
-    size_t size;
-
-    if (__builtin_mul_overflow(length / 3 + (length % 3 != 0), (size_t)4, &size))
-        size = SIZE_MAX; /* past every cap */
-    char *out = dray_buffer_reserve(buffer, size);
-    if (out == NULL)
-        return;
-    for (size_t i = 0; i < length; i += 3) {
-        size_t left = length - i;
-        uint32_t group = (uint32_t)bytes[i] << 16;
-        if (left > 1)
-            group |= (uint32_t)bytes[i + 1] << 8;
-        if (left > 2)
-            group |= bytes[i + 2];
-        *out++ = alphabet[group >> 18];
-        *out++ = alphabet[group >> 12 & 63];
-        *out++ = left > 1 ? alphabet[group >> 6 & 63] : '=';
-        *out++ = left > 2 ? alphabet[group & 63] : '=';
-    }
-    buffer->length += size;
 }
 
 /* object[key + "_b64"] = the bytes. */

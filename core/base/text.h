@@ -42,7 +42,9 @@ size_t dray_utf8_cut(const char *text, size_t length);
 void dray_utf8_add(struct dray_buffer *buffer, const char *text, size_t length, int plain);
 /* Standard base64 with padding. */
 void dray_base64_add(struct dray_buffer *buffer, const void *data, size_t length);
-/* The bytes of standard base64 and a NUL after them; NULL when it is none. Frees: caller. */
+/* The bytes of standard base64, with a NUL after them that *ret_length does not count. NULL when it
+ * is none, in its one spelling (padded, no spaces, no stray bits), or memory is out. Frees: caller.
+ */
 DRAY_MUST_CHECK char *dray_base64_decode(const char *text, size_t *ret_length);
 /* Sets object[key] to a path, and object[key_b64] to its bytes where it is not UTF-8. */
 DRAY_MUST_CHECK int dray_json_set_path(json_t *object, const char *key, const char *path,

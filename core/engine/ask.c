@@ -13,7 +13,8 @@
 static int failed(const json_t *event, struct dray_error *error)
 {
     dray_error_from_json(error, json_object_get(event, "error"));
-    return error->class_ != 0 ? error->class_ : dray_fail(error, DRAY_BUG, "the runner failed without saying why");
+    return error->class_ != 0 ? error->class_
+                              : dray_fail(error, DRAY_BUG, "the runner failed without saying why");
 }
 
 /* Listen until the event `wanted`; its message, or the reason why it did not come. */
@@ -47,7 +48,8 @@ int dray_engine_ask(void *arg, const json_t *request, json_t **ret_answer, struc
 {
     struct dray_engine *engine = arg;
     const json_t *steps = json_object_get(request, "steps");
-    json_t *start = json_pack("{s:s, s:O}", "mode", "plan", "request", (json_t *)(uintptr_t)request);
+    json_t *start =
+        json_pack("{s:s, s:O}", "mode", "plan", "request", (json_t *)(uintptr_t)request);
     json_t *message = NULL;
     struct dray_runner runner;
     int result = start ? 0 : dray_fail_memory(error);
@@ -81,8 +83,17 @@ int dray_engine_ask(void *arg, const json_t *request, json_t **ret_answer, struc
     return result;
 }
 
+/* Previews may run side by side: each has a name of its own. */
+static int scratch_of_preview(struct dray_engine *engine, char **ret_path, struct dray_error *error)
+{
+    dray_autofree char *name = dray_format("preview-%ld", (long)getpid());
+
+    return name ? dray_scratch_make(engine, name, 0, ret_path, error) : dray_fail_memory(error);
+}
+
 int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan,
-                        const struct dray_preview_request *request, int fd, struct dray_error *error)
+                        const struct dray_preview_request *request, int fd,
+                        struct dray_error *error)
 {
     dray_autofree char *scratch = NULL;
     struct dray_runner runner;
@@ -91,11 +102,12 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
     int result = start ? 0 : error->class_;
 
     if (result == 0 && request->stage)
-        result = dray_scratch_make(engine, "preview", (uint32_t)getpid(), &scratch, error);
-    if (result == 0 && (json_object_set_new(start, "preview",
-                                            json_pack("{s:b, s:b, s:b}", "json", request->json, "kept", request->kept,
-                                                      "dropped", request->dropped)) != 0 ||
-                        (scratch && json_object_set_new(start, "scratch", json_string(scratch)) != 0)))
+        result = scratch_of_preview(engine, &scratch, error);
+    if (result == 0 &&
+        (json_object_set_new(start, "preview",
+                             json_pack("{s:b, s:b, s:b}", "json", request->json, "kept",
+                                       request->kept, "dropped", request->dropped)) != 0 ||
+         (scratch && json_object_set_new(start, "scratch", json_string(scratch)) != 0)))
         result = dray_fail_memory(error);
     dray_autoclose int log = result == 0 ? dray_log_open(engine, "preview", error) : -1;
     if (result == 0 && log < 0)
@@ -109,7 +121,7 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
         json_decref(message);
         dray_runner_drop(&runner);
     }
-    struct dray_error removal = { 0 };
+    struct dray_error removal = {0};
     if (scratch && dray_remove_tree(AT_FDCWD, scratch, &removal) != 0 && result == 0) {
         *error = removal;
         result = removal.class_;

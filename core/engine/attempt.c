@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* attempt.c - one runner and what it says, turned into state. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -26,8 +27,9 @@ void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attem
 json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *plan, const char *mode,
                          const char *job, uint32_t attempt, struct dray_error *error)
 {
-    json_t *start = json_pack("{s:s, s:o, s:s, s:i, s:s, s:s}", "mode", mode, "plan", dray_plan_json(plan), "job",
-                              job, "attempt", (int)attempt, "user", engine->user, "actor", engine->actor);
+    json_t *start = json_pack("{s:s, s:o, s:s, s:i, s:s, s:s}", "mode", mode, "plan",
+                              dray_plan_json(plan), "job", job, "attempt", (int)attempt, "user",
+                              engine->user, "actor", engine->actor);
 
     if (!start) {
         dray_fail_memory(error);
@@ -43,8 +45,24 @@ json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *pla
     return start;
 }
 
-int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt, char **ret_path,
-                      struct dray_error *error)
+/* What earlier attempts of the job left in scratch when they died. */
+static int sweep_scratch(const char *parent, const char *job, struct dray_error *error)
+{
+    DIR *listing = opendir(parent);
+    size_t length = strlen(job);
+    int result = 0;
+
+    if (!listing)
+        return dray_fail_errno(error, errno, "listing %s", parent);
+    for (const struct dirent *one; result == 0 && (one = readdir(listing));)
+        if (strncmp(one->d_name, job, length) == 0 && one->d_name[length] == '.')
+            result = dray_remove_tree(dirfd(listing), one->d_name, error);
+    (void)closedir(listing);
+    return result;
+}
+
+int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt,
+                      char **ret_path, struct dray_error *error)
 {
     dray_autofree char *parent = dray_format("%s/scratch", engine->state);
     dray_autofree char *path = parent ? dray_format("%s/%s.%u", parent, job, attempt) : NULL;
@@ -53,7 +71,7 @@ int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t atte
         return dray_fail_memory(error);
     int result = dray_make_directories(parent, 0700, error);
     if (result == 0)
-        result = dray_remove_tree(AT_FDCWD, path, error);
+        result = sweep_scratch(parent, job, error);
     if (result == 0 && mkdir(path, 0700) != 0)
         result = dray_fail_errno(error, errno, "making the scratch directory %s", path);
     if (result == 0)
@@ -95,9 +113,11 @@ static long target_number(const struct dray_plan *plan, long step)
     return -1;
 }
 
-static void note_failure(struct dray_attempt *attempt, const struct dray_error *failure, const struct dray_step *step)
+static void note_failure(struct dray_attempt *attempt, const struct dray_error *failure,
+                         const struct dray_step *step)
 {
-    /* What was cancelled was so because of something else: that is the better reason, whenever it is heard. */
+    /* What was cancelled was so because of something else: that is the better reason, whenever it
+     * is heard. */
     int better = attempt->error.class_ == DRAY_CANCELLED && failure->class_ != DRAY_CANCELLED;
 
     if (attempt->error.class_ == 0 || better) {
@@ -119,8 +139,8 @@ static char *text(const json_t *message, const char *key)
     return (char *)(uintptr_t)json_string_value(json_object_get(message, key));
 }
 
-static int store_step(struct dray_attempt *attempt, const json_t *message, const struct dray_error *failure,
-                      struct dray_error *error)
+static int store_step(struct dray_attempt *attempt, const json_t *message,
+                      const struct dray_error *failure, struct dray_error *error)
 {
     struct dray_step_row row = {
         .step = text(message, "step"),
@@ -128,7 +148,8 @@ static int store_step(struct dray_attempt *attempt, const json_t *message, const
         .version = text(message, "version"),
         .outcome = text(message, "outcome"),
         .reason = failure && failure->class_ ? (char *)(uintptr_t)failure->message : NULL,
-        .class_ = failure && failure->class_ ? (char *)(uintptr_t)dray_class_name(failure->class_) : NULL,
+        .class_ =
+            failure && failure->class_ ? (char *)(uintptr_t)dray_class_name(failure->class_) : NULL,
         .tree_digest = text(message, "tree_digest"),
         .rules = json_object_get(message, "rules"),
         .entries_in = number(message, "entries_in"),
@@ -145,15 +166,15 @@ static int store_step(struct dray_attempt *attempt, const json_t *message, const
     return dray_store_step(attempt->engine->store, attempt->job, attempt->number, &row, error);
 }
 
-static int store_target(struct dray_attempt *attempt, long target, enum dray_state state, const json_t *message,
-                        struct dray_error *error)
+static int store_target(struct dray_attempt *attempt, long target, enum dray_state state,
+                        const json_t *message, struct dray_error *error)
 {
     const struct dray_plan_target *to = &attempt->plan->targets[target];
-    struct dray_target_row row = { .step = attempt->plan->steps[to->step].id,
-                                   .push = attempt->plan->steps[to->step].uses,
-                                   .destination = to->uri,
-                                   .request_key = (char *)(uintptr_t)to->request_key,
-                                   .state = state };
+    struct dray_target_row row = {.step = attempt->plan->steps[to->step].id,
+                                  .push = attempt->plan->steps[to->step].uses,
+                                  .destination = to->uri,
+                                  .request_key = (char *)(uintptr_t)to->request_key,
+                                  .state = state};
     dray_autofree char *receipt = NULL;
 
     if (state == DRAY_COMMITTING) {
@@ -177,13 +198,14 @@ static int step_ended(struct dray_attempt *attempt, const json_t *message, struc
     long step = step_number(attempt->plan, message);
     long target = target_number(attempt->plan, step);
     const char *outcome = text(message, "outcome");
-    struct dray_error failure = { 0 };
+    struct dray_error failure = {0};
 
     if (step < 0 || !outcome)
         return dray_fail(error, DRAY_BUG, "the runner spoke of a step that the plan does not have");
     attempt->told[step] = 1;
     dray_error_from_json(&failure, json_object_get(message, "error"));
-    if (strcmp(outcome, "failed") == 0 || strcmp(outcome, "waiting") == 0 || strcmp(outcome, "cancelled") == 0)
+    if (strcmp(outcome, "failed") == 0 || strcmp(outcome, "waiting") == 0 ||
+        strcmp(outcome, "cancelled") == 0)
         note_failure(attempt, &failure, &attempt->plan->steps[step]);
     int result = store_step(attempt, message, &failure, error);
     if (result != 0 || target < 0 || attempt->skip[target])
@@ -213,26 +235,30 @@ static int may_commit(struct dray_attempt *attempt, const json_t *message, struc
     return result;
 }
 
-static int checkpoint(struct dray_attempt *attempt, const json_t *message, json_t *reply, struct dray_error *error)
+static int checkpoint(struct dray_attempt *attempt, const json_t *message, json_t *reply,
+                      struct dray_error *error)
 {
-    const char *step = text(message, "step"), *key = text(message, "key"), *value = text(message, "value");
+    const char *step = text(message, "step"), *key = text(message, "key"),
+               *value = text(message, "value");
     dray_autofree char *stored = NULL;
 
     if (!step || !key)
         return dray_fail(error, DRAY_BUG, "a checkpoint without a step or key");
     if (value)
-        return dray_store_checkpoint_put(attempt->engine->store, attempt->job, step, key, value, error);
-    int result = dray_store_checkpoint_get(attempt->engine->store, attempt->job, step, key, &stored, error);
+        return dray_store_checkpoint_put(attempt->engine->store, attempt->job, step, key, value,
+                                         error);
+    int result =
+        dray_store_checkpoint_get(attempt->engine->store, attempt->job, step, key, &stored, error);
     if (result == 0 && stored)
         (void)json_object_set_new(reply, "value", json_string(stored));
     return result;
 }
 
-static int answer_request(struct dray_attempt *attempt, struct dray_runner *runner, const json_t *message,
-                          struct dray_error *error)
+static int answer_request(struct dray_attempt *attempt, struct dray_runner *runner,
+                          const json_t *message, struct dray_error *error)
 {
     const char *request = text(message, "request");
-    struct dray_error refusal = { 0 };
+    struct dray_error refusal = {0};
     json_t *reply = json_pack("{s:O}", "reply", json_object_get(message, "id"));
     int result;
 
@@ -243,11 +269,12 @@ static int answer_request(struct dray_attempt *attempt, struct dray_runner *runn
     else if (strcmp(request, "checkpoint") == 0)
         result = checkpoint(attempt, message, reply, &refusal);
     else
-        result = dray_fail(&refusal, DRAY_BUG, "the runner asked for %s, which this engine does not know", request);
+        result = dray_fail(&refusal, DRAY_BUG,
+                           "the runner asked for %s, which this engine does not know", request);
     if (result != 0)
         (void)json_object_set_new(reply, "error", dray_error_to_json(&refusal));
     /* A runner that is gone meanwhile shows at the next read. */
-    struct dray_error gone = { 0 };
+    struct dray_error gone = {0};
     if (dray_pipe_send(&runner->pipe, reply, &gone) != 0)
         return 0;
     return 0;
@@ -255,8 +282,8 @@ static int answer_request(struct dray_attempt *attempt, struct dray_runner *runn
 
 /* ---- The conversation ---- */
 
-static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t *message, int *ret_ended,
-                struct dray_error *error)
+static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t *message,
+                int *ret_ended, struct dray_error *error)
 {
     const char *event = text(message, "event");
     int result = 0;
@@ -273,7 +300,7 @@ static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t
     } else if (strcmp(event, "step-ended") == 0) {
         result = step_ended(attempt, message, error);
     } else if (strcmp(event, "failed") == 0) {
-        struct dray_error failure = { 0 };
+        struct dray_error failure = {0};
         dray_error_from_json(&failure, json_object_get(message, "error"));
         note_failure(attempt, &failure, NULL);
         *ret_ended = 1;
@@ -286,21 +313,23 @@ static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t
     return result;
 }
 
-/* Steps whose end was never told, because the runner died: one is to blame, the others fell with it. */
-static int close_open_steps(struct dray_attempt *attempt, long blamed, const struct dray_error *failure,
-                            struct dray_error *error)
+/* Steps whose end was never told, because the runner died: one is to blame, the others fell with
+ * it. */
+static int close_open_steps(struct dray_attempt *attempt, long blamed,
+                            const struct dray_error *failure, struct dray_error *error)
 {
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < attempt->plan->step_count; i++) {
         if (!attempt->running[i] || attempt->told[i])
             continue;
-        struct dray_error other = { 0 };
+        struct dray_error other = {0};
         dray_fail(&other, DRAY_CANCELLED, "stopped when the runner died");
         const struct dray_error *why = (long)i == blamed || blamed < 0 ? failure : &other;
         json_t *message = json_deep_copy(attempt->running[i]);
         (void)json_object_set_new(message, "event", json_string("step-ended"));
-        (void)json_object_set_new(message, "outcome", json_string(why == failure ? "failed" : "cancelled"));
+        (void)json_object_set_new(message, "outcome",
+                                  json_string(why == failure ? "failed" : "cancelled"));
         (void)json_object_set_new(message, "error", dray_error_to_json(why));
         result = message ? step_ended(attempt, message, error) : dray_fail_memory(error);
         dray_event_send(attempt->engine, attempt->job, attempt->number, message);
@@ -308,14 +337,16 @@ static int close_open_steps(struct dray_attempt *attempt, long blamed, const str
     return result;
 }
 
-static int converse(struct dray_attempt *attempt, struct dray_runner *runner, struct dray_error *error)
+static int converse(struct dray_attempt *attempt, struct dray_runner *runner,
+                    struct dray_error *error)
 {
-    struct dray_error end = { 0 };
+    struct dray_error end = {0};
     json_t *message = NULL;
     int ended = 0, result = 0, received = 0;
     long blamed = -1;
 
-    while (result == 0 && (received = dray_runner_next(attempt->engine, runner, &message, &end)) == 1) {
+    while (result == 0 &&
+           (received = dray_runner_next(attempt->engine, runner, &message, &end)) == 1) {
         result = hear(attempt, runner, message, &ended, error);
         json_decref(message);
     }
@@ -336,7 +367,8 @@ static int converse(struct dray_attempt *attempt, struct dray_runner *runner, st
 static int start_runner(struct dray_attempt *attempt, const char *mode, const char *scratch,
                         struct dray_runner *runner, struct dray_error *error)
 {
-    json_t *start = dray_orders_make(attempt->engine, attempt->plan, mode, attempt->job, attempt->number, error);
+    json_t *start = dray_orders_make(attempt->engine, attempt->plan, mode, attempt->job,
+                                     attempt->number, error);
     json_t *skip = json_array();
     dray_autoclose int log = -1;
 
@@ -346,7 +378,8 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
     }
     for (size_t i = 0; attempt->skip && i < attempt->plan->target_count; i++)
         if (attempt->skip[i])
-            (void)json_array_append_new(skip, json_string(attempt->plan->steps[attempt->plan->targets[i].step].id));
+            (void)json_array_append_new(
+                skip, json_string(attempt->plan->steps[attempt->plan->targets[i].step].id));
     (void)json_object_set_new(start, "skip", skip);
     if (scratch)
         (void)json_object_set_new(start, "scratch", json_string(scratch));
@@ -358,10 +391,10 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
     return dray_runner_start(attempt->engine, runner, start, log, -1, error);
 }
 
-int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job, uint32_t number_,
-                         struct dray_error *error)
+int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job,
+                         uint32_t number_, struct dray_error *error)
 {
-    struct dray_attempt attempt = { .engine = engine, .plan = plan, .job = job, .number = number_ };
+    struct dray_attempt attempt = {.engine = engine, .plan = plan, .job = job, .number = number_};
     struct dray_runner runner;
     json_t *message = NULL;
     int result = start_runner(&attempt, "discard", NULL, &runner, error);
@@ -395,13 +428,15 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
         result = converse(attempt, &runner, error);
         dray_runner_drop(&runner);
     }
-    struct dray_error removal = { 0 };
+    struct dray_error removal = {0};
     if (scratch && dray_remove_tree(AT_FDCWD, scratch, &removal) != 0)
         note_failure(attempt, &removal, NULL);
-    if (result == 0 && attempt->abandoned) {
-        struct dray_error left = { 0 };
-        if (dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number, &left) != 0)
-            dray_hint(&attempt->error, "not all of it could be removed: %s", left.message);
+    if (result != 0 || attempt->abandoned) {
+        struct dray_error left = {0};
+        if (dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number,
+                                 &left) != 0)
+            dray_hint(result != 0 ? error : &attempt->error, "not all of it could be removed: %s",
+                      left.message);
     }
     return result;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* deliver.c - a request from what is known of it already to its outcome: answered by an earlier delivery, taken up again, or new. */
+/* deliver.c - a request from what is known of it already to its outcome: answered by an earlier
+ * delivery, taken up again, or new. */
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct standing {
 void dray_outcome_free(struct dray_outcome *outcome)
 {
     free(outcome->job);
-    *outcome = (struct dray_outcome){ 0 };
+    *outcome = (struct dray_outcome){0};
 }
 
 static void standing_free(struct standing *standing)
@@ -32,12 +33,13 @@ static void standing_free(struct standing *standing)
     dray_job_row_free(standing->job);
     free(standing->delivered);
     free(standing->delivered_by);
-    *standing = (struct standing){ 0 };
+    *standing = (struct standing){0};
 }
 
 /* ---- What is at the targets now ---- */
 
-static int set_presence(struct dray_plan_target *target, const json_t *answer, struct dray_error *error)
+static int set_presence(struct dray_plan_target *target, const json_t *answer,
+                        struct dray_error *error)
 {
     const json_t *failure = json_object_get(answer, "error");
     const json_t *presence = json_object_get(answer, "presence");
@@ -63,14 +65,17 @@ static int refresh(struct dray_engine *engine, struct dray_plan *plan, struct dr
 
     for (size_t i = 0; i < plan->target_count; i++) {
         const struct dray_step *step = &plan->steps[plan->targets[i].step];
-        (void)json_array_append_new(steps, json_pack("{s:s, s:s, s:s, s:s, s:O, s:b}", "id", step->id, "uses",
-                                                     step->uses, "file", step->file, "digest", step->digest, "with",
-                                                     step->with, "describe", 1));
+        (void)json_array_append_new(steps,
+                                    json_pack("{s:s, s:s, s:s, s:s, s:O, s:b}", "id", step->id,
+                                              "uses", step->uses, "file", step->file, "digest",
+                                              step->digest, "with", step->with, "describe", 1));
     }
     json_t *request = json_pack("{s:{s:s}, s:o}", "dataset", "name", plan->dataset, "steps", steps);
-    int result = request ? dray_engine_ask(engine, request, &answer, error) : dray_fail_memory(error);
+    int result =
+        request ? dray_engine_ask(engine, request, &answer, error) : dray_fail_memory(error);
     for (size_t i = 0; result == 0 && i < plan->target_count; i++)
-        result = set_presence(&plan->targets[i], json_array_get(json_object_get(answer, "steps"), i), error);
+        result = set_presence(&plan->targets[i],
+                              json_array_get(json_object_get(answer, "steps"), i), error);
     json_decref(request);
     json_decref(answer);
     return result;
@@ -84,29 +89,34 @@ static const struct dray_target_row *row_of_key(const struct dray_job_row *job, 
     return NULL;
 }
 
-static int occupied(const struct dray_plan_target *target, const struct dray_job_row *job, int again,
-                    struct dray_error *error)
+static int occupied(const struct dray_plan_target *target, const struct dray_job_row *job,
+                    int again, struct dray_error *error)
 {
     const char *what = target->found_what ? target->found_what : "something else";
     const struct dray_target_row *row = row_of_key(job, target->request_key);
 
     if (target->presence == DRAY_DELIVERED && again)
-        dray_fail(error, DRAY_CONFLICT, "%s holds this delivery already; nothing was written", target->uri);
+        dray_fail(error, DRAY_CONFLICT, "%s holds this delivery already; nothing was written",
+                  target->uri);
     else if (target->presence == DRAY_DELIVERED)
-        dray_fail(error, DRAY_CONFLICT, "%s holds another delivery, of %s; nothing was written", target->uri,
-                  target->found_time ? target->found_time : "an unknown time");
+        dray_fail(error, DRAY_CONFLICT, "%s holds another delivery, of %s; nothing was written",
+                  target->uri, target->found_time ? target->found_time : "an unknown time");
     else if (row && row->state == DRAY_JOB_DELIVERED)
-        dray_fail(error, DRAY_CONFLICT, "%s was delivered by job %.8s, but is no longer whole: %s; nothing was written",
+        dray_fail(error, DRAY_CONFLICT,
+                  "%s was delivered by job %.8s, but is no longer whole: %s; nothing was written",
                   target->uri, job->id, what);
     else
         dray_fail(error, DRAY_CONFLICT, "%s exists: %s; nothing was written", target->uri, what);
-    dray_hint(error, "deliver to another place, for example below it (into: %s), or move away what is there",
-              target->path ? target->path : target->uri);
+    dray_hint(
+        error,
+        "deliver to another place, for example below it (into: %s), or move away what is there",
+        target->path ? target->path : target->uri);
     error->side = DRAY_SIDE_TARGET;
     return error->class_;
 }
 
-static int mark_delivered(struct standing *standing, size_t target, const char *job, struct dray_error *error)
+static int mark_delivered(struct standing *standing, size_t target, const char *job,
+                          struct dray_error *error)
 {
     standing->delivered[target] = 1;
     standing->delivered_count++;
@@ -118,19 +128,25 @@ static int mark_delivered(struct standing *standing, size_t target, const char *
     return 0;
 }
 
-/* A target that has what was asked for, though the store does not know that its commit succeeded. */
-static int record_found(struct dray_engine *engine, const struct dray_job_row *job, const struct dray_target_row *row,
-                        struct dray_error *error)
+/* A target that has what was asked for, though the store does not know that its commit succeeded.
+ */
+static int record_found(struct dray_engine *engine, const struct dray_job_row *job,
+                        const struct dray_target_row *row, struct dray_error *error)
 {
-    struct dray_target_row found = { .step = row->step, .push = row->push, .destination = row->destination,
-                                     .request_key = row->request_key, .state = DRAY_JOB_DELIVERED,
-                                     .entries = row->entries, .bytes = row->bytes };
+    struct dray_target_row found = {.step = row->step,
+                                    .push = row->push,
+                                    .destination = row->destination,
+                                    .request_key = row->request_key,
+                                    .state = DRAY_JOB_DELIVERED,
+                                    .entries = row->entries,
+                                    .bytes = row->bytes};
 
-    return row->state == DRAY_COMMITTING ? dray_store_target(engine->store, job->id, &found, error) : 0;
+    return row->state == DRAY_COMMITTING ? dray_store_target(engine->store, job->id, &found, error)
+                                         : 0;
 }
 
-static int look_at_target(struct dray_engine *engine, const struct dray_plan *plan, size_t index, int again,
-                          struct standing *standing, struct dray_error *error)
+static int look_at_target(struct dray_engine *engine, const struct dray_plan *plan, size_t index,
+                          int again, struct standing *standing, struct dray_error *error)
 {
     const struct dray_plan_target *target = &plan->targets[index];
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
@@ -144,7 +160,9 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
     if (!again && there) {
         if (row)
             result = record_found(engine, job, row, error);
-        return result != 0 ? result : mark_delivered(standing, index, row ? job->id : target->found_job, error);
+        return result != 0
+                   ? result
+                   : mark_delivered(standing, index, row ? job->id : target->found_job, error);
     }
     if (target->presence != DRAY_ABSENT)
         return occupied(target, job, again, error);
@@ -152,7 +170,8 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
         standing->gone = 1;
         return mark_delivered(standing, index, job->id, error);
     }
-    if (!again && job && !standing->job && job->state != DRAY_JOB_CANCELLED && job->state != DRAY_JOB_DELIVERED)
+    if (!again && job && !standing->job && job->state != DRAY_JOB_CANCELLED &&
+        job->state != DRAY_JOB_DELIVERED)
         standing->job = DRAY_TAKE(job);
     return 0;
 }
@@ -168,8 +187,8 @@ static int same_targets(const struct dray_job_row *job, const struct dray_plan *
     return 1;
 }
 
-static int look(struct dray_engine *engine, const struct dray_plan *plan, int again, struct standing *standing,
-                struct dray_error *error)
+static int look(struct dray_engine *engine, const struct dray_plan *plan, int again,
+                struct standing *standing, struct dray_error *error)
 {
     int result = 0;
 
@@ -191,16 +210,17 @@ static int look(struct dray_engine *engine, const struct dray_plan *plan, int ag
 /* 1 when the time is over, 0 when the user wants to stop. */
 static int sleep_ms(struct dray_engine *engine, int ms)
 {
-    struct pollfd ready = { .fd = engine->interrupt_fd, .events = POLLIN };
+    struct pollfd ready = {.fd = engine->interrupt_fd, .events = POLLIN};
 
     if (poll(&ready, 1, ms) > 0)
         engine->interrupted = 1;
     return !engine->interrupted;
 }
 
-/* The lock of a job: 1 with *ret_fd when it is ours, also after another process let go of it (*ret_waited). */
-static int lock_job(struct dray_engine *engine, const char *job, const char *uri, int *ret_fd, int *ret_waited,
-                    struct dray_error *error)
+/* The lock of a job: 1 with *ret_fd when it is ours, also after another process let go of it
+ * (*ret_waited). */
+static int lock_job(struct dray_engine *engine, const char *job, const char *uri, int *ret_fd,
+                    int *ret_waited, struct dray_error *error)
 {
     *ret_waited = 0;
     for (;;) {
@@ -218,7 +238,8 @@ static int lock_job(struct dray_engine *engine, const char *job, const char *uri
 
 /* ---- A job of another request that holds the destination ---- */
 
-/* Its engine is dead and its request will not come again by itself: what it left is removed and its target is free. */
+/* Its engine is dead and its request will not come again by itself: what it left is removed and its
+ * target is free. */
 static int bury(struct dray_engine *engine, const char *id, struct dray_error *error)
 {
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
@@ -243,8 +264,8 @@ static int bury(struct dray_engine *engine, const char *id, struct dray_error *e
 
 /* ---- A new job ---- */
 
-static int fill_job(const struct dray_engine *engine, const struct dray_plan *plan, const char *workflow_file,
-                    struct dray_job_row *job, struct dray_error *error)
+static int fill_job(const struct dray_engine *engine, const struct dray_plan *plan,
+                    const char *workflow_file, struct dray_job_row *job, struct dray_error *error)
 {
     json_t *json = dray_plan_json(plan);
 
@@ -258,8 +279,8 @@ static int fill_job(const struct dray_engine *engine, const struct dray_plan *pl
     job->actor = strdup(engine->actor);
     job->targets = calloc(plan->target_count + 1, sizeof(*job->targets));
     json_decref(json);
-    int complete = job->dataset && job->dataset_id && job->workflow && job->plan && job->plan_digest && job->user &&
-                   job->actor && job->targets;
+    int complete = job->dataset && job->dataset_id && job->workflow && job->plan &&
+                   job->plan_digest && job->user && job->actor && job->targets;
     for (size_t i = 0; complete && i < plan->target_count; i++) {
         const struct dray_plan_target *target = &plan->targets[i];
         struct dray_target_row *row = &job->targets[i];
@@ -273,10 +294,11 @@ static int fill_job(const struct dray_engine *engine, const struct dray_plan *pl
     return complete ? 0 : dray_fail_memory(error);
 }
 
-/* Store a new job and lock it in one transaction, so that nobody sees it without its lock. DRAY_CONFLICT with *ret_other: another
- * job holds a destination. */
-static int add_job(struct dray_engine *engine, const struct dray_plan *plan, const char *workflow_file,
-                   struct dray_job_row **ret_job, int *ret_lock, char **ret_other, struct dray_error *error)
+/* Store a new job and lock it in one transaction, so that nobody sees it without its lock.
+ * DRAY_CONFLICT with *ret_other: another job holds a destination. */
+static int add_job(struct dray_engine *engine, const struct dray_plan *plan,
+                   const char *workflow_file, struct dray_job_row **ret_job, int *ret_lock,
+                   char **ret_other, struct dray_error *error)
 {
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = calloc(1, sizeof(*job));
     int result = job ? fill_job(engine, plan, workflow_file, job, error) : dray_fail_memory(error);
@@ -334,13 +356,14 @@ static int end_attempt(struct dray_attempt *attempt, int retry, struct dray_erro
     struct dray_engine *engine = attempt->engine;
     const struct dray_error *why = &attempt->error;
     int waiting = why->class_ == DRAY_LATER;
-    const char *outcome = all_delivered(attempt)   ? "delivered"
-                          : engine->interrupted    ? "interrupted"
-                                                   : "failed";
+    const char *outcome = all_delivered(attempt) ? "delivered"
+                          : engine->interrupted  ? "interrupted"
+                                                 : "failed";
     enum dray_state state = retry ? DRAY_QUEUED : waiting ? DRAY_WAITING : DRAY_FAILED;
 
     return dray_store_end(engine->store, attempt->job, attempt->number, outcome, state,
-                          why->class_ ? why->message : NULL, why->hint[0] ? why->hint : NULL, error);
+                          why->class_ ? why->message : NULL, why->hint[0] ? why->hint : NULL,
+                          error);
 }
 
 static void attempt_reset(struct dray_attempt *attempt)
@@ -363,24 +386,28 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
     for (uint32_t tried = 1;; tried++) {
         attempt_reset(attempt);
         int result = dray_store_attempt(engine->store, attempt->job, &attempt->number, error);
-        if (result == 0)
-            result = dray_attempt_run(attempt, error);
         if (result != 0)
             return result;
+        result = dray_attempt_run(attempt, error);
+        if (result != 0) {
+            struct dray_error ignored = {0};
+            attempt->error = *error;
+            return end_attempt(attempt, 0, &ignored) == 0 ? result : error->class_;
+        }
         const struct dray_retry *retry = retry_of(attempt);
         int class_ = attempt->error.class_;
-        int again = !all_delivered(attempt) && !engine->interrupted && retry && tried < retry->tries &&
-                    (class_ == DRAY_TEMPORARY || class_ == DRAY_TIMED_OUT);
+        int again = !all_delivered(attempt) && !engine->interrupted && retry &&
+                    tried < retry->tries && (class_ == DRAY_TEMPORARY || class_ == DRAY_TIMED_OUT);
         result = end_attempt(attempt, again, error);
         if (result != 0 || !again)
             return result;
         int64_t pause = backoff_ms(retry, tried);
         dray_event_send(engine, attempt->job, attempt->number,
-                        json_pack("{s:s, s:s, s:I}", "event", "retrying", "step", attempt->failed->id,
-                                  "milliseconds", (json_int_t)pause));
+                        json_pack("{s:s, s:s, s:I}", "event", "retrying", "step",
+                                  attempt->failed->id, "milliseconds", (json_int_t)pause));
         if (!sleep_ms(engine, (int)pause))
-            return dray_store_end(engine->store, attempt->job, attempt->number, "interrupted", DRAY_FAILED,
-                                  "interrupted", NULL, error);
+            return dray_store_end(engine->store, attempt->job, attempt->number, "interrupted",
+                                  DRAY_FAILED, "interrupted", NULL, error);
         for (size_t i = 0; i < attempt->plan->target_count; i++)
             attempt->skip[i] |= attempt->delivered[i];
     }
@@ -393,9 +420,14 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     dray_autofree uint8_t *committing = calloc(plan->target_count + 1, 1);
     dray_autofree uint8_t *told = calloc(plan->step_count + 1, 1);
     dray_autofree json_t **running = calloc(plan->step_count + 1, sizeof(json_t *));
-    struct dray_attempt attempt = { .engine = engine, .plan = plan, .job = job, .skip = standing->delivered,
-                                    .delivered = delivered, .committing = committing, .told = told,
-                                    .running = running };
+    struct dray_attempt attempt = {.engine = engine,
+                                   .plan = plan,
+                                   .job = job,
+                                   .skip = standing->delivered,
+                                   .delivered = delivered,
+                                   .committing = committing,
+                                   .told = told,
+                                   .running = running};
 
     if (!delivered || !committing || !told || !running)
         return dray_fail_memory(error);
@@ -403,22 +435,26 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     if (result == 0 && !all_delivered(&attempt)) {
         *error = attempt.error;
         if (engine->interrupted)
-            dray_fail(error, DRAY_CANCELLED, "interrupted; run the same command again to take it up");
-        result = error->class_ != 0 ? error->class_ : dray_fail(error, DRAY_BUG, "a target was not delivered");
+            dray_fail(error, DRAY_CANCELLED,
+                      "interrupted; run the same command again to take it up");
+        result = error->class_ != 0 ? error->class_
+                                    : dray_fail(error, DRAY_BUG, "a target was not delivered");
     }
     attempt_reset(&attempt);
     return result;
 }
 
 /* Have the job that delivers this, and its lock. 1: look again, since time has passed. */
-static int have_job(struct dray_engine *engine, const struct dray_plan *plan, const char *workflow_file,
-                    struct standing *standing, int *ret_lock, struct dray_error *error)
+static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
+                    const char *workflow_file, struct standing *standing, int *ret_lock,
+                    struct dray_error *error)
 {
     dray_autofree char *other = NULL;
     int waited = 0;
 
     if (standing->job) {
-        int locked = lock_job(engine, standing->job->id, plan->targets[0].uri, ret_lock, &waited, error);
+        int locked =
+            lock_job(engine, standing->job->id, plan->targets[0].uri, ret_lock, &waited, error);
         return locked < 0 ? locked : waited;
     }
     int result = add_job(engine, plan, workflow_file, &standing->job, ret_lock, &other, error);
@@ -432,10 +468,11 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan, co
     return result != 0 ? result : 1;
 }
 
-int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan, const char *workflow_file,
-                        int again, struct dray_outcome *ret_outcome, struct dray_error *error)
+int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
+                        const char *workflow_file, int again, struct dray_outcome *ret_outcome,
+                        struct dray_error *error)
 {
-    struct standing standing = { 0 };
+    struct standing standing = {0};
     dray_autoclose int lock = -1;
     int result;
 

@@ -7,34 +7,39 @@
 #include "core/engine/launch.h"
 
 /* The orders of a runner: mode, plan, job, attempt, user, actor, grants. NULL with *error. */
-DRAY_MUST_CHECK json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *plan, const char *mode, const char *job,
-                         uint32_t attempt, struct dray_error *error);
-/* A new, empty scratch directory for an attempt. The caller frees the path and removes the directory. */
-DRAY_MUST_CHECK int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt, char **ret_path,
-                      struct dray_error *error);
+DRAY_MUST_CHECK json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *plan,
+                                         const char *mode, const char *job, uint32_t attempt,
+                                         struct dray_error *error);
+/* A new, empty scratch directory for an attempt. The caller frees the path and removes the
+ * directory. */
+DRAY_MUST_CHECK int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt,
+                                      char **ret_path, struct dray_error *error);
 /* The log that a job's runners print to, opened to append: a descriptor or a class. */
-DRAY_MUST_CHECK int dray_log_open(struct dray_engine *engine, const char *job, struct dray_error *error);
+DRAY_MUST_CHECK int dray_log_open(struct dray_engine *engine, const char *job,
+                                  struct dray_error *error);
 
-/* One attempt of a job, from start to its last word. `skip[i]` says that target i is delivered already. `states` (one for each target)
- * gets how each came out. Returns 0 when all that was asked is delivered; else the class of what failed first. */
+/* One attempt of a job, from start to its last word. `skip[i]` says that target i is delivered
+ * already. `states` (one for each target) gets how each came out. Returns 0 when all that was asked
+ * is delivered; else the class of what failed first. */
 struct dray_attempt {
     struct dray_engine *engine;
     const struct dray_plan *plan;
     const char *job;
     uint32_t number;
     uint8_t *skip;
-    uint8_t *delivered; /* by target */
-    uint8_t *committing; /* by target: leave was given, and nothing heard since */
-    uint8_t *told;      /* by step: its end was heard */
-    json_t **running;   /* by step: its step-started event, until it ends */
-    struct dray_error error; /* the first failure */
+    uint8_t *delivered;             /* by target */
+    uint8_t *committing;            /* by target: leave was given, and nothing heard since */
+    uint8_t *told;                  /* by step: its end was heard */
+    json_t **running;               /* by step: its step-started event, until it ends */
+    struct dray_error error;        /* the first failure */
     const struct dray_step *failed; /* the step of that failure; NULL: none in particular */
-    int abandoned;      /* a push was left without having cleaned up */
+    int abandoned;                  /* a push was left without having cleaned up */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
 /* Let the pushes of a job that died clean up behind it. */
-DRAY_MUST_CHECK int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job, uint32_t number,
-                         struct dray_error *error);
+DRAY_MUST_CHECK int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan,
+                                         const char *job, uint32_t number,
+                                         struct dray_error *error);
 
 /* Pass an event on, with job, attempt and time. Takes `event`. */
 void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event);

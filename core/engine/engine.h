@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/engine - owns what happens: starts runners, turns what they say into state, answers requests that were met before, takes
- * up what was interrupted. It knows nothing of HTTP or of terminals.
+ * core/engine - owns what happens: starts runners, turns what they say into state, answers requests
+ * that were met before, takes up what was interrupted. It knows nothing of HTTP or of terminals.
  *
  * engine.h - the embedded engine: one process, one job at a time.
  */
@@ -14,13 +14,13 @@
 #include "core/store/store.h"
 
 struct dray_engine {
-    const char *state;    /* directory of the store, scratch and logs */
+    const char *state;        /* directory of the store, scratch and logs */
     struct dray_store *store; /* NULL: only ask and preview work */
     struct dray_registry *registry;
     const char *user, *actor;
-    int unconfined;       /* run plugins without the sandbox */
-    int threads;          /* of a runner; 0: as many as there are cores */
-    int interrupt_fd;     /* readable: the user wants to stop (signalfd); -1: none */
+    int unconfined;   /* run plugins without the sandbox */
+    int threads;      /* of a runner; 0: as many as there are cores */
+    int interrupt_fd; /* readable: the user wants to stop (signalfd); -1: none */
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);
     void *arg;
@@ -28,8 +28,10 @@ struct dray_engine {
     int interrupted;
 };
 
-/* The planner's questions, answered by a runner that may write nothing. For struct dray_asker: arg is the engine. */
-DRAY_MUST_CHECK int dray_engine_ask(void *engine, const json_t *request, json_t **ret_answer, struct dray_error *error);
+/* The planner's questions, answered by a runner that may write nothing. For struct dray_asker: arg
+ * is the engine. */
+DRAY_MUST_CHECK int dray_engine_ask(void *engine, const json_t *request, json_t **ret_answer,
+                                    struct dray_error *error);
 
 struct dray_preview_request {
     int json, kept, dropped;
@@ -37,7 +39,8 @@ struct dray_preview_request {
 };
 /* Write the verdicts on every entry to fd. */
 DRAY_MUST_CHECK int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan,
-                        const struct dray_preview_request *request, int fd, struct dray_error *error);
+                                        const struct dray_preview_request *request, int fd,
+                                        struct dray_error *error);
 
 /* How a delivery came out. */
 struct dray_outcome {
@@ -47,9 +50,11 @@ struct dray_outcome {
 };
 void dray_outcome_free(struct dray_outcome *outcome);
 
-/* Deliver now; what the plan says is at its targets is renewed. Waits for another process that delivers to the same target. 0 when every target has been delivered;
- * DRAY_CANCELLED when interrupted; else the class of what failed, also when *ret_outcome names a job. */
-DRAY_MUST_CHECK int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan, const char *workflow_file,
-                        int again, struct dray_outcome *ret_outcome, struct dray_error *error);
+/* Deliver now; what the plan says is at its targets is renewed. Waits for another process that
+ * delivers to the same target. 0 when every target has been delivered; DRAY_CANCELLED when
+ * interrupted; else the class of what failed, also when *ret_outcome names a job. */
+DRAY_MUST_CHECK int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
+                                        const char *workflow_file, int again,
+                                        struct dray_outcome *ret_outcome, struct dray_error *error);
 
 #endif

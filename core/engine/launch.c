@@ -32,8 +32,8 @@ static int append_text(json_t *start, const char *key, const char *text)
     return json_array_append_new(list, json_string(text));
 }
 
-int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char *file, const json_t *with,
-                        int deliveries, json_t *start, struct dray_error *error)
+int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char *file,
+                        const json_t *with, int deliveries, json_t *start, struct dray_error *error)
 {
     const struct dray_plugin_info *plugin = NULL;
     const char *slash = strchr(uses, '/');
@@ -43,8 +43,9 @@ int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char
         return 0;
     if (append_text(start, "plugins", file) != 0)
         return dray_fail_memory(error);
-    int result = dray_registry_find(engine->registry, dray_kind_of_name(uses, (size_t)(slash - uses)), slash + 1,
-                                    &plugin, error);
+    int result =
+        dray_registry_find(engine->registry, dray_kind_of_name(uses, (size_t)(slash - uses)),
+                           slash + 1, &plugin, error);
     for (size_t i = 0; result == 0 && i < plugin->option_count; i++) {
         const char *path = json_string_value(json_object_get(with, plugin->options[i].name));
         if ((plugin->options[i].flags & wanted) && path && append_text(start, "reads", path) != 0)
@@ -60,8 +61,8 @@ static int spawn(struct dray_runner *runner, int child, int log_fd, int blame_fd
 {
     dray_autofree char *helper = dray_helper_path("dray-runner", error);
     dray_autofree const char **environment = NULL;
-    const char *argv[] = { helper, NULL };
-    int fds[] = { child, child, log_fd, blame_fd, preview_fd };
+    const char *argv[] = {helper, NULL};
+    int fds[] = {child, child, log_fd, blame_fd, preview_fd};
     size_t count = 0;
 
     if (!helper)
@@ -71,20 +72,24 @@ static int spawn(struct dray_runner *runner, int child, int log_fd, int blame_fd
     environment = calloc(count + 2, sizeof(*environment));
     if (!environment)
         return dray_fail_memory(error);
-    /* libltdl binds lazily: an undefined symbol has to fail when a plugin is loaded, not in the middle of its work. */
+    /* libltdl binds lazily: an undefined symbol has to fail when a plugin is loaded, not in the
+     * middle of its work. */
     environment[0] = "LD_BIND_NOW=1";
     size_t kept = 1;
     for (size_t i = 0; i < count; i++)
         if (strncmp(environ[i], "LD_", 3) != 0)
             environment[kept++] = environ[i];
-    return dray_process_start(&runner->process, argv, environment, fds, preview_fd >= 0 ? 5 : 4, 1, error);
+    return dray_process_start(&runner->process, argv, environment, fds, preview_fd >= 0 ? 5 : 4, 1,
+                              error);
 }
 
-static int converse(struct dray_engine *engine, struct dray_runner *runner, json_t *start, struct dray_error *error)
+static int converse(struct dray_engine *engine, struct dray_runner *runner, json_t *start,
+                    struct dray_error *error)
 {
     json_t *hello = NULL;
 
-    int result = dray_pipe_send(&runner->pipe, json_pack("{s:i}", "hello", DRAY_PIPE_VERSION), error);
+    int result =
+        dray_pipe_send(&runner->pipe, json_pack("{s:i}", "hello", DRAY_PIPE_VERSION), error);
     if (result == 0)
         result = dray_pipe_send(&runner->pipe, json_pack("{s:O}", "start", start), error);
     int received = result == 0 ? dray_runner_next(engine, runner, &hello, error) : 0;
@@ -93,10 +98,11 @@ static int converse(struct dray_engine *engine, struct dray_runner *runner, json
     if (received == 1 && version == DRAY_PIPE_VERSION)
         return 0;
     if (received == 1)
-        return dray_fail(error, DRAY_BUG, "dray-runner speaks version %lld of the pipe, this program %d",
+        return dray_fail(error, DRAY_BUG,
+                         "dray-runner speaks version %lld of the pipe, this program %d",
                          (long long)version, DRAY_PIPE_VERSION);
     long step;
-    struct dray_error end = { 0 };
+    struct dray_error end = {0};
     if (dray_runner_end(runner, &step, &end) != 0)
         *error = end;
     else
@@ -119,8 +125,8 @@ void dray_runner_drop(struct dray_runner *runner)
     runner->steps = NULL;
 }
 
-int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, json_t *start, int log_fd,
-                      int preview_fd, struct dray_error *error)
+int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, json_t *start,
+                      int log_fd, int preview_fd, struct dray_error *error)
 {
     dray_autoclose int blame_fd = -1, ours = -1, child = -1;
     int pair[2];
@@ -128,9 +134,11 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
     const json_t *steps = json_object_get(json_object_get(start, "plan"), "steps");
     if (!steps)
         steps = json_object_get(json_object_get(start, "request"), "steps");
-    *runner = (struct dray_runner){ .steps = json_incref((json_t *)(uintptr_t)steps),
-                                    .process = { .pid = -1, .pidfd = -1 }, .pipe = { .in = -1, .out = -1 } };
-    int result = start ? dray_blame_create(&runner->blame, &blame_fd, error) : dray_fail_memory(error);
+    *runner = (struct dray_runner){.steps = json_incref((json_t *)(uintptr_t)steps),
+                                   .process = {.pid = -1, .pidfd = -1},
+                                   .pipe = {.in = -1, .out = -1}};
+    int result =
+        start ? dray_blame_create(&runner->blame, &blame_fd, error) : dray_fail_memory(error);
     if (result == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         result = dray_fail_errno(error, errno, "making a pipe to the runner");
     else if (result == 0) {
@@ -164,7 +172,7 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
 static void pass_interrupt_on(struct dray_engine *engine, struct dray_runner *runner)
 {
     struct signalfd_siginfo info;
-    struct dray_error ignored = { 0 };
+    struct dray_error ignored = {0};
 
     if (read(engine->interrupt_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return;
@@ -186,8 +194,8 @@ int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, jso
         int result = dray_pipe_receive(&runner->pipe, 0, ret_message, error);
         if (result != 2)
             return result;
-        struct pollfd ready[] = { { .fd = runner->pipe.in, .events = POLLIN },
-                                  { .fd = engine->interrupt_fd, .events = POLLIN } };
+        struct pollfd ready[] = {{.fd = runner->pipe.in, .events = POLLIN},
+                                 {.fd = engine->interrupt_fd, .events = POLLIN}};
         int polled = poll(ready, 2, runner->cancelled_at ? 500 : -1);
         if (polled < 0 && errno != EINTR)
             return dray_fail_errno(error, errno, "waiting for the runner");
@@ -200,8 +208,8 @@ int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, jso
 
 /* ---- Its end ---- */
 
-static void blame_plugin(const struct dray_runner *runner, const struct dray_blame_slot *slot, int status,
-                         struct dray_error *error)
+static void blame_plugin(const struct dray_runner *runner, const struct dray_blame_slot *slot,
+                         int status, struct dray_error *error)
 {
     const json_t *step = json_array_get(runner->steps, slot->step);
     const char *id = json_string_value(json_object_get(step, "id"));
@@ -211,10 +219,11 @@ static void blame_plugin(const struct dray_runner *runner, const struct dray_bla
     char how[80];
 
     if (slot->signal == 0 && WIFEXITED(status))
-        dray_fail(error, DRAY_BUG, "plugin %s ended its process in %s: it called exit(%d)", plugin, operation,
-                  WEXITSTATUS(status));
+        dray_fail(error, DRAY_BUG, "plugin %s ended its process in %s: it called exit(%d)", plugin,
+                  operation, WEXITSTATUS(status));
     else
-        dray_fail(error, DRAY_BUG, "plugin %s crashed in %s: it %s", plugin, operation, dray_status_print(status, how));
+        dray_fail(error, DRAY_BUG, "plugin %s crashed in %s: it %s", plugin, operation,
+                  dray_status_print(status, how));
     if (slot->entry[0] != '\0')
         dray_hint(error, "it was working on %.200s", slot->entry);
     if (id)
@@ -241,8 +250,9 @@ int dray_runner_end(struct dray_runner *runner, long *ret_step, struct dray_erro
         blame_plugin(runner, slot, status, error);
         result = error->class_;
     } else if (!well) {
-        result = dray_fail(error, WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? DRAY_TEMPORARY : DRAY_BUG,
-                           "the runner %s", dray_status_print(status, how));
+        result = dray_fail(
+            error, WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL ? DRAY_TEMPORARY : DRAY_BUG,
+            "the runner %s", dray_status_print(status, how));
     }
     dray_pipe_close(&runner->pipe);
     dray_blame_free(runner->blame);

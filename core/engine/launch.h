@@ -12,27 +12,32 @@ struct dray_runner {
     struct dray_process process;
     struct dray_pipe pipe;
     struct dray_blame_page *blame;
-    json_t *steps; /* what it runs, [{"id", "uses"}], to name who is to blame */
-    int64_t cancelled_at;         /* CLOCK_MONOTONIC, ns; 0: not */
+    json_t *steps;        /* what it runs, [{"id", "uses"}], to name who is to blame */
+    int64_t cancelled_at; /* CLOCK_MONOTONIC, ns; 0: not */
     int running;
 };
 
-/* Start a runner and tell it what to do; takes `start`. log_fd gets what it and its plugins print (-1: the null device), preview_fd (-1: none) a preview. */
-DRAY_MUST_CHECK int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, json_t *start, int log_fd,
-                      int preview_fd, struct dray_error *error);
-/* The next message: 1; 0 when the runner has closed the pipe; or a class. An interrupt of the user is passed on as a cancel; a second one, or no
- * answer to the first, kills. */
-DRAY_MUST_CHECK int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, json_t **ret_message,
-                     struct dray_error *error);
-/* Wait for its end (killing what will not end) and say what the end was: 0 when it ended by itself and well; else
- * DRAY_BUG with the step and plugin to blame. *ret_step: the plan's step to blame, or -1. */
+/* Start a runner and tell it what to do; takes `start`. log_fd gets what it and its plugins print
+ * (-1: the null device), preview_fd (-1: none) a preview. */
+DRAY_MUST_CHECK int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner,
+                                      json_t *start, int log_fd, int preview_fd,
+                                      struct dray_error *error);
+/* The next message: 1; 0 when the runner has closed the pipe; or a class. An interrupt of the user
+ * is passed on as a cancel; a second one, or no answer to the first, kills. */
+DRAY_MUST_CHECK int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner,
+                                     json_t **ret_message, struct dray_error *error);
+/* Wait for its end (killing what will not end) and say what the end was: 0 when it ended by itself
+ * and well; else DRAY_BUG with the step and plugin to blame. *ret_step: the plan's step to blame,
+ * or -1. */
 int dray_runner_end(struct dray_runner *runner, long *ret_step, struct dray_error *error);
 
 /* Kill it if it runs, and free what is left. Every started runner ends with this. */
 void dray_runner_drop(struct dray_runner *runner);
 
-/* What a plan's plugins read and where they lie, for the sandbox: {"reads": [...], "plugins": [...]} put into start. */
-DRAY_MUST_CHECK int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char *file, const json_t *with, int deliveries,
-                        json_t *start, struct dray_error *error);
+/* What a plan's plugins read and where they lie, for the sandbox: {"reads": [...], "plugins":
+ * [...]} put into start. */
+DRAY_MUST_CHECK int dray_grants_of_step(struct dray_engine *engine, const char *uses,
+                                        const char *file, const json_t *with, int deliveries,
+                                        json_t *start, struct dray_error *error);
 
 #endif

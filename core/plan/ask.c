@@ -23,9 +23,12 @@ static size_t count_steps(const struct dray_draft *draft)
 
 static void collect(struct dray_draft_step *steps, size_t count, struct asked *asked)
 {
-    for (size_t i = 0; i < count; i++)
-        if (steps[i].plugin && steps[i].with)
+    for (size_t i = 0; i < count; i++) {
+        int may_be = !steps[i].rule || steps[i].role == DRAY_STEP_FILTER ||
+                     steps[i].role == DRAY_STEP_TRANSFORM;
+        if (steps[i].plugin && steps[i].with && may_be)
             asked->steps[asked->count++] = &steps[i];
+    }
 }
 
 static int collect_all(struct dray_draft *draft, struct asked *asked)

@@ -204,7 +204,11 @@ int dray_parameters_read(struct dray_draft *draft, const char *const *sets, size
         result = apply_set(draft, sets[i]);
     for (size_t i = 0; result == 0 && !draft->checking && i < draft->parameter_count; i++) {
         const struct dray_parameter *parameter = &draft->parameters[i];
-        if (parameter->value || dray_node_get(node->pairs[i].value, "default"))
+        const struct dray_node *key = node->pairs[i].key;
+        const struct dray_node *described = node->pairs[i].value;
+        /* what is wrong in another way was said */
+        if (parameter->value || dray_node_get(described, "default") ||
+            described->kind != DRAY_NODE_MAPPING || !is_name(key->text, key->length))
             continue;
         dray_problem(draft, parameter->place, "parameter \"%s\" has no value", parameter->name);
         dray_diagnose_hint(draft->diagnostics, "give --set %s=VALUE, or a default",

@@ -23,7 +23,11 @@ static int deny(struct dray_draft *draft)
         if (!policy || item->severity != DRAY_SEVERITY_ERROR)
             continue;
         dray_hint(draft->error, "dray check %s", policy->file);
-        dray_where(draft->error, "%s:%u:%u", policy->file, item->place.line, item->place.column);
+        if (item->place.line)
+            dray_where(draft->error, "%s:%u:%u", policy->file, item->place.line,
+                       item->place.column);
+        else
+            dray_where(draft->error, "%s", policy->file);
         break;
     }
     return DRAY_DENIED;

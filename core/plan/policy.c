@@ -36,7 +36,8 @@ static void read_numbers(struct dray_draft *draft, struct dray_policy *policy,
         dray_problem(draft, version->place, "this release reads version 1 of policies, not %s",
                      version->kind == DRAY_NODE_SCALAR ? version->text : dray_node_what(version));
     if (!revision)
-        dray_problem(draft, policy->place, "the policy has no `revision`");
+        dray_problem(draft, policy->place,
+                     "the policy has no `revision`, a number that only grows");
     else if (!dray_node_int(revision, &policy->revision) || policy->revision < 1)
         dray_problem(draft, revision->place, "`revision` is a number from 1 on, not %s",
                      revision->kind == DRAY_NODE_SCALAR ? revision->text
@@ -101,6 +102,10 @@ int dray_policy_read(struct dray_draft *draft, struct dray_policy *policy)
 {
     const struct dray_node *root = dray_document_root(policy->document);
 
+    if (root) {
+        policy->place = root->place;
+        policy->place.width = 1;
+    }
     if (!root || root->kind != DRAY_NODE_MAPPING) {
         if (root || draft->diagnostics->errors == draft->errors_before)
             dray_problem(draft, policy->place,
@@ -108,8 +113,6 @@ int dray_policy_read(struct dray_draft *draft, struct dray_policy *policy)
                          root ? dray_node_what(root) : "nothing");
         return 0;
     }
-    policy->place = root->place;
-    policy->place.width = 1;
     dray_node_known_keys(root, "a policy", policy_keys, DRAY_COUNT(policy_keys),
                          draft->diagnostics);
     dray_policy_not_yet(draft, root, "tests");
@@ -206,8 +209,10 @@ static int load(struct dray_draft *draft, const char *base, const char *file)
     size_t length;
 
     /* A pipe would hang the reader. */
-    if (stat(file, &status) != 0)
-        return dray_fail_errno(draft->error, errno, "reading the policy %s", file);
+    if (stat(file, &status) != 0) {
+        (void)dray_fail_errno(draft->error, errno, "reading the policy %s", file);
+        return draft->error->class_ = DRAY_DENIED;
+    }
     struct dray_policy *policy = dray_policy_add(draft, file, base);
     if (!policy)
         return DRAY_NO_MEMORY;

@@ -49,6 +49,25 @@ void dray_step_hint(struct dray_draft *draft, const struct dray_error *error)
     dray_buffer_free(&line);
 }
 
+/* `uses: glob`: say which plugin has that name. */
+static void suggest_plugin(struct dray_draft *draft, const char *name)
+{
+    static const uint32_t kinds[] = {DRAY_KIND_SOURCE, DRAY_KIND_FILTER, DRAY_KIND_TRANSFORM,
+                                     DRAY_KIND_PUSH};
+
+    for (size_t i = 0; i < DRAY_COUNT(kinds); i++) {
+        size_t count = 0;
+        const char *const *names = dray_registry_names(draft->registry, kinds[i], &count);
+        for (size_t k = 0; k < count; k++) {
+            if (strcmp(names[k], name) == 0) {
+                dray_diagnose_hint(draft->diagnostics, "did you mean \"%s/%s\"?",
+                                   dray_kind_name(kinds[i]), name);
+                return;
+            }
+        }
+    }
+}
+
 static void report_uses(struct dray_draft *draft, const struct dray_node *node)
 {
     static const char *const words[] = {"validate", "source", "filter", "transform", "push"};
@@ -71,6 +90,7 @@ static void report_uses(struct dray_draft *draft, const struct dray_node *node)
         dray_problem(draft, node->place, "`uses` takes KIND/PLUGIN or `validate`, not \"%s\"",
                      node->text);
         dray_diagnose_nearest(draft->diagnostics, kind, words, DRAY_COUNT(words));
+        suggest_plugin(draft, kind);
     }
 }
 

@@ -30,6 +30,14 @@ static const char *name_of(const struct dray_draft_step *step)
     return step->id ? step->id : step->uses ? step->uses : "?";
 }
 
+static int takes(const struct dray_draft_step *step, size_t index)
+{
+    for (size_t i = 0; i < step->needs_count; i++)
+        if (step->needs[i] == index)
+            return 1;
+    return 0;
+}
+
 static size_t find(const struct dray_draft *draft, const char *id)
 {
     for (size_t i = 0; i < draft->step_count; i++)
@@ -230,9 +238,8 @@ static void report_cycle(struct search *search, size_t from)
         dray_buffer_format(&text, i ? " -> %s" : "%s", name_of(step));
     }
     const struct dray_draft_step *step = &draft->steps[search->way[first]];
-    const struct dray_node *node = dray_node_get(step->node, "needs");
-    if (!node)
-        node = dray_node_get(step->node, "after");
+    size_t next = search->way[from + (first - from + 1) % count];
+    const struct dray_node *node = dray_node_get(step->node, takes(step, next) ? "needs" : "after");
     if (text.failed)
         draft->diagnostics->no_memory = 1;
     else if (count == 1)
@@ -282,14 +289,6 @@ static int report_cycles(struct dray_draft *draft)
 }
 
 /* ---- validate behind every source */
-
-static int takes(const struct dray_draft_step *step, size_t index)
-{
-    for (size_t i = 0; i < step->needs_count; i++)
-        if (step->needs[i] == index)
-            return 1;
-    return 0;
-}
 
 /* Take `new` instead of `old`. */
 static void replace(struct dray_draft_step *step, size_t old, size_t new)

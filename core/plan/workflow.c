@@ -31,11 +31,11 @@ static void read_version(struct dray_draft *draft, const struct dray_node *root)
 
 /* A scalar's text with its parameters; NULL after a problem. */
 static const char *read_text(struct dray_draft *draft, const struct dray_node *node,
-                             const char *what)
+                             const char *key)
 {
     if (node->kind == DRAY_NODE_SCALAR)
         return dray_draft_expand(draft, node);
-    dray_problem(draft, node->place, "%s is a text, not %s", what, dray_node_what(node));
+    dray_problem(draft, node->place, "`%s` is a text, not %s", key, dray_node_what(node));
     return NULL;
 }
 
@@ -56,7 +56,7 @@ static void read_tree(struct dray_draft *draft, const struct dray_node *node)
         dray_problem(draft, empty->place, "`keep_empty_dirs` is true or false, not %s",
                      dray_node_what(empty));
     const struct dray_node *links = dray_node_get(node, "symlinks");
-    const char *text = links ? read_text(draft, links, "`symlinks`") : NULL;
+    const char *text = links ? read_text(draft, links, "symlinks") : NULL;
     if (!text)
         return;
     for (size_t i = 0; i < DRAY_COUNT(choices); i++)
@@ -236,7 +236,7 @@ int dray_workflow_read(struct dray_draft *draft, const char *const *sets, size_t
         return result;
     const struct dray_node *name = dray_node_get(root, "name");
     if (name)
-        draft->name = read_text(draft, name, "`name`");
+        draft->name = read_text(draft, name, "name");
     draft->dataset_node = dray_node_get(root, "dataset");
     read_tree(draft, dray_node_get(root, "tree"));
     result = read_steps(draft, root);

@@ -18,9 +18,10 @@ int dray_run_cancelled(const struct dray_run *run)
 
 void dray_run_tell(struct dray_run *run, json_t *event)
 {
-    struct dray_error ignored = { 0 };
+    struct dray_error ignored = {0};
 
-    /* An engine that is gone is noticed where its pipe is read; an event has nobody else to tell. */
+    /* An engine that is gone is noticed where its pipe is read; an event has nobody else to tell.
+     */
     if (dray_pipe_send(run->pipe, event, &ignored) != 0)
         return;
 }
@@ -35,9 +36,10 @@ static void forget(struct dray_run *run, struct dray_reply *waiting)
     }
 }
 
-int dray_run_ask(struct dray_run *run, json_t *request, json_t **ret_reply, struct dray_error *error)
+int dray_run_ask(struct dray_run *run, json_t *request, json_t **ret_reply,
+                 struct dray_error *error)
 {
-    struct dray_reply waiting = { 0 };
+    struct dray_reply waiting = {0};
 
     if (!request)
         return dray_fail_memory(error);

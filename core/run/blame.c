@@ -11,8 +11,9 @@
 
 #define ALTERNATE_STACK (64u << 10)
 
-/* A signal handler finds its thread's slot only through what is global to the process: these are the exception to "no
- * mutable globals". They are set once, before a second thread exists, or belong to one thread. */
+/* A signal handler finds its thread's slot only through what is global to the process: these are
+ * the exception to "no mutable globals". They are set once, before a second thread exists, or
+ * belong to one thread. */
 static struct dray_blame_page *page;
 static struct dray_blame_slot spare;
 static _Thread_local struct dray_blame_slot *slot = &spare;
@@ -20,18 +21,30 @@ static _Thread_local struct dray_blame_slot *slot = &spare;
 const char *dray_operation_name(enum dray_operation operation)
 {
     switch (operation) {
-    case DRAY_OPERATION_NONE: return "nothing";
-    case DRAY_OPERATION_LOAD: return "load";
-    case DRAY_OPERATION_PREPARE: return "prepare";
-    case DRAY_OPERATION_IDENTIFY: return "identify";
-    case DRAY_OPERATION_STAGE: return "stage";
-    case DRAY_OPERATION_DECIDE: return "decide";
-    case DRAY_OPERATION_APPLY: return "apply";
-    case DRAY_OPERATION_DESCRIBE: return "describe";
-    case DRAY_OPERATION_PROBE: return "probe";
-    case DRAY_OPERATION_PUSH: return "push";
-    case DRAY_OPERATION_DISCARD: return "discard";
-    case DRAY_OPERATION_DESTROY: return "destroy";
+    case DRAY_OPERATION_NONE:
+        return "nothing";
+    case DRAY_OPERATION_LOAD:
+        return "load";
+    case DRAY_OPERATION_PREPARE:
+        return "prepare";
+    case DRAY_OPERATION_IDENTIFY:
+        return "identify";
+    case DRAY_OPERATION_STAGE:
+        return "stage";
+    case DRAY_OPERATION_DECIDE:
+        return "decide";
+    case DRAY_OPERATION_APPLY:
+        return "apply";
+    case DRAY_OPERATION_DESCRIBE:
+        return "describe";
+    case DRAY_OPERATION_PROBE:
+        return "probe";
+    case DRAY_OPERATION_PUSH:
+        return "push";
+    case DRAY_OPERATION_DISCARD:
+        return "discard";
+    case DRAY_OPERATION_DESTROY:
+        return "destroy";
     }
     return "an unknown operation";
 }
@@ -42,7 +55,8 @@ int dray_blame_create(struct dray_blame_page **ret_page, int *ret_fd, struct dra
 
     if (fd < 0 || ftruncate(fd, sizeof(struct dray_blame_page)) != 0)
         return dray_fail_errno(error, errno, "making the page shared with the runner");
-    void *mapped = mmap(NULL, sizeof(struct dray_blame_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *mapped =
+        mmap(NULL, sizeof(struct dray_blame_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (mapped == MAP_FAILED)
         return dray_fail_errno(error, errno, "mapping the page shared with the runner");
     *ret_page = mapped;
@@ -79,17 +93,18 @@ static void on_fatal_signal(int number)
 
 int dray_blame_attach(struct dray_error *error)
 {
-    static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS };
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
     void *mapped = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_SHARED, DRAY_BLAME_FD, 0);
 
     if (mapped == MAP_FAILED)
-        mapped = mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mapped =
+            mmap(NULL, sizeof(*page), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (mapped == MAP_FAILED)
         return dray_fail_errno(error, errno, "mapping the page shared with the engine");
     page = mapped;
     (void)close(DRAY_BLAME_FD);
-    struct sigaction action = { .sa_handler = on_fatal_signal,
-                                .sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER };
+    struct sigaction action = {.sa_handler = on_fatal_signal,
+                               .sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER};
     (void)sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
         if (sigaction(fatal[i], &action, NULL) != 0)
@@ -110,16 +125,16 @@ void dray_blame_thread(void *unused)
         }
     }
     /* Without memory a stack overflow goes unnamed, nothing else. */
-    stack_t stack = { .ss_sp = mmap(NULL, ALTERNATE_STACK, PROT_READ | PROT_WRITE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
-                      .ss_size = ALTERNATE_STACK };
+    stack_t stack = {.ss_sp = mmap(NULL, ALTERNATE_STACK, PROT_READ | PROT_WRITE,
+                                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+                     .ss_size = ALTERNATE_STACK};
     if (stack.ss_sp != MAP_FAILED)
         (void)sigaltstack(&stack, NULL);
 }
 
 void dray_blame_thread_end(void)
 {
-    stack_t none = { .ss_flags = SS_DISABLE }, stack = { 0 };
+    stack_t none = {.ss_flags = SS_DISABLE}, stack = {0};
 
     if (sigaltstack(&none, &stack) == 0 && !(stack.ss_flags & SS_DISABLE) &&
         stack.ss_size == ALTERNATE_STACK)
@@ -133,7 +148,7 @@ void dray_blame_thread_end(void)
 
 struct dray_blame_note dray_blame_enter(uint32_t step, enum dray_operation operation)
 {
-    struct dray_blame_note before = { slot->step, slot->operation };
+    struct dray_blame_note before = {slot->step, slot->operation};
 
     slot->step = step;
     slot->entry[0] = '\0';

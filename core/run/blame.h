@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * blame.h - who was at work when a runner died. Each thread notes in a page that it shares with the engine which step and
- * operation it is about to enter; a handler of fatal signals marks the thread that was hit; a plugin that calls exit()
- * leaves its note behind. The engine reads the page once the process is gone.
+ * blame.h - who was at work when a runner died. Each thread notes in a page that it shares with the
+ * engine which step and operation it is about to enter; a handler of fatal signals marks the thread
+ * that was hit; a plugin that calls exit() leaves its note behind. The engine reads the page once
+ * the process is gone.
  */
 #ifndef DRAY_RUN_BLAME_H
 #define DRAY_RUN_BLAME_H
@@ -12,7 +13,7 @@
 #include "core/base/error.h"
 
 /* The descriptor at which a runner finds the page. */
-#define DRAY_BLAME_FD 3
+#define DRAY_BLAME_FD    3
 #define DRAY_BLAME_SLOTS 256
 
 enum dray_operation {
@@ -43,12 +44,14 @@ struct dray_blame_page {
 };
 
 /* The engine's side: a new page and the descriptor to hand to the runner. */
-DRAY_MUST_CHECK int dray_blame_create(struct dray_blame_page **ret_page, int *ret_fd, struct dray_error *error);
+DRAY_MUST_CHECK int dray_blame_create(struct dray_blame_page **ret_page, int *ret_fd,
+                                      struct dray_error *error);
 void dray_blame_free(struct dray_blame_page *page);
 /* The slot to blame: one hit by a signal, else one left inside a plugin, else NULL. */
 const struct dray_blame_slot *dray_blame_find(const struct dray_blame_page *page);
 
-/* The runner's side. Map the page at DRAY_BLAME_FD (without one, a private page serves) and install the handler. */
+/* The runner's side. Map the page at DRAY_BLAME_FD (without one, a private page serves) and install
+ * the handler. */
 DRAY_MUST_CHECK int dray_blame_attach(struct dray_error *error);
 /* Once on each thread that may enter plugins: takes a slot, sets up the alternate stack. */
 void dray_blame_thread(void *unused);

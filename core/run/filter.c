@@ -17,25 +17,27 @@ struct asking {
 static int ask_about(struct dray_call *call, struct dray_step_run *step, size_t index)
 {
     const struct dray_loaded *loaded = step->instance->loaded;
-    struct dray_verdict verdict = { 0, 0, DRAY_NO_INDEX };
+    struct dray_verdict verdict = {0, 0, DRAY_NO_INDEX};
     struct dray_entry view;
 
     dray_entry_view(step->input, index, &view);
     if (view.parent && !step->run->plan->keep_empty_dirs)
         return 0;
     dray_blame_entry(view.path, view.path_length);
-    int result = loaded->operations.filter.decide(step->instance->self, &call->ctx, &view, &verdict);
+    int result =
+        loaded->operations.filter.decide(step->instance->self, &call->ctx, &view, &verdict);
     if (result != 0)
         return result;
     if ((verdict.verdict != DRAY_KEEP && verdict.verdict != DRAY_DROP) ||
         verdict.option >= loaded->plugin.option_count || verdict.index < DRAY_NO_INDEX ||
         verdict.index > INT32_MAX)
-        return dray_fail(&call->error, DRAY_BUG, "plugin %s gave no valid verdict on %s", step->step->uses, view.path);
+        return dray_fail(&call->error, DRAY_BUG, "plugin %s gave no valid verdict on %s",
+                         step->step->uses, view.path);
     /* A directory emptied by a filter stays under keep_empty_dirs unless a rule names it. */
     if (view.parent && verdict.index == DRAY_NO_INDEX)
         verdict.verdict = DRAY_KEEP;
-    step->decisions[index] = (struct dray_decision){ (int32_t)verdict.index, (uint16_t)verdict.option,
-                                                     (uint8_t)verdict.verdict, !view.parent };
+    step->decisions[index] = (struct dray_decision){
+        (int32_t)verdict.index, (uint16_t)verdict.option, (uint8_t)verdict.verdict, !view.parent};
     return 0;
 }
 
@@ -43,7 +45,8 @@ static int ask_chunk(void *arg, uint64_t chunk)
 {
     struct asking *asking = arg;
     struct dray_step_run *step = asking->step;
-    size_t end = (chunk + 1) * CHUNK < step->input->count ? (chunk + 1) * CHUNK : step->input->count;
+    size_t end =
+        (chunk + 1) * CHUNK < step->input->count ? (chunk + 1) * CHUNK : step->input->count;
     struct dray_call call;
     int result = 0;
 
@@ -66,7 +69,7 @@ static int ask_chunk(void *arg, uint64_t chunk)
 
 static int ask_all(struct dray_step_run *step, struct dray_error *error)
 {
-    struct asking asking = { step, error, PTHREAD_MUTEX_INITIALIZER };
+    struct asking asking = {step, error, PTHREAD_MUTEX_INITIALIZER};
     uint64_t chunks = (step->input->count + CHUNK - 1) / CHUNK;
     int result = 0;
 
@@ -78,8 +81,8 @@ static int ask_all(struct dray_step_run *step, struct dray_error *error)
     return result;
 }
 
-static int count_rule(struct dray_step_run *step, size_t *capacity, const struct dray_decision *decision,
-                      uint64_t bytes)
+static int count_rule(struct dray_step_run *step, size_t *capacity,
+                      const struct dray_decision *decision, uint64_t bytes)
 {
     for (size_t i = 0; i < step->rule_count; i++) {
         struct dray_rule_count *rule = &step->rules[i];
@@ -92,7 +95,7 @@ static int count_rule(struct dray_step_run *step, size_t *capacity, const struct
     if (DRAY_GROW(step->rules, step->rule_count, *capacity) != 0)
         return DRAY_NO_MEMORY;
     step->rules[step->rule_count++] =
-        (struct dray_rule_count){ decision->option, decision->index, 1, bytes };
+        (struct dray_rule_count){decision->option, decision->index, 1, bytes};
     return 0;
 }
 
@@ -115,7 +118,8 @@ int dray_filter_execute(struct dray_step_run *step, struct dray_error *error)
             return dray_fail_memory(error);
     }
     if (step->step->mode == DRAY_MODE_ENFORCE)
-        return dray_tree_select(step->input, keep, step->run->plan->keep_empty_dirs, &step->output, error);
+        return dray_tree_select(step->input, keep, step->run->plan->keep_empty_dirs, &step->output,
+                                error);
     /* audit and warn: a shadow, which says what it would have dropped */
     step->output = dray_tree_ref(step->input);
     return 0;
@@ -136,8 +140,9 @@ static void print_value(const json_t *value, struct dray_buffer *out)
     }
 }
 
-void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded, uint16_t option,
-                     int32_t index, struct dray_buffer *by, struct dray_buffer *why)
+void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded,
+                     uint16_t option, int32_t index, struct dray_buffer *by,
+                     struct dray_buffer *why)
 {
     const char *name = loaded->plugin.options[option].name;
     const json_t *value = json_object_get(step->with, name);
@@ -168,11 +173,11 @@ json_t *dray_rules_json(const struct dray_step_run *step)
 
     for (size_t i = 0; rules && i < step->rule_count; i++) {
         const struct dray_rule_count *rule = &step->rules[i];
-        dray_cleanup(dray_buffer_free) struct dray_buffer by = { .cap = 4096 }, why = { .cap = 8192 };
+        dray_cleanup(dray_buffer_free) struct dray_buffer by = {.cap = 4096}, why = {.cap = 8192};
         dray_rule_print(step->step, step->instance->loaded, rule->option, rule->index, &by, &why);
         json_t *one = json_pack("{s:s, s:s, s:I, s:I}", "by", by.data ? by.data : "", "why",
-                                why.data ? why.data : "", "entries", (json_int_t)rule->entries, "bytes",
-                                (json_int_t)rule->bytes);
+                                why.data ? why.data : "", "entries", (json_int_t)rule->entries,
+                                "bytes", (json_int_t)rule->bytes);
         if (!one || json_array_append_new(rules, one) != 0) {
             json_decref(rules);
             return NULL;

@@ -7,7 +7,8 @@
 static int plan_of(const json_t *request, struct dray_run *run, struct dray_error *error)
 {
     const json_t *steps = json_object_get(request, "steps");
-    const char *dataset = json_string_value(json_object_get(json_object_get(request, "dataset"), "name"));
+    const char *dataset =
+        json_string_value(json_object_get(json_object_get(request, "dataset"), "name"));
     struct dray_plan *plan = calloc(1, sizeof(*plan));
 
     run->plan = plan;
@@ -39,7 +40,8 @@ static int plan_of(const json_t *request, struct dray_run *run, struct dray_erro
     return dray_run_steps(run, error);
 }
 
-static int prepare(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+static int prepare(struct dray_step_run *step, struct dray_call *call, json_t *answer,
+                   struct dray_error *error)
 {
     struct dray_loaded *loaded = NULL;
     struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_LOAD);
@@ -65,15 +67,18 @@ static int prepare(struct dray_step_run *step, struct dray_call *call, json_t *a
     return dray_call_result(call, result, DRAY_OPERATION_PREPARE, error);
 }
 
-static int identify(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+static int identify(struct dray_step_run *step, struct dray_call *call, json_t *answer,
+                    struct dray_error *error)
 {
     dray_autofree char *revision = NULL;
 
     step->builder = dray_tree_builder_new();
     if (!step->builder)
         return dray_fail_memory(error);
-    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_IDENTIFY);
-    int result = step->instance->loaded->operations.source.identify(step->instance->self, &call->ctx, &revision);
+    struct dray_blame_note before =
+        dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_IDENTIFY);
+    int result = step->instance->loaded->operations.source.identify(step->instance->self,
+                                                                    &call->ctx, &revision);
     dray_blame_leave(before);
     dray_tree_builder_freep(&step->builder);
     step->builder = NULL;
@@ -93,18 +98,21 @@ static void give_text(json_t *object, const char *key, char *text)
     free(text);
 }
 
-static int describe(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+static int describe(struct dray_step_run *step, struct dray_call *call, json_t *answer,
+                    struct dray_error *error)
 {
     const struct dray_push_operations *push = &step->instance->loaded->operations.push;
-    struct dray_target target = { .size = sizeof(target) };
+    struct dray_target target = {.size = sizeof(target)};
     json_t *object = json_object();
-    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DESCRIBE);
+    struct dray_blame_note before =
+        dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DESCRIBE);
     int result = push->describe(step->instance->self, &call->ctx, &target);
 
     dray_blame_leave(before);
     result = dray_call_result(call, result, DRAY_OPERATION_DESCRIBE, error);
     if (result == 0 && !target.uri)
-        result = dray_fail(error, DRAY_BUG, "plugin %s did not say where it delivers", step->step->uses);
+        result =
+            dray_fail(error, DRAY_BUG, "plugin %s did not say where it delivers", step->step->uses);
     (void)json_object_set_new(object, "type", json_integer((json_int_t)push->target_type));
     give_text(object, "uri", target.uri);
     give_text(object, "host", target.host);
@@ -116,12 +124,14 @@ static int describe(struct dray_step_run *step, struct dray_call *call, json_t *
     return result;
 }
 
-static int probe(struct dray_step_run *step, struct dray_call *call, json_t *answer, struct dray_error *error)
+static int probe(struct dray_step_run *step, struct dray_call *call, json_t *answer,
+                 struct dray_error *error)
 {
-    struct dray_presence presence = { .size = sizeof(presence) };
+    struct dray_presence presence = {.size = sizeof(presence)};
     json_t *object = json_object();
     struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_PROBE);
-    int result = step->instance->loaded->operations.push.probe(step->instance->self, &call->ctx, &presence);
+    int result =
+        step->instance->loaded->operations.push.probe(step->instance->self, &call->ctx, &presence);
 
     dray_blame_leave(before);
     result = dray_call_result(call, result, DRAY_OPERATION_PROBE, error);
@@ -140,12 +150,13 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
 static json_t *answer_step(struct dray_step_run *step, const json_t *asked)
 {
     json_t *answer = json_object();
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
     struct dray_call call;
 
     dray_call_init(&call, step);
     int result = prepare(step, &call, answer, &error);
-    int only_options = result == DRAY_INVALID && call.problems && json_array_size(call.problems) > 0;
+    int only_options =
+        result == DRAY_INVALID && call.problems && json_array_size(call.problems) > 0;
     dray_call_init(&call, step);
     if (result == 0 && json_is_true(json_object_get(asked, "identify")))
         result = identify(step, &call, answer, &error);
@@ -157,20 +168,24 @@ static json_t *answer_step(struct dray_step_run *step, const json_t *asked)
     if (result != 0 && !only_options)
         (void)json_object_set_new(answer, "error", dray_error_to_json(&error));
     if (step->instance) {
-        struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DESTROY);
+        struct dray_blame_note before =
+            dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DESTROY);
         dray_instance_free(DRAY_TAKE(step->instance));
         dray_blame_leave(before);
     }
     return answer;
 }
 
-int dray_inquiry_answer(struct dray_run *run, const json_t *request, json_t **ret_answer, struct dray_error *error)
+int dray_inquiry_answer(struct dray_run *run, const json_t *request, json_t **ret_answer,
+                        struct dray_error *error)
 {
     int result = plan_of(request, run, error);
     json_t *answers = json_array();
 
     for (size_t i = 0; result == 0 && i < run->plan->step_count; i++)
-        if (json_array_append_new(answers, answer_step(&run->steps[i], json_array_get(json_object_get(request, "steps"), i))) != 0)
+        if (json_array_append_new(
+                answers, answer_step(&run->steps[i],
+                                     json_array_get(json_object_get(request, "steps"), i))) != 0)
             result = dray_fail_memory(error);
     if (result == 0) {
         *ret_answer = json_pack("{s:o}", "steps", answers);

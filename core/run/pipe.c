@@ -11,7 +11,7 @@
 
 int dray_pipe_init(struct dray_pipe *pipe, int in, int out)
 {
-    *pipe = (struct dray_pipe){ .in = in, .out = out, .pending = { .cap = DRAY_PIPE_MAX_LINE } };
+    *pipe = (struct dray_pipe){.in = in, .out = out, .pending = {.cap = DRAY_PIPE_MAX_LINE}};
     return pthread_mutex_init(&pipe->sending, NULL) == 0 ? 0 : DRAY_NO_MEMORY;
 }
 
@@ -62,19 +62,21 @@ static int take_line(struct dray_pipe *pipe, json_t **ret_message, struct dray_e
     }
     if (!json_is_object(message)) {
         json_decref(message);
-        return dray_fail(error, DRAY_BUG, "a line on the pipe is not a JSON object: %s", reason.text);
+        return dray_fail(error, DRAY_BUG, "a line on the pipe is not a JSON object: %s",
+                         reason.text);
     }
     *ret_message = message;
     return 1;
 }
 
-int dray_pipe_receive(struct dray_pipe *pipe, int wait, json_t **ret_message, struct dray_error *error)
+int dray_pipe_receive(struct dray_pipe *pipe, int wait, json_t **ret_message,
+                      struct dray_error *error)
 {
     for (;;) {
         int result = take_line(pipe, ret_message, error);
         if (result != 2)
             return result;
-        struct pollfd ready = { .fd = pipe->in, .events = POLLIN };
+        struct pollfd ready = {.fd = pipe->in, .events = POLLIN};
         int polled = poll(&ready, 1, wait ? -1 : 0);
         if (polled == 0)
             return 2;

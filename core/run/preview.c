@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* preview.c - every entry with its verdict and the rule that decided it, from the same run that would have pushed. */
+/* preview.c - every entry with its verdict and the rule that decided it, from the same run that
+ * would have pushed. */
 #include <errno.h>
 #include <string.h>
 
@@ -7,7 +8,7 @@
 #include "core/base/text.h"
 #include "core/run/run.h"
 
-#define FLUSH_AT (256u << 10)
+#define FLUSH_AT    (256u << 10)
 #define MAX_FILTERS 256
 
 /* One filter that a target's tree came through, and how far its input was walked. */
@@ -57,10 +58,11 @@ static void add_json_text(struct dray_buffer *out, const char *text, size_t leng
 static void add_reason(struct preview *preview, const struct dray_step_run *filter,
                        const struct dray_decision *decision)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer by = { .cap = 4096 }, why = { .cap = 8192 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer by = {.cap = 4096}, why = {.cap = 8192};
     struct dray_buffer *out = &preview->out;
 
-    dray_rule_print(filter->step, filter->instance->loaded, decision->option, decision->index, &by, &why);
+    dray_rule_print(filter->step, filter->instance->loaded, decision->option, decision->index, &by,
+                    &why);
     const char *by_text = by.data ? by.data : "", *why_text = why.data ? why.data : "";
     if (preview->format->json) {
         dray_buffer_text(out, ", \"by\": ");
@@ -132,8 +134,9 @@ static struct passed *first_drop(struct preview *preview, const struct dray_tree
 
     for (size_t i = 0; i < preview->filter_count; i++) {
         const struct dray_tree_entry *entry = next_drop(&preview->filters[i]);
-        if (entry && (!first || dray_path_compare(entry->path, entry->path_length, (*ret_entry)->path,
-                                                  (*ret_entry)->path_length) < 0)) {
+        if (entry &&
+            (!first || dray_path_compare(entry->path, entry->path_length, (*ret_entry)->path,
+                                         (*ret_entry)->path_length) < 0)) {
             first = &preview->filters[i];
             *ret_entry = entry;
         }
@@ -153,8 +156,9 @@ static void write_kept(struct preview *preview, const struct dray_tree_entry *en
         struct passed *passed = &preview->filters[i];
         const struct dray_tree *input = passed->filter->input;
         while (passed->keeps < input->count &&
-               dray_path_compare(input->entries[passed->keeps]->path, input->entries[passed->keeps]->path_length,
-                                 entry->path, entry->path_length) < 0)
+               dray_path_compare(input->entries[passed->keeps]->path,
+                                 input->entries[passed->keeps]->path_length, entry->path,
+                                 entry->path_length) < 0)
             passed->keeps++;
         if (passed->keeps < input->count && input->entries[passed->keeps] == entry &&
             passed->filter->decisions[passed->keeps].index != DRAY_NO_INDEX) {
@@ -165,7 +169,8 @@ static void write_kept(struct preview *preview, const struct dray_tree_entry *en
     write_one(preview, entry, 1, filter, decision);
 }
 
-static void write_dropped(struct preview *preview, struct passed *passed, const struct dray_tree_entry *entry)
+static void write_dropped(struct preview *preview, struct passed *passed,
+                          const struct dray_tree_entry *entry)
 {
     const struct dray_decision *decision = &passed->filter->decisions[passed->drops];
 
@@ -184,14 +189,15 @@ static void write_target(struct preview *preview, const struct dray_step_run *pu
         const struct dray_step_run *step = &preview->run->steps[i];
         if (step->decisions && step->step->mode == DRAY_MODE_ENFORCE &&
             dray_plan_depends(plan, push->index, i))
-            preview->filters[preview->filter_count++] = (struct passed){ step, 0, 0 };
+            preview->filters[preview->filter_count++] = (struct passed){step, 0, 0};
     }
     for (size_t i = 0; i <= push->input->count && preview->failed == 0; i++) {
-        const struct dray_tree_entry *kept = i < push->input->count ? push->input->entries[i] : NULL;
+        const struct dray_tree_entry *kept =
+            i < push->input->count ? push->input->entries[i] : NULL;
         const struct dray_tree_entry *dropped = NULL;
         struct passed *passed = first_drop(preview, &dropped);
-        while (passed && (!kept || dray_path_compare(dropped->path, dropped->path_length, kept->path,
-                                                     kept->path_length) < 0)) {
+        while (passed && (!kept || dray_path_compare(dropped->path, dropped->path_length,
+                                                     kept->path, kept->path_length) < 0)) {
             write_dropped(preview, passed, dropped);
             passed = first_drop(preview, &dropped);
         }
@@ -205,15 +211,17 @@ static void write_summary(struct preview *preview)
     char kept[24], dropped[24];
 
     if (preview->format->json)
-        dray_buffer_format(&preview->out,
-                           "{\"summary\": {\"kept\": {\"entries\": %llu, \"bytes\": %llu}, "
-                           "\"dropped\": {\"entries\": %llu, \"bytes\": %llu}}}\n",
-                           (unsigned long long)preview->kept, (unsigned long long)preview->kept_bytes,
-                           (unsigned long long)preview->dropped, (unsigned long long)preview->dropped_bytes);
+        dray_buffer_format(
+            &preview->out,
+            "{\"summary\": {\"kept\": {\"entries\": %llu, \"bytes\": %llu}, "
+            "\"dropped\": {\"entries\": %llu, \"bytes\": %llu}}}\n",
+            (unsigned long long)preview->kept, (unsigned long long)preview->kept_bytes,
+            (unsigned long long)preview->dropped, (unsigned long long)preview->dropped_bytes);
     else
-        dray_buffer_format(&preview->out, "%llu kept (%s), %llu dropped (%s); nothing was pushed\n",
-                           (unsigned long long)preview->kept, dray_size_print(preview->kept_bytes, kept),
-                           (unsigned long long)preview->dropped, dray_size_print(preview->dropped_bytes, dropped));
+        dray_buffer_format(
+            &preview->out, "%llu kept (%s), %llu dropped (%s); nothing was pushed\n",
+            (unsigned long long)preview->kept, dray_size_print(preview->kept_bytes, kept),
+            (unsigned long long)preview->dropped, dray_size_print(preview->dropped_bytes, dropped));
     flush(preview);
 }
 
@@ -233,7 +241,7 @@ static int all_targets_alike(const struct dray_run *run)
 int dray_preview_write(struct dray_run *run, int fd, const struct dray_preview_format *format,
                        struct dray_error *error)
 {
-    struct preview preview = { .run = run, .format = format, .fd = fd, .out = { .cap = 4u << 20 } };
+    struct preview preview = {.run = run, .format = format, .fd = fd, .out = {.cap = 4u << 20}};
     int alike = all_targets_alike(run);
 
     for (size_t i = 0; i < run->plan->target_count && !(alike && i > 0); i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* records.c - what travels with a delivery: manifest, tree.jsonl, receipt, marker (docs/formats.md), and the leave to commit. */
+/* records.c - what travels with a delivery: manifest, tree.jsonl, receipt, marker
+ * (docs/formats.md), and the leave to commit. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 #include "core/tree/manifest.h"
 
 #define FORMAT_VERSION 1
-#define RECORD_CAP ((size_t)4 << 30)
+#define RECORD_CAP     ((size_t)4 << 30)
 /* Names that a receipt lists for one rule. */
 #define NAMED 1000
 
@@ -39,7 +40,8 @@ static int complete_digests(struct dray_step_run *step, struct dray_error *error
         if (entry->type != DRAY_FILE || step->digested[i])
             continue;
         if (entry->link_group == 0 || read[entry->link_group] == 0)
-            return dray_fail(error, DRAY_BUG, "plugin %s wants to commit but never read %s", step->step->uses, entry->path);
+            return dray_fail(error, DRAY_BUG, "plugin %s wants to commit but never read %s",
+                             step->step->uses, entry->path);
         memcpy(step->digests[i], step->digests[read[entry->link_group] - 1], DRAY_SHA256_BYTES);
         step->digested[i] = 1;
     }
@@ -71,7 +73,8 @@ static int build_tree(struct dray_step_run *step, struct dray_buffer *out, struc
     for (size_t i = 0; i < tree->count; i++) {
         const struct dray_tree_entry *entry = tree->entries[i];
         const struct dray_tree_entry *same = entry->link_group ? first[entry->link_group] : NULL;
-        if (dray_tree_line(out, entry, entry->type == DRAY_FILE ? step->digests[i] : NULL, same) != 0)
+        if (dray_tree_line(out, entry, entry->type == DRAY_FILE ? step->digests[i] : NULL, same) !=
+            0)
             return dray_fail_memory(error);
         if (entry->link_group && !same)
             first[entry->link_group] = entry;
@@ -81,7 +84,8 @@ static int build_tree(struct dray_step_run *step, struct dray_buffer *out, struc
 
 /* ---- The receipt ---- */
 
-/* Names of what a user's own rule left out; what a policy left out is counted, since a name can itself be protected. */
+/* Names of what a user's own rule left out; what a policy left out is counted, since a name can
+ * itself be protected. */
 static json_t *names_of(const struct dray_step_run *filter, const struct dray_rule_count *rule)
 {
     json_t *names = json_array();
@@ -89,8 +93,8 @@ static json_t *names_of(const struct dray_step_run *filter, const struct dray_ru
     for (size_t i = 0; names && i < filter->input->count && json_array_size(names) < NAMED; i++) {
         const struct dray_decision *decision = &filter->decisions[i];
         const struct dray_tree_entry *entry = filter->input->entries[i];
-        if (!decision->asked || decision->verdict != DRAY_DROP || decision->option != rule->option ||
-            decision->index != rule->index)
+        if (!decision->asked || decision->verdict != DRAY_DROP ||
+            decision->option != rule->option || decision->index != rule->index)
             continue;
         json_t *name = json_object();
         if (!name || dray_json_set_path(name, "path", entry->path, entry->path_length) != 0 ||
@@ -137,7 +141,8 @@ static json_t *step_json(const struct dray_step *step)
     if (step->role == DRAY_STEP_FILTER || step->role == DRAY_STEP_TRANSFORM)
         (void)json_object_set(object, "options", step->with);
     if (step->mode != DRAY_MODE_ENFORCE)
-        (void)json_object_set_new(object, "mode", json_string(step->mode == DRAY_MODE_WARN ? "warn" : "audit"));
+        (void)json_object_set_new(object, "mode",
+                                  json_string(step->mode == DRAY_MODE_WARN ? "warn" : "audit"));
     return object;
 }
 
@@ -168,8 +173,9 @@ static json_t *policies_json(const struct dray_plan *plan)
 
     for (size_t i = 0; files && i < plan->policy_count; i++) {
         const struct dray_plan_policy *policy = &plan->policies[i];
-        (void)json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "policy", policy->policy, "revision",
-                                                     (json_int_t)policy->revision, "digest", policy->digest));
+        (void)json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "policy", policy->policy,
+                                                     "revision", (json_int_t)policy->revision,
+                                                     "digest", policy->digest));
     }
     return json_pack("{s:s, s:o}", "set", plan->policy_set_digest, "files", files);
 }
@@ -179,7 +185,8 @@ static uint64_t count_recorded(const struct dray_tree *tree)
     uint64_t recorded = 0;
 
     for (size_t i = 0; i < tree->count; i++)
-        recorded += tree->entries[i]->type == DRAY_FILE && (tree->entries[i]->flags & DRAY_ENTRY_SHA256);
+        recorded +=
+            tree->entries[i]->type == DRAY_FILE && (tree->entries[i]->flags & DRAY_ENTRY_SHA256);
     return recorded;
 }
 
@@ -189,13 +196,15 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
     const struct dray_plan *plan = run->plan;
     char time[24];
     json_t *receipt = json_pack(
-        "{s:i, s:s, s:I, s:{s:s, s:s?}, s:s, s:s, s:s, s:{s:s, s:s}, s:s?, s:s, s:o, s:I, s:I, s:s, s:s, s:{s:s, s:I}}",
-        "version", FORMAT_VERSION, "job", run->job_id, "attempt", (json_int_t)run->attempt, "dataset", "name",
-        plan->dataset, "revision", plan->revision, "user", run->user, "actor", run->actor, "request_key",
-        step->target->request_key, "target", "push", step->step->uses, "destination", step->target->uri,
-        "workflow", plan->name, "plan", plan->digest, "policies", policies_json(plan), "entries",
-        (json_int_t)step->input->listed, "bytes", (json_int_t)step->input->bytes, "manifest_sha256", manifest,
-        "delivered", dray_time_print(dray_now(), time), "verified", "how",
+        "{s:i, s:s, s:I, s:{s:s, s:s?}, s:s, s:s, s:s, s:{s:s, s:s}, s:s?, s:s, s:o, s:I, s:I, "
+        "s:s, s:s, s:{s:s, s:I}}",
+        "version", FORMAT_VERSION, "job", run->job_id, "attempt", (json_int_t)run->attempt,
+        "dataset", "name", plan->dataset, "revision", plan->revision, "user", run->user, "actor",
+        run->actor, "request_key", step->target->request_key, "target", "push", step->step->uses,
+        "destination", step->target->uri, "workflow", plan->name, "plan", plan->digest, "policies",
+        policies_json(plan), "entries", (json_int_t)step->input->listed, "bytes",
+        (json_int_t)step->input->bytes, "manifest_sha256", manifest, "delivered",
+        dray_time_print(dray_now(), time), "verified", "how",
         "SHA-256 of every file, computed while it was delivered", "against_recorded_digests",
         (json_int_t)count_recorded(step->input));
 
@@ -220,7 +229,7 @@ static int add_record(struct dray_step_run *step, const char *name, char *data, 
         free(data);
         return DRAY_NO_MEMORY;
     }
-    step->records[step->record_count++] = (struct dray_record){ path, data, length };
+    step->records[step->record_count++] = (struct dray_record){path, data, length};
     return 0;
 }
 
@@ -240,26 +249,29 @@ static int add_buffer(struct dray_step_run *step, const char *name, struct dray_
     size_t length = buffer->length;
     char *data = buffer->data ? DRAY_TAKE(buffer->data) : strdup("");
 
-    *buffer = (struct dray_buffer){ .cap = buffer->cap };
+    *buffer = (struct dray_buffer){.cap = buffer->cap};
     return add_record(step, name, data, length);
 }
 
 int dray_records_build(struct dray_step_run *step, char ret_manifest[static DRAY_SHA256_HEX],
                        json_t **ret_receipt, struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer manifest = { .cap = RECORD_CAP }, tree = { .cap = RECORD_CAP };
+    dray_cleanup(dray_buffer_free) struct dray_buffer manifest = {.cap = RECORD_CAP},
+                                                      tree = {.cap = RECORD_CAP};
     uint8_t digest[DRAY_SHA256_BYTES];
     int result = complete_digests(step, error);
 
-    if (result == 0 && (build_manifest(step, &manifest) != 0 ||
-                        dray_sha256(manifest.data ? manifest.data : "", manifest.length, digest) != 0))
+    if (result == 0 &&
+        (build_manifest(step, &manifest) != 0 ||
+         dray_sha256(manifest.data ? manifest.data : "", manifest.length, digest) != 0))
         result = dray_fail_memory(error);
     if (result == 0 && build_tree(step, &tree, error) != 0)
         result = dray_fail_memory(error);
     if (result != 0)
         return result;
     dray_hex(digest, sizeof(digest), ret_manifest);
-    if (add_buffer(step, "manifest-sha256.txt", &manifest) != 0 || add_buffer(step, "tree.jsonl", &tree) != 0)
+    if (add_buffer(step, "manifest-sha256.txt", &manifest) != 0 ||
+        add_buffer(step, "tree.jsonl", &tree) != 0)
         return dray_fail_memory(error);
     *ret_receipt = receipt_json(step, ret_manifest);
     return *ret_receipt ? 0 : dray_fail_memory(error);
@@ -270,17 +282,19 @@ static char *readme_text(const struct dray_step_run *step)
     const char *dataset = step->run->plan->dataset;
     char bytes[24], time[24];
 
-    return dray_format(
-        "This directory was delivered by Dray on %s: dataset %s, %llu entries, %s.\n"
-        "\n"
-        "To check every file, in the directory that holds .dray:\n"
-        "\n"
-        "    sha256sum --quiet -c '.dray/%s/manifest-sha256.txt'\n"
-        "\n"
-        "receipt.json says where it came from, what was left out and by which rule; tree.jsonl lists every\n"
-        "entry with its mode and links; delivered.json was written last. `dray verify .` checks all of it.\n",
-        dray_time_print(dray_now(), time), dataset, (unsigned long long)step->input->listed,
-        dray_size_print(step->input->bytes, bytes), dataset);
+    return dray_format("This directory was delivered by Dray on %s: dataset %s, %llu entries, %s.\n"
+                       "\n"
+                       "To check every file, in the directory that holds .dray:\n"
+                       "\n"
+                       "    sha256sum --quiet -c '.dray/%s/manifest-sha256.txt'\n"
+                       "\n"
+                       "receipt.json says where it came from, what was left out and by which rule; "
+                       "tree.jsonl lists every\n"
+                       "entry with its mode and links; delivered.json was written last. `dray "
+                       "verify .` checks all of it.\n",
+                       dray_time_print(dray_now(), time), dataset,
+                       (unsigned long long)step->input->listed,
+                       dray_size_print(step->input->bytes, bytes), dataset);
 }
 
 int dray_records_seal(struct dray_step_run *step, const char *manifest, json_t *receipt,
@@ -299,13 +313,14 @@ int dray_records_seal(struct dray_step_run *step, const char *manifest, json_t *
     char *readme = readme_text(step);
     if (add_record(step, "README.txt", readme, readme ? strlen(readme) : 0) != 0)
         return dray_fail_memory(error);
-    json_t *marker = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "version", FORMAT_VERSION, "request_key",
-                               step->target->request_key, "job", step->run->job_id, "dataset",
-                               step->run->plan->dataset, "manifest_sha256", manifest, "time",
-                               dray_time_print(dray_now(), time));
+    json_t *marker = json_pack("{s:i, s:s, s:s, s:s, s:s, s:s}", "version", FORMAT_VERSION,
+                               "request_key", step->target->request_key, "job", step->run->job_id,
+                               "dataset", step->run->plan->dataset, "manifest_sha256", manifest,
+                               "time", dray_time_print(dray_now(), time));
     char *marker_text = marker ? json_dumps(marker, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     json_decref(marker);
-    return add_record(step, "delivered.json", marker_text, marker_text ? strlen(marker_text) : 0) == 0
+    return add_record(step, "delivered.json", marker_text, marker_text ? strlen(marker_text) : 0) ==
+                   0
                ? 0
                : dray_fail_memory(error);
 }
@@ -320,20 +335,23 @@ int dray_service_may_commit(struct dray_ctx *ctx)
     json_t *receipt = NULL, *reply = NULL;
 
     if (!step->digests || !step->target)
-        return dray_fail(&call->error, DRAY_BUG, "plugin %s called may_commit outside of a push", step->step->uses);
+        return dray_fail(&call->error, DRAY_BUG, "plugin %s called may_commit outside of a push",
+                         step->step->uses);
     if (dray_run_cancelled(step->run))
         return dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
     dray_records_free(step);
     int result = dray_records_build(step, manifest, &receipt, &call->error);
     if (result == 0)
-        result = dray_run_ask(step->run,
-                              json_pack("{s:s, s:s, s:s, s:O, s:I, s:I}", "request", "may_commit", "step",
-                                        step->step->id, "manifest_sha256", manifest, "receipt", receipt, "entries",
-                                        (json_int_t)step->input->listed, "bytes", (json_int_t)step->input->bytes),
-                              &reply, &call->error);
+        result = dray_run_ask(
+            step->run,
+            json_pack("{s:s, s:s, s:s, s:O, s:I, s:I}", "request", "may_commit", "step",
+                      step->step->id, "manifest_sha256", manifest, "receipt", receipt, "entries",
+                      (json_int_t)step->input->listed, "bytes", (json_int_t)step->input->bytes),
+            &reply, &call->error);
     if (result == 0)
-        result = dray_records_seal(step, manifest, receipt,
-                                   json_string_value(json_object_get(reply, "signature")), &call->error);
+        result =
+            dray_records_seal(step, manifest, receipt,
+                              json_string_value(json_object_get(reply, "signature")), &call->error);
     if (result == 0)
         step->committed = 1;
     json_decref(receipt);
@@ -341,7 +359,8 @@ int dray_service_may_commit(struct dray_ctx *ctx)
     return result;
 }
 
-int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records, uint64_t *ret_count)
+int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                         uint64_t *ret_count)
 {
     struct dray_call *call = call_of(ctx);
 
@@ -361,7 +380,8 @@ int dray_service_confirm(struct dray_ctx *ctx, const char *key, const char *valu
     pthread_mutex_lock(&step->run->lock);
     if (!step->confirmation)
         step->confirmation = json_object();
-    int result = step->confirmation ? json_object_set_new(step->confirmation, key, json_string(value)) : -1;
+    int result =
+        step->confirmation ? json_object_set_new(step->confirmation, key, json_string(value)) : -1;
     pthread_mutex_unlock(&step->run->lock);
     return result == 0 ? DRAY_OK : dray_fail_memory(&call->error);
 }

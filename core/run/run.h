@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * run.h - what the files of this layer share inside a runner: the attempt, its steps, and a call into a plugin.
+ * run.h - what the files of this layer share inside a runner: the attempt, its steps, and a call
+ * into a plugin.
  */
 #ifndef DRAY_RUN_RUN_H
 #define DRAY_RUN_RUN_H
@@ -67,14 +68,15 @@ struct dray_step_run {
 
     /* of the step's thread until it is done */
     struct dray_error error;
-    struct dray_tree_builder *builder;  /* of a source or transform */
-    struct dray_writer_state *writers;  /* guarded by run->lock: files being made */
-    struct dray_hard_link *links;       /* guarded by run->lock: same_as of added items */
+    struct dray_tree_builder *builder; /* of a source or transform */
+    struct dray_writer_state *writers; /* guarded by run->lock: files being made */
+    struct dray_hard_link *links;      /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
-    struct dray_decision *decisions;    /* of a filter: one for each entry of input */
+    struct dray_decision *decisions; /* of a filter: one for each entry of input */
     struct dray_rule_count *rules;
     size_t rule_count;
-    uint8_t (*digests)[DRAY_SHA256_BYTES]; /* of a push: what was read, one for each entry of input */
+    uint8_t (
+        *digests)[DRAY_SHA256_BYTES]; /* of a push: what was read, one for each entry of input */
     uint8_t *digested;
     struct dray_staging_place staging;
     struct dray_record *records;
@@ -104,11 +106,11 @@ struct dray_run {
     int planning;  /* no step runs: plugins are only asked */
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* a step ended, a reply came, or the job was cancelled */
+    pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
     struct dray_reply *replies; /* waited for */
     uint64_t next_request;
     uint64_t next_scratch;
-    int cancelled; /* atomic */
+    int cancelled;                    /* atomic */
     struct dray_bytes_scratch **idle; /* guarded by lock */
     size_t idle_count, idle_capacity;
 };
@@ -122,8 +124,10 @@ struct dray_call {
 };
 /* Fill a call for a step; nothing is allocated. */
 void dray_call_init(struct dray_call *call, struct dray_step_run *step);
-/* The result of an operation with its error: a class without a recorded reason gets one, an unknown number is DRAY_BUG. */
-int dray_call_result(struct dray_call *call, int result, enum dray_operation operation, struct dray_error *error);
+/* The result of an operation with its error: a class without a recorded reason gets one, an unknown
+ * number is DRAY_BUG. */
+int dray_call_result(struct dray_call *call, int result, enum dray_operation operation,
+                     struct dray_error *error);
 
 /* The services that every plugin gets. */
 extern const struct dray_host dray_services;
@@ -136,7 +140,8 @@ void dray_service_progress(struct dray_ctx *ctx, uint64_t entries, uint64_t byte
 uint64_t dray_service_count(struct dray_ctx *ctx);
 int dray_service_entry(struct dray_ctx *ctx, uint64_t id, struct dray_entry *ret_entry);
 int dray_service_open(struct dray_ctx *ctx, uint64_t id, struct dray_reader *ret_reader);
-int64_t dray_service_read(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer, uint64_t size);
+int64_t dray_service_read(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer,
+                          uint64_t size);
 int dray_service_close(struct dray_ctx *ctx, struct dray_reader *reader);
 int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd);
 int dray_service_root(struct dray_ctx *ctx, const char *path, uint32_t *ret_root);
@@ -145,25 +150,31 @@ int dray_service_walk(struct dray_ctx *ctx, const char *path);
 char *dray_service_revision(struct dray_ctx *ctx);
 int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item);
 int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path);
-int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item, struct dray_writer *ret_writer);
-int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data, uint64_t size);
+int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item,
+                        struct dray_writer *ret_writer);
+int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data,
+                       uint64_t size);
 int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
 int dray_service_may_commit(struct dray_ctx *ctx);
-int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records, uint64_t *ret_count);
+int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                         uint64_t *ret_count);
 int dray_service_confirm(struct dray_ctx *ctx, const char *key, const char *value);
 
 /* Close what a source or transform left open, when its operation has ended. */
 void dray_writers_drop(struct dray_step_run *step);
 /* The builder of a source or transform becomes its tree, hard links resolved. */
-DRAY_MUST_CHECK int dray_builder_take(struct dray_step_run *step, struct dray_tree **ret_tree, struct dray_error *error);
+DRAY_MUST_CHECK int dray_builder_take(struct dray_step_run *step, struct dray_tree **ret_tree,
+                                      struct dray_error *error);
 
 /* Fill the view of an entry. */
 void dray_entry_view(const struct dray_tree *tree, size_t index, struct dray_entry *ret_entry);
 
-/* Ask the engine and wait for its one reply. Takes `request` (an object without id). *ret_reply: the reply's object. */
-DRAY_MUST_CHECK int dray_run_ask(struct dray_run *run, json_t *request, json_t **ret_reply, struct dray_error *error);
+/* Ask the engine and wait for its one reply. Takes `request` (an object without id). *ret_reply:
+ * the reply's object. */
+DRAY_MUST_CHECK int dray_run_ask(struct dray_run *run, json_t *request, json_t **ret_reply,
+                                 struct dray_error *error);
 /* Hand a reply to who waits for it. */
 void dray_run_reply(struct dray_run *run, json_t *message);
 /* Tell the engine; takes the reference. */
@@ -176,8 +187,9 @@ DRAY_MUST_CHECK int dray_filter_execute(struct dray_step_run *step, struct dray_
 DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dray_error *error);
 DRAY_MUST_CHECK int dray_guard_execute(struct dray_step_run *step, struct dray_error *error);
 /* "pick.exclude[0]" or "policy:genomics/no-raw", and the text of the rule; both appended. */
-void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded, uint16_t option, int32_t index,
-                     struct dray_buffer *by, struct dray_buffer *why);
+void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded,
+                     uint16_t option, int32_t index, struct dray_buffer *by,
+                     struct dray_buffer *why);
 /* [{"by", "why", "entries", "bytes"}] of a filter that ran. */
 DRAY_MUST_CHECK json_t *dray_rules_json(const struct dray_step_run *step);
 /* Does push `push` get its tree by way of step `index`? */
@@ -187,30 +199,38 @@ int dray_plan_depends(const struct dray_plan *plan, size_t push, size_t index);
 DRAY_MUST_CHECK int dray_run_steps(struct dray_run *run, struct dray_error *error);
 /* Load the plugins of all steps and prepare an instance for each. */
 DRAY_MUST_CHECK int dray_run_prepare(struct dray_run *run, struct dray_error *error);
-/* Run the DAG: 0 when every step ended, whatever its outcome; 1 when a step's thread had to be abandoned. */
+/* Run the DAG: 0 when every step ended, whatever its outcome; 1 when a step's thread had to be
+ * abandoned. */
 int dray_run_schedule(struct dray_run *run);
 
-/* Build manifest, tree.jsonl, receipt and marker of a push into step->records; the manifest's digest in hex. */
-DRAY_MUST_CHECK int dray_records_build(struct dray_step_run *step, char ret_manifest[static DRAY_SHA256_HEX],
-                       json_t **ret_receipt, struct dray_error *error);
-/* The engine's answer becomes part of the receipt: signature (may be NULL) and time; adds the marker. */
-DRAY_MUST_CHECK int dray_records_seal(struct dray_step_run *step, const char *manifest, json_t *receipt,
-                      const char *signature, struct dray_error *error);
+/* Build manifest, tree.jsonl, receipt and marker of a push into step->records; the manifest's
+ * digest in hex. */
+DRAY_MUST_CHECK int dray_records_build(struct dray_step_run *step,
+                                       char ret_manifest[static DRAY_SHA256_HEX],
+                                       json_t **ret_receipt, struct dray_error *error);
+/* The engine's answer becomes part of the receipt: signature (may be NULL) and time; adds the
+ * marker. */
+DRAY_MUST_CHECK int dray_records_seal(struct dray_step_run *step, const char *manifest,
+                                      json_t *receipt, const char *signature,
+                                      struct dray_error *error);
 void dray_records_free(struct dray_step_run *step);
 
-/* Make the staging directory of each push to a file system, removing what earlier attempts of the same request left. */
+/* Make the staging directory of each push to a file system, removing what earlier attempts of the
+ * same request left. */
 DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
 /* Remove it with all it holds, unless it was renamed to its place. */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
 /* Remove what any attempt of this target left. */
-DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct dray_error *error);
+DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent,
+                                       struct dray_error *error);
 
 /* Write the verdict on every entry, for each target, to fd: text for people or JSON lines. */
 struct dray_preview_format {
     int json;
     int kept, dropped; /* which to show */
 };
-DRAY_MUST_CHECK int dray_preview_write(struct dray_run *run, int fd, const struct dray_preview_format *format,
-                       struct dray_error *error);
+DRAY_MUST_CHECK int dray_preview_write(struct dray_run *run, int fd,
+                                       const struct dray_preview_format *format,
+                                       struct dray_error *error);
 
 #endif

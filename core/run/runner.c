@@ -24,7 +24,8 @@ struct orders {
     struct dray_pipe pipe;
 };
 
-/* A plugin may print and read as it likes: descriptors 0 and 1 become the null device and the log. */
+/* A plugin may print and read as it likes: descriptors 0 and 1 become the null device and the log.
+ */
 static int move_pipe(struct dray_pipe *pipe, struct dray_error *error)
 {
     int in = fcntl(0, F_DUPFD_CLOEXEC, 10), out = fcntl(1, F_DUPFD_CLOEXEC, 10);
@@ -45,7 +46,8 @@ static int greet(struct dray_pipe *pipe, struct dray_error *error)
     json_int_t version = json_integer_value(json_object_get(message, "hello"));
     json_decref(message);
     if (result == 0 && version != DRAY_PIPE_VERSION)
-        return dray_fail(error, DRAY_BUG, "the engine speaks version %lld of the pipe, this runner %d",
+        return dray_fail(error, DRAY_BUG,
+                         "the engine speaks version %lld of the pipe, this runner %d",
                          (long long)version, DRAY_PIPE_VERSION);
     return result;
 }
@@ -58,25 +60,30 @@ static int grant_paths(struct dray_sandbox *sandbox, enum dray_grant_kind kind, 
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < json_array_size(paths); i++)
-        result = dray_sandbox_path(sandbox, kind, json_string_value(json_array_get(paths, i)), error);
+        result =
+            dray_sandbox_path(sandbox, kind, json_string_value(json_array_get(paths, i)), error);
     return result;
 }
 
-static int grant_common(struct dray_sandbox *sandbox, const struct orders *orders, struct dray_error *error)
+static int grant_common(struct dray_sandbox *sandbox, const struct orders *orders,
+                        struct dray_error *error)
 {
-    static const char *const system[] = { "/usr", "/lib", "/lib64", "/etc/ld.so.cache" };
+    static const char *const system[] = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache"};
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < sizeof(system) / sizeof(system[0]); i++)
         result = dray_sandbox_path(sandbox, DRAY_GRANT_RUN, system[i], error);
     if (result == 0)
-        result = grant_paths(sandbox, DRAY_GRANT_RUN, json_object_get(orders->message, "plugins"), error);
+        result = grant_paths(sandbox, DRAY_GRANT_RUN, json_object_get(orders->message, "plugins"),
+                             error);
     if (result == 0)
-        result = grant_paths(sandbox, DRAY_GRANT_READ, json_object_get(orders->message, "reads"), error);
+        result =
+            grant_paths(sandbox, DRAY_GRANT_READ, json_object_get(orders->message, "reads"), error);
     return result;
 }
 
-static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *run, struct dray_error *error)
+static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *run,
+                         struct dray_error *error)
 {
     int result = 0;
 
@@ -94,7 +101,7 @@ static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *ru
 static int enter_sandbox(struct orders *orders, struct dray_error *error)
 {
     const json_t *wanted = json_object_get(orders->message, "sandbox");
-    struct dray_sandbox sandbox = { 0 };
+    struct dray_sandbox sandbox = {0};
 
     if (json_is_false(wanted))
         return 0;
@@ -116,7 +123,7 @@ static void *listen(void *arg)
 {
     struct orders *orders = arg;
     struct dray_run *run = &orders->run;
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
     json_t *message;
 
     while (dray_pipe_receive(&orders->pipe, 1, &message, &error) == 1) {
@@ -132,8 +139,8 @@ static void *listen(void *arg)
         }
         json_decref(message);
     }
-    /* The engine is gone and nobody is left to say whether a commit is allowed: stop at once. What is left in staging is
-     * removed by the next attempt. */
+    /* The engine is gone and nobody is left to say whether a commit is allowed: stop at once. What
+     * is left in staging is removed by the next attempt. */
     _exit(DRAY_RUNNER_ORPHANED);
 }
 
@@ -195,7 +202,8 @@ static int init_run(struct orders *orders, struct dray_error *error)
     if (result == 0 && run->scratch) {
         run->scratch_fd = open(run->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (run->scratch_fd < 0)
-            result = dray_fail_errno(error, errno, "opening the scratch directory %s", run->scratch);
+            result =
+                dray_fail_errno(error, errno, "opening the scratch directory %s", run->scratch);
     }
     return result;
 }
@@ -222,7 +230,8 @@ static int discard_all(struct dray_run *run, struct dray_error *error)
             continue;
         dray_call_init(&call, step);
         struct dray_blame_note before = dray_blame_enter((uint32_t)i, DRAY_OPERATION_DISCARD);
-        int discarded = step->instance->loaded->operations.push.discard(step->instance->self, &call.ctx);
+        int discarded =
+            step->instance->loaded->operations.push.discard(step->instance->self, &call.ctx);
         dray_blame_leave(before);
         discarded = dray_call_result(&call, discarded, DRAY_OPERATION_DISCARD, error);
         if (discarded == 0)
@@ -235,9 +244,9 @@ static int discard_all(struct dray_run *run, struct dray_error *error)
 static int run_preview(struct orders *orders, struct dray_error *error)
 {
     const json_t *show = json_object_get(orders->message, "preview");
-    struct dray_preview_format format = { json_is_true(json_object_get(show, "json")),
-                                          json_is_true(json_object_get(show, "kept")),
-                                          json_is_true(json_object_get(show, "dropped")) };
+    struct dray_preview_format format = {json_is_true(json_object_get(show, "json")),
+                                         json_is_true(json_object_get(show, "kept")),
+                                         json_is_true(json_object_get(show, "dropped"))};
 
     for (size_t i = 0; i < orders->run.plan->step_count; i++) {
         if (orders->run.steps[i].state == DRAY_STEP_DONE)
@@ -288,7 +297,7 @@ static int run_plan(struct orders *orders, struct dray_error *error)
     if (result == 0)
         result = start_threads(orders, error);
     if (result != 0) {
-        struct dray_error ignored = { 0 };
+        struct dray_error ignored = {0};
         for (size_t i = 0; run->steps && i < run->plan->step_count; i++)
             if (dray_staging_remove(&run->steps[i], &ignored) != 0)
                 dray_hint(error, "%s", ignored.message);
@@ -317,7 +326,8 @@ static int run_inquiry(struct orders *orders, struct dray_error *error)
     if (result == 0)
         result = start_threads(orders, error);
     if (result == 0)
-        result = dray_inquiry_answer(run, json_object_get(orders->message, "request"), &answer, error);
+        result =
+            dray_inquiry_answer(run, json_object_get(orders->message, "request"), &answer, error);
     if (result == 0)
         dray_run_tell(run, json_pack("{s:s, s:o}", "event", "answer", "answer", answer));
     return result;
@@ -349,7 +359,7 @@ int dray_runner_main(int argc, char **argv)
 {
     /* Threads may still look at it when the process ends: it lives as long as that. */
     static struct orders orders;
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
 
     (void)argv;
     if (argc > 1 || isatty(0)) {
@@ -366,7 +376,8 @@ int dray_runner_main(int argc, char **argv)
     }
     result = run_orders(&orders, &error);
     if (result != 0)
-        dray_run_tell(&orders.run, json_pack("{s:s, s:o}", "event", "failed", "error", dray_error_to_json(&error)));
+        dray_run_tell(&orders.run, json_pack("{s:s, s:o}", "event", "failed", "error",
+                                             dray_error_to_json(&error)));
     /* Not exit: a plugin's own handlers have no business here. */
     _exit(0);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* runner.h - the runner process: started by an engine, told on its standard input what to run (docs/formats.md). */
+/* runner.h - the runner process: started by an engine, told on its standard input what to run
+ * (docs/formats.md). */
 #ifndef DRAY_RUN_RUNNER_H
 #define DRAY_RUN_RUNNER_H
 
-/* The descriptor that a preview is written to. Descriptor 3 is the page for blame (blame.h), 2 the log. */
+/* The descriptor that a preview is written to. Descriptor 3 is the page for blame (blame.h), 2 the
+ * log. */
 #define DRAY_PREVIEW_FD 4
 /* Exit status of a runner whose engine went away. */
 #define DRAY_RUNNER_ORPHANED 70

@@ -24,10 +24,10 @@
 #ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
 #define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
 #endif
-#define NET_BIND_TCP (1ULL << 0)
-#define NET_CONNECT_TCP (1ULL << 1)
+#define NET_BIND_TCP        (1ULL << 0)
+#define NET_CONNECT_TCP     (1ULL << 1)
 #define SCOPE_ABSTRACT_UNIX (1ULL << 0)
-#define SCOPE_SIGNAL (1ULL << 1)
+#define SCOPE_SIGNAL        (1ULL << 1)
 
 /* struct landlock_ruleset_attr as of version 6; older kernels get a shorter size. */
 struct ruleset {
@@ -40,9 +40,10 @@ struct ruleset {
      LANDLOCK_ACCESS_FS_TRUNCATE | LANDLOCK_ACCESS_FS_IOCTL_DEV)
 #define WRITE                                                                                      \
     (READ | LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_TRUNCATE |                          \
-     LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_DIR | \
-     LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM | LANDLOCK_ACCESS_FS_REFER)
-#define DELIVER (LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR)
+     LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |                              \
+     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM |     \
+     LANDLOCK_ACCESS_FS_REFER)
+#define DELIVER       (LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR)
 #define EVERYTHING_V1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
 static int add_grant(struct dray_sandbox *sandbox, enum dray_grant_kind kind, const char *path,
@@ -52,7 +53,7 @@ static int add_grant(struct dray_sandbox *sandbox, enum dray_grant_kind kind, co
 
     if ((path && !copy) || DRAY_GROW(sandbox->grants, sandbox->count, sandbox->capacity) != 0)
         return dray_fail_memory(error);
-    sandbox->grants[sandbox->count++] = (struct dray_grant){ kind, DRAY_TAKE(copy), fd };
+    sandbox->grants[sandbox->count++] = (struct dray_grant){kind, DRAY_TAKE(copy), fd};
     return 0;
 }
 
@@ -73,7 +74,7 @@ void dray_sandbox_free(struct dray_sandbox *sandbox)
     for (size_t i = 0; i < sandbox->count; i++)
         free(sandbox->grants[i].path);
     free(sandbox->grants);
-    *sandbox = (struct dray_sandbox){ 0 };
+    *sandbox = (struct dray_sandbox){0};
 }
 
 int dray_sandbox_landlock(void)
@@ -85,7 +86,7 @@ int dray_sandbox_landlock(void)
 
 int dray_sandbox_limits(struct dray_error *error)
 {
-    struct rlimit none = { 0, 0 }, files;
+    struct rlimit none = {0, 0}, files;
 
     if (setrlimit(RLIMIT_CORE, &none) != 0 || getrlimit(RLIMIT_NOFILE, &files) != 0)
         return dray_fail_errno(error, errno, "setting limits of the runner");
@@ -100,7 +101,7 @@ int dray_sandbox_limits(struct dray_error *error)
 /* What this kernel can guard. */
 static struct ruleset handled(int version, size_t *ret_size)
 {
-    struct ruleset all = { .fs = EVERYTHING_V1 };
+    struct ruleset all = {.fs = EVERYTHING_V1};
 
     if (version >= 2)
         all.fs |= LANDLOCK_ACCESS_FS_REFER;
@@ -119,15 +120,20 @@ static struct ruleset handled(int version, size_t *ret_size)
 static uint64_t rights_of(enum dray_grant_kind kind)
 {
     switch (kind) {
-    case DRAY_GRANT_READ: return READ;
-    case DRAY_GRANT_RUN: return READ | LANDLOCK_ACCESS_FS_EXECUTE;
-    case DRAY_GRANT_WRITE: return WRITE;
-    case DRAY_GRANT_DELIVER: return DELIVER;
+    case DRAY_GRANT_READ:
+        return READ;
+    case DRAY_GRANT_RUN:
+        return READ | LANDLOCK_ACCESS_FS_EXECUTE;
+    case DRAY_GRANT_WRITE:
+        return WRITE;
+    case DRAY_GRANT_DELIVER:
+        return DELIVER;
     }
     return 0;
 }
 
-static int grant(int ruleset, const struct dray_grant *grant, uint64_t known, struct dray_error *error)
+static int grant(int ruleset, const struct dray_grant *grant, uint64_t known,
+                 struct dray_error *error)
 {
     dray_autoclose int opened = grant->path ? open(grant->path, O_PATH | O_CLOEXEC) : -1;
     int fd = grant->path ? opened : grant->fd;
@@ -142,13 +148,15 @@ static int grant(int ruleset, const struct dray_grant *grant, uint64_t known, st
     uint64_t rights = rights_of(grant->kind) & known;
     if (!S_ISDIR(status.st_mode))
         rights &= OF_FILES;
-    struct landlock_path_beneath_attr rule = { .allowed_access = rights, .parent_fd = fd };
-    if (rights != 0 && syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
+    struct landlock_path_beneath_attr rule = {.allowed_access = rights, .parent_fd = fd};
+    if (rights != 0 &&
+        syscall(SYS_landlock_add_rule, ruleset, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) != 0)
         return dray_fail_errno(error, errno, "adding a path to the sandbox");
     return 0;
 }
 
-static int enter_landlock(const struct dray_sandbox *sandbox, int optional, struct dray_error *error)
+static int enter_landlock(const struct dray_sandbox *sandbox, int optional,
+                          struct dray_error *error)
 {
     int version = dray_sandbox_landlock();
     size_t size;
@@ -156,8 +164,9 @@ static int enter_landlock(const struct dray_sandbox *sandbox, int optional, stru
     if (version < 2 && optional)
         return 0;
     if (version < 2) {
-        dray_fail(error, DRAY_UNSUPPORTED,
-                  "this kernel has no Landlock (version 2 or newer), so plugins cannot be confined");
+        dray_fail(
+            error, DRAY_UNSUPPORTED,
+            "this kernel has no Landlock (version 2 or newer), so plugins cannot be confined");
         dray_hint(error, "run with --no-sandbox to go on without; every run will say so");
         return error->class_;
     }
@@ -175,27 +184,43 @@ static int enter_landlock(const struct dray_sandbox *sandbox, int optional, stru
     return 0;
 }
 
-/* What Landlock does not cover and no plugin needs: other processes, mounts, namespaces, kernel interfaces, datagrams. They
- * fail with EPERM. */
+/* What Landlock does not cover and no plugin needs: other processes, mounts, namespaces, kernel
+ * interfaces, datagrams. They fail with EPERM. */
 static int enter_seccomp(struct dray_error *error)
 {
     static const int refused[] = {
-        SCMP_SYS(ptrace),        SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-        SCMP_SYS(mount),         SCMP_SYS(umount2),          SCMP_SYS(pivot_root),
-        SCMP_SYS(chroot),        SCMP_SYS(unshare),          SCMP_SYS(setns),
-        SCMP_SYS(bpf),           SCMP_SYS(perf_event_open),  SCMP_SYS(userfaultfd),
-        SCMP_SYS(keyctl),        SCMP_SYS(add_key),          SCMP_SYS(request_key),
-        SCMP_SYS(io_uring_setup), SCMP_SYS(open_by_handle_at), SCMP_SYS(kexec_load),
-        SCMP_SYS(init_module),   SCMP_SYS(finit_module),     SCMP_SYS(delete_module),
-        SCMP_SYS(acct),          SCMP_SYS(swapon),           SCMP_SYS(reboot),
+        SCMP_SYS(ptrace),
+        SCMP_SYS(process_vm_readv),
+        SCMP_SYS(process_vm_writev),
+        SCMP_SYS(mount),
+        SCMP_SYS(umount2),
+        SCMP_SYS(pivot_root),
+        SCMP_SYS(chroot),
+        SCMP_SYS(unshare),
+        SCMP_SYS(setns),
+        SCMP_SYS(bpf),
+        SCMP_SYS(perf_event_open),
+        SCMP_SYS(userfaultfd),
+        SCMP_SYS(keyctl),
+        SCMP_SYS(add_key),
+        SCMP_SYS(request_key),
+        SCMP_SYS(io_uring_setup),
+        SCMP_SYS(open_by_handle_at),
+        SCMP_SYS(kexec_load),
+        SCMP_SYS(init_module),
+        SCMP_SYS(finit_module),
+        SCMP_SYS(delete_module),
+        SCMP_SYS(acct),
+        SCMP_SYS(swapon),
+        SCMP_SYS(reboot),
     };
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     int result = filter ? 0 : -ENOMEM;
 
     for (size_t i = 0; result == 0 && i < sizeof(refused) / sizeof(refused[0]); i++)
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), refused[i], 0);
-    static const unsigned families[] = { AF_INET, AF_INET6, AF_PACKET, AF_NETLINK };
-    static const unsigned types[] = { SOCK_DGRAM, SOCK_RAW };
+    static const unsigned families[] = {AF_INET, AF_INET6, AF_PACKET, AF_NETLINK};
+    static const unsigned types[] = {SOCK_DGRAM, SOCK_RAW};
     for (size_t i = 0; result == 0 && i < 8; i++)
         result = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2,
                                   SCMP_A0(SCMP_CMP_EQ, families[i / 2]),

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sandbox.h - what a runner may still do once it has given its rights away: limits, no_new_privs, Landlock, seccomp, in this
- * order, on one thread, before any plugin is loaded. It guards against a plugin's bugs and hostile data, not against a hostile
- * plugin (SECURITY.md).
+ * sandbox.h - what a runner may still do once it has given its rights away: limits, no_new_privs,
+ * Landlock, seccomp, in this order, on one thread, before any plugin is loaded. It guards against a
+ * plugin's bugs and hostile data, not against a hostile plugin (SECURITY.md).
  */
 #ifndef DRAY_RUN_SANDBOX_H
 #define DRAY_RUN_SANDBOX_H
@@ -10,10 +10,10 @@
 #include "core/base/error.h"
 
 enum dray_grant_kind {
-    DRAY_GRANT_READ,      /* read files and list directories at and below it */
-    DRAY_GRANT_RUN,       /* the same, and map it as code: libraries and plugins */
-    DRAY_GRANT_WRITE,     /* everything at and below it but executing */
-    DRAY_GRANT_DELIVER,   /* make and remove directories, nothing more: a target's parent */
+    DRAY_GRANT_READ,    /* read files and list directories at and below it */
+    DRAY_GRANT_RUN,     /* the same, and map it as code: libraries and plugins */
+    DRAY_GRANT_WRITE,   /* everything at and below it but executing */
+    DRAY_GRANT_DELIVER, /* make and remove directories, nothing more: a target's parent */
 };
 
 /* What stays open. Start with `= { 0 }`. */
@@ -22,19 +22,21 @@ struct dray_sandbox {
         enum dray_grant_kind kind;
         char *path; /* or, when NULL: */
         int fd;     /* borrowed, a directory */
-    } *grants;
+    } * grants;
     size_t count, capacity;
 };
 /* A path that is not there is left out: nothing below it can be opened either. */
-DRAY_MUST_CHECK int dray_sandbox_path(struct dray_sandbox *sandbox, enum dray_grant_kind kind, const char *path,
-                      struct dray_error *error);
-DRAY_MUST_CHECK int dray_sandbox_fd(struct dray_sandbox *sandbox, enum dray_grant_kind kind, int fd, struct dray_error *error);
+DRAY_MUST_CHECK int dray_sandbox_path(struct dray_sandbox *sandbox, enum dray_grant_kind kind,
+                                      const char *path, struct dray_error *error);
+DRAY_MUST_CHECK int dray_sandbox_fd(struct dray_sandbox *sandbox, enum dray_grant_kind kind, int fd,
+                                    struct dray_error *error);
 void dray_sandbox_free(struct dray_sandbox *sandbox);
 
 /* The Landlock version of this kernel; 0: none. */
 int dray_sandbox_landlock(void);
 /* Give the rights away. Without Landlock it is DRAY_UNSUPPORTED unless `optional`. */
-DRAY_MUST_CHECK int dray_sandbox_enter(const struct dray_sandbox *sandbox, int optional, struct dray_error *error);
+DRAY_MUST_CHECK int dray_sandbox_enter(const struct dray_sandbox *sandbox, int optional,
+                                       struct dray_error *error);
 /* Limits alone: no core file, not traceable, as many descriptors as allowed. */
 DRAY_MUST_CHECK int dray_sandbox_limits(struct dray_error *error);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* schedule.c - the DAG: each step on a thread of its own as soon as what it needs is there; independent branches side by side. */
+/* schedule.c - the DAG: each step on a thread of its own as soon as what it needs is there;
+ * independent branches side by side. */
 #include <errno.h>
 #include <string.h>
 #include <time.h>
@@ -16,11 +17,16 @@ static const char *outcome_of(const struct dray_step_run *step)
 {
     switch (step->state) {
     case DRAY_STEP_PENDING:
-    case DRAY_STEP_RUNNING: return "running";
-    case DRAY_STEP_DONE: return "done";
-    case DRAY_STEP_SKIPPED: return "skipped";
-    case DRAY_STEP_ABANDONED: return "failed";
-    case DRAY_STEP_BROKEN: break;
+    case DRAY_STEP_RUNNING:
+        return "running";
+    case DRAY_STEP_DONE:
+        return "done";
+    case DRAY_STEP_SKIPPED:
+        return "skipped";
+    case DRAY_STEP_ABANDONED:
+        return "failed";
+    case DRAY_STEP_BROKEN:
+        break;
     }
     return step->error.class_ == DRAY_CANCELLED ? "cancelled"
            : step->error.class_ == DRAY_LATER   ? "waiting"
@@ -29,10 +35,10 @@ static const char *outcome_of(const struct dray_step_run *step)
 
 static void tell_started(struct dray_step_run *step)
 {
-    dray_run_tell(step->run,
-                  json_pack("{s:s, s:s, s:s, s:s, s:I}", "event", "step-started", "step", step->step->id, "uses",
-                            step->step->uses, "version", step->step->version ? step->step->version : "",
-                            "started", (json_int_t)step->wall_started));
+    dray_run_tell(step->run, json_pack("{s:s, s:s, s:s, s:s, s:I}", "event", "step-started", "step",
+                                       step->step->id, "uses", step->step->uses, "version",
+                                       step->step->version ? step->step->version : "", "started",
+                                       (json_int_t)step->wall_started));
 }
 
 static void set_text(json_t *object, const char *key, const char *text)
@@ -47,15 +53,17 @@ static void tell_ended(struct dray_step_run *step)
     uint8_t digest[DRAY_SHA256_BYTES];
     char hex[DRAY_SHA256_HEX] = "";
 
-    if (step->state == DRAY_STEP_DONE && !step->run->preview && output && dray_tree_digest(output, digest) == 0)
+    if (step->state == DRAY_STEP_DONE && !step->run->preview && output &&
+        dray_tree_digest(output, digest) == 0)
         dray_hex(digest, sizeof(digest), hex);
-    json_t *event = json_pack(
-        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "step-ended", "step", step->step->id,
-        "uses", step->step->uses, "outcome", outcome_of(step), "entries_in",
-        (json_int_t)(step->input ? step->input->listed : 0), "bytes_in",
-        (json_int_t)(step->input ? step->input->bytes : 0), "entries_out", (json_int_t)step->out_entries,
-        "bytes_out", (json_int_t)step->out_bytes, "started", (json_int_t)step->wall_started, "nanoseconds",
-        (json_int_t)(step->started ? step->ended - step->started : 0));
+    json_t *event =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "step-ended",
+                  "step", step->step->id, "uses", step->step->uses, "outcome", outcome_of(step),
+                  "entries_in", (json_int_t)(step->input ? step->input->listed : 0), "bytes_in",
+                  (json_int_t)(step->input ? step->input->bytes : 0), "entries_out",
+                  (json_int_t)step->out_entries, "bytes_out", (json_int_t)step->out_bytes,
+                  "started", (json_int_t)step->wall_started, "nanoseconds",
+                  (json_int_t)(step->started ? step->ended - step->started : 0));
     if (!event)
         return;
     set_text(event, "tree_digest", hex);
@@ -73,7 +81,7 @@ static void *step_thread(void *arg)
     struct dray_step_run *step = arg;
     struct dray_run *run = step->run;
 
-    struct dray_error error = { 0 };
+    struct dray_error error = {0};
 
     dray_blame_thread(NULL);
     int result = dray_step_execute(step, &error);
@@ -99,11 +107,15 @@ static int look_at(const struct dray_run *run, const size_t *steps, size_t count
     for (size_t i = 0; i < count; i++) {
         switch (run->steps[steps[i]].state) {
         case DRAY_STEP_PENDING:
-        case DRAY_STEP_RUNNING: all = 0; break;
-        case DRAY_STEP_DONE: break;
+        case DRAY_STEP_RUNNING:
+            all = 0;
+            break;
+        case DRAY_STEP_DONE:
+            break;
         case DRAY_STEP_BROKEN:
         case DRAY_STEP_SKIPPED:
-        case DRAY_STEP_ABANDONED: return -1;
+        case DRAY_STEP_ABANDONED:
+            return -1;
         }
     }
     return all;
@@ -195,7 +207,8 @@ static int advance(struct dray_run *run)
     return changed;
 }
 
-/* Called with the lock held: give up on steps that take too long. Their threads cannot be stopped, only left. */
+/* Called with the lock held: give up on steps that take too long. Their threads cannot be stopped,
+ * only left. */
 static void check_clocks(struct dray_run *run, int64_t now)
 {
     char text[24];
@@ -206,7 +219,8 @@ static void check_clocks(struct dray_run *run, int64_t now)
         if (step->state != DRAY_STEP_RUNNING)
             continue;
         if (step->step->timeout != DRAY_NONE && now - step->started > step->step->timeout)
-            dray_fail(&step->error, DRAY_TIMED_OUT, "%s took longer than its timeout of %s", step->step->uses,
+            dray_fail(&step->error, DRAY_TIMED_OUT, "%s took longer than its timeout of %s",
+                      step->step->uses,
                       dray_seconds_print((double)step->step->timeout / 1e9, text));
         else if (step->step->stall != DRAY_NONE && now - last > step->step->stall)
             dray_fail(&step->error, DRAY_TIMED_OUT, "%s made no progress for %s", step->step->uses,
@@ -242,11 +256,13 @@ static void tell_progress(struct dray_run *run)
         struct dray_step_run *step = &run->steps[i];
         if (step->state != DRAY_STEP_RUNNING)
             continue;
-        dray_run_tell(run, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "event", "progress", "step", step->step->id,
-                                     "entries", (json_int_t)__atomic_load_n(&step->entries_done, __ATOMIC_RELAXED),
-                                     "bytes", (json_int_t)__atomic_load_n(&step->bytes_done, __ATOMIC_RELAXED),
-                                     "of_entries", (json_int_t)(step->input ? step->input->listed : 0),
-                                     "of_bytes", (json_int_t)(step->input ? step->input->bytes : 0)));
+        dray_run_tell(
+            run,
+            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}", "event", "progress", "step", step->step->id,
+                      "entries", (json_int_t)__atomic_load_n(&step->entries_done, __ATOMIC_RELAXED),
+                      "bytes", (json_int_t)__atomic_load_n(&step->bytes_done, __ATOMIC_RELAXED),
+                      "of_entries", (json_int_t)(step->input ? step->input->listed : 0), "of_bytes",
+                      (json_int_t)(step->input ? step->input->bytes : 0)));
     }
 }
 
@@ -257,7 +273,7 @@ static void wait_a_tick(struct dray_run *run)
 
     (void)clock_gettime(CLOCK_REALTIME, &until);
     int64_t end = (int64_t)until.tv_sec * 1000000000 + until.tv_nsec + TICK;
-    until = (struct timespec){ end / 1000000000, end % 1000000000 };
+    until = (struct timespec){end / 1000000000, end % 1000000000};
     (void)pthread_cond_timedwait(&run->changed, &run->lock, &until);
 }
 
@@ -268,7 +284,8 @@ static void abandon_all(struct dray_run *run, int64_t now)
         struct dray_step_run *step = &run->steps[i];
         if (step->state != DRAY_STEP_RUNNING)
             continue;
-        dray_fail(&step->error, DRAY_BUG, "%s went on after the job was cancelled", step->step->uses);
+        dray_fail(&step->error, DRAY_BUG, "%s went on after the job was cancelled",
+                  step->step->uses);
         step->state = DRAY_STEP_ABANDONED;
         step->ended = now;
     }

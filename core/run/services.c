@@ -32,8 +32,9 @@ int dray_call_result(struct dray_call *call, int result, enum dray_operation ope
     if (result == DRAY_OK)
         return 0;
     if (result > 0 || result < DRAY_LATER)
-        dray_fail(&call->error, DRAY_BUG, "plugin %s returned %d from %s, which is no result that it may give",
-                  step->uses, result, dray_operation_name(operation));
+        dray_fail(&call->error, DRAY_BUG,
+                  "plugin %s returned %d from %s, which is no result that it may give", step->uses,
+                  result, dray_operation_name(operation));
     else if (call->error.class_ == 0)
         dray_fail(&call->error, result, "plugin %s failed in %s without saying why", step->uses,
                   dray_operation_name(operation));
@@ -55,6 +56,7 @@ static void service_free(void *pointer)
     free(pointer);
 }
 
+DRAY_FORMAT(1, 2)
 static char *service_format(const char *format, ...)
 {
     char *text = NULL;
@@ -66,16 +68,19 @@ static char *service_format(const char *format, ...)
     return length < 0 ? NULL : text;
 }
 
+DRAY_FORMAT(3, 4)
 static int service_fail(struct dray_ctx *ctx, int class_, const char *format, ...)
 {
     va_list arguments;
 
     va_start(arguments, format);
-    int result = dray_fail_va(&call_of(ctx)->error, class_ < 0 ? class_ : DRAY_BUG, format, arguments);
+    int result =
+        dray_fail_va(&call_of(ctx)->error, class_ < 0 ? class_ : DRAY_BUG, format, arguments);
     va_end(arguments);
     return result;
 }
 
+DRAY_FORMAT(3, 4)
 static int service_fail_errno(struct dray_ctx *ctx, int errnum, const char *format, ...)
 {
     va_list arguments;
@@ -86,8 +91,9 @@ static int service_fail_errno(struct dray_ctx *ctx, int errnum, const char *form
     return result;
 }
 
-static int service_fail_option(struct dray_ctx *ctx, const char *option, int64_t index, uint64_t offset,
-                               const char *format, ...)
+DRAY_FORMAT(5, 6)
+static int service_fail_option(struct dray_ctx *ctx, const char *option, int64_t index,
+                               uint64_t offset, const char *format, ...)
 {
     struct dray_call *call = call_of(ctx);
     va_list arguments;
@@ -96,14 +102,16 @@ static int service_fail_option(struct dray_ctx *ctx, const char *option, int64_t
     int result = dray_fail_va(&call->error, DRAY_INVALID, format, arguments);
     va_end(arguments);
     if (call->problems) {
-        json_t *problem = json_pack("{s:s, s:I, s:I, s:s}", "option", option, "index", (json_int_t)index,
-                                    "offset", (json_int_t)offset, "message", call->error.message);
+        json_t *problem =
+            json_pack("{s:s, s:I, s:I, s:s}", "option", option, "index", (json_int_t)index,
+                      "offset", (json_int_t)offset, "message", call->error.message);
         if (!problem || json_array_append_new(call->problems, problem) != 0)
             return dray_fail_memory(&call->error);
     }
     return result;
 }
 
+DRAY_FORMAT(2, 3)
 static void service_hint(struct dray_ctx *ctx, const char *format, ...)
 {
     va_list arguments;
@@ -123,8 +131,9 @@ static void service_log(struct dray_ctx *ctx, uint32_t level, const char *event,
 
     for (uint64_t i = 0; values && i < count; i++)
         (void)json_object_set_new(values, fields[i].key, json_string(fields[i].value));
-    dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:o}", "event", "log", "step", step->step->id,
-                                       "level", (int)level, "what", event, "fields", values));
+    dray_run_tell(step->run,
+                  json_pack("{s:s, s:s, s:i, s:s, s:o}", "event", "log", "step", step->step->id,
+                            "level", (int)level, "what", event, "fields", values));
 }
 
 void dray_service_progress(struct dray_ctx *ctx, uint64_t entries, uint64_t bytes)
@@ -188,7 +197,7 @@ int dray_service_parallel(struct dray_ctx *ctx, uint64_t count,
 {
     struct dray_call *call = call_of(ctx);
     struct dray_step_run *step = call->step;
-    struct parallel loop = { .call = call, .fn = fn, .arg = arg, .lock = PTHREAD_MUTEX_INITIALIZER };
+    struct parallel loop = {.call = call, .fn = fn, .arg = arg, .lock = PTHREAD_MUTEX_INITIALIZER};
     struct dray_blame_note note = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_NONE);
 
     loop.note = note;
@@ -244,11 +253,13 @@ static int service_secret(struct dray_ctx *ctx, struct dray_secret secret, const
     (void)secret;
     (void)ret_data;
     (void)ret_length;
-    return dray_fail(&call_of(ctx)->error, DRAY_CREDENTIAL, "no credential was handed over for this job");
+    return dray_fail(&call_of(ctx)->error, DRAY_CREDENTIAL,
+                     "no credential was handed over for this job");
 }
 
-static int service_resolve(struct dray_ctx *ctx, const char *name, struct dray_address *ret_addresses,
-                           uint32_t capacity, uint32_t *ret_count)
+static int service_resolve(struct dray_ctx *ctx, const char *name,
+                           struct dray_address *ret_addresses, uint32_t capacity,
+                           uint32_t *ret_count)
 {
     (void)ret_addresses;
     (void)capacity;

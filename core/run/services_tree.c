@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* services_tree.c - what plugins do with entries: see them, read their bytes, add, keep and create them. */
+/* services_tree.c - what plugins do with entries: see them, read their bytes, add, keep and create
+ * them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -120,7 +121,8 @@ int dray_service_open(struct dray_ctx *ctx, uint64_t id, struct dray_reader *ret
     return DRAY_OK;
 }
 
-int64_t dray_service_read(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer, uint64_t size)
+int64_t dray_service_read(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer,
+                          uint64_t size)
 {
     struct dray_call *call = call_of(ctx);
 
@@ -196,7 +198,8 @@ int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd)
     if (!scratch)
         return dray_fail_memory(&call->error);
     dray_blame_entry(entry->path, entry->path_length);
-    int result = dray_bytes_copy(run->roots, entry, fd, scratch, copy_progress, call, sha256, &call->error);
+    int result =
+        dray_bytes_copy(run->roots, entry, fd, scratch, copy_progress, call, sha256, &call->error);
     return_scratch(run, scratch);
     if (result == 0) {
         remember_digest(call->step, id, sha256);
@@ -226,7 +229,8 @@ static void entry_of_item(const struct dray_item *item, struct dray_tree_entry *
         .mode = (uint16_t)(item->mode & 07777),
         .root = item->root,
         .md5 = item->md5,
-        .flags = (uint8_t)((item->sha256 ? DRAY_ENTRY_SHA256 : 0) | (item->md5 ? DRAY_ENTRY_MD5 : 0)),
+        .flags =
+            (uint8_t)((item->sha256 ? DRAY_ENTRY_SHA256 : 0) | (item->md5 ? DRAY_ENTRY_MD5 : 0)),
     };
     if (item->sha256)
         memcpy(entry->sha256, item->sha256, DRAY_SHA256_BYTES);
@@ -251,8 +255,7 @@ static int remember_link(struct dray_call *call, const struct dray_item *item)
     pthread_mutex_lock(&step->run->lock);
     if (DRAY_GROW(step->links, step->link_count, step->link_capacity) == 0)
         step->links[step->link_count++] = (struct dray_hard_link){
-            DRAY_TAKE(path), DRAY_TAKE(same_as), item->path_length, item->same_as_length
-        };
+            DRAY_TAKE(path), DRAY_TAKE(same_as), item->path_length, item->same_as_length};
     else
         result = dray_fail_memory(&call->error);
     pthread_mutex_unlock(&step->run->lock);
@@ -266,8 +269,10 @@ int dray_service_add(struct dray_ctx *ctx, const struct dray_item *item)
 
     if (!call->step->builder || call->step->step->role != DRAY_STEP_SOURCE)
         return wrong_kind(call, "add");
-    if (item->type < DRAY_FILE || item->type > DRAY_LINK || (item->type == DRAY_LINK && !item->link))
-        return dray_fail(&call->error, DRAY_BUG, "plugin %s added an entry that is no file, directory or link",
+    if (item->type < DRAY_FILE || item->type > DRAY_LINK ||
+        (item->type == DRAY_LINK && !item->link))
+        return dray_fail(&call->error, DRAY_BUG,
+                         "plugin %s added an entry that is no file, directory or link",
                          call->step->step->uses);
     dray_blame_entry(item->path, item->path_length);
     dray_service_progress(ctx, 1, 0);
@@ -295,14 +300,16 @@ int dray_service_walk(struct dray_ctx *ctx, const char *path)
 
     if (!call->step->builder || call->step->step->role != DRAY_STEP_SOURCE)
         return wrong_kind(call, "walk");
-    return dray_walk(call->step->builder, call->step->run->roots, path, walk_cancelled, call, &call->error);
+    return dray_walk(call->step->builder, call->step->run->roots, path, walk_cancelled, call,
+                     &call->error);
 }
 
 /* Turn the links into entries of one group with what they link to. */
-static int resolve_links(struct dray_step_run *step, struct dray_tree *tree, struct dray_tree **ret_tree,
-                         struct dray_error *error)
+static int resolve_links(struct dray_step_run *step, struct dray_tree *tree,
+                         struct dray_tree **ret_tree, struct dray_error *error)
 {
-    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder = dray_tree_builder_new();
+    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder =
+        dray_tree_builder_new();
     dray_autofree uint32_t *groups = calloc(tree->count + 1, sizeof(*groups));
     int result = 0;
 
@@ -313,8 +320,9 @@ static int resolve_links(struct dray_step_run *step, struct dray_tree *tree, str
         const struct dray_hard_link *link = &step->links[i];
         int64_t found = dray_tree_find(tree, link->same_as, link->same_as_length);
         if (found < 0 || tree->entries[found]->type != DRAY_FILE)
-            return dray_fail(error, DRAY_INVALID, "%s is a hard link to %s, which is no file of the dataset",
-                             link->path, link->same_as);
+            return dray_fail(error, DRAY_INVALID,
+                             "%s is a hard link to %s, which is no file of the dataset", link->path,
+                             link->same_as);
         if (groups[found] == 0)
             groups[found] = (uint32_t)(i + 1);
         struct dray_tree_entry entry = *tree->entries[found];
@@ -333,7 +341,8 @@ static int resolve_links(struct dray_step_run *step, struct dray_tree *tree, str
     return result != 0 ? result : dray_tree_builder_finish(builder, ret_tree, error);
 }
 
-int dray_builder_take(struct dray_step_run *step, struct dray_tree **ret_tree, struct dray_error *error)
+int dray_builder_take(struct dray_step_run *step, struct dray_tree **ret_tree,
+                      struct dray_error *error)
 {
     dray_cleanup(dray_tree_unrefp) struct dray_tree *tree = NULL;
     int result = dray_tree_builder_finish(step->builder, &tree, error);
@@ -425,10 +434,12 @@ void dray_writers_drop(struct dray_step_run *step)
 static int no_scratch(struct dray_call *call)
 {
     return dray_fail(&call->error, DRAY_UNSUPPORTED,
-                     "plugin %s needs scratch space, which this command does not give", call->step->step->uses);
+                     "plugin %s needs scratch space, which this command does not give",
+                     call->step->step->uses);
 }
 
-int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item, struct dray_writer *ret_writer)
+int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item,
+                        struct dray_writer *ret_writer)
 {
     struct dray_call *call = call_of(ctx);
     struct dray_step_run *step = call->step;
@@ -453,11 +464,12 @@ int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item, stru
     (void)snprintf(writer->name, sizeof(writer->name), "file-%llu", number);
     writer->fd = openat(run->scratch_fd, writer->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (writer->fd < 0)
-        return dray_fail_errno(&call->error, errno, "making a file in scratch for %s", writer->path);
+        return dray_fail_errno(&call->error, errno, "making a file in scratch for %s",
+                               writer->path);
     int result = dray_roots_add(run->roots, run->scratch, &writer->entry.root, &call->error);
     if (result != 0)
         return result;
-    *ret_writer = (struct dray_writer){ sizeof(*ret_writer), writer->fd, writer };
+    *ret_writer = (struct dray_writer){sizeof(*ret_writer), writer->fd, writer};
     pthread_mutex_lock(&run->lock);
     writer->next = step->writers;
     step->writers = DRAY_TAKE(writer);
@@ -465,7 +477,8 @@ int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item, stru
     return DRAY_OK;
 }
 
-int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data, uint64_t size)
+int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data,
+                       uint64_t size)
 {
     struct dray_call *call = call_of(ctx);
     struct dray_writer_state *state = writer->private_;
@@ -501,8 +514,10 @@ int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer)
         return dray_fail_errno(&call->error, errno, "writing %s to scratch", state->path);
     if (dray_digest_end(state->digest, sha256) != 0)
         return dray_fail(&call->error, DRAY_BUG, "hashing %s", state->path);
-    if ((state->entry.flags & DRAY_ENTRY_SHA256) && memcmp(sha256, state->entry.sha256, sizeof(sha256)) != 0)
-        return dray_fail(&call->error, DRAY_INTEGRITY, "%s does not have the recorded SHA-256", state->path);
+    if ((state->entry.flags & DRAY_ENTRY_SHA256) &&
+        memcmp(sha256, state->entry.sha256, sizeof(sha256)) != 0)
+        return dray_fail(&call->error, DRAY_INTEGRITY, "%s does not have the recorded SHA-256",
+                         state->path);
     memcpy(state->entry.sha256, sha256, sizeof(sha256));
     state->entry.flags |= DRAY_ENTRY_SHA256 | DRAY_ENTRY_OURS;
     state->entry.bytes = (uint64_t)end;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * staging.c - the directory beside a file system target in which a delivery is put together. The host makes it before the
- * sandbox is entered, since the sandbox then lets a plugin write there and nowhere else, and removes it after a failure.
+ * staging.c - the directory beside a file system target in which a delivery is put together. The
+ * host makes it before the sandbox is entered, since the sandbox then lets a plugin write there and
+ * nowhere else, and removes it after a failure.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -41,15 +42,19 @@ int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct
     return result;
 }
 
-/* The parent as it was resolved when planning: a link that has appeared in its path since is refused. */
+/* The parent as it was resolved when planning: a link that has appeared in its path since is
+ * refused. */
 static int open_parent(const char *path, struct dray_error *error)
 {
-    struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC, .resolve = RESOLVE_NO_SYMLINKS };
+    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_SYMLINKS};
     int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
 
     if (fd < 0 && errno == ENOSYS)
         fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0 ? fd : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
+    return fd >= 0
+               ? fd
+               : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
 }
 
 static int prepare(struct dray_step_run *step, struct dray_error *error)
@@ -72,17 +77,19 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
             dray_hint(error, "ask its owner for the right to write there");
         return result;
     }
-    staging->directory = openat(staging->parent, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    staging->directory =
+        openat(staging->parent, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return staging->directory >= 0 ? 0
-                                   : dray_fail_errno(error, errno, "opening %s in %s", staging->name, step->target->parent);
+                                   : dray_fail_errno(error, errno, "opening %s in %s",
+                                                     staging->name, step->target->parent);
 }
 
 int dray_staging_prepare(struct dray_run *run, struct dray_error *error)
 {
     for (size_t i = 0; i < run->plan->step_count; i++) {
         struct dray_step_run *step = &run->steps[i];
-        if (!step->target || step->target->target_type != DRAY_TARGET_HPFS || !step->target->parent ||
-            !step->target->name)
+        if (!step->target || step->target->target_type != DRAY_TARGET_HPFS ||
+            !step->target->parent || !step->target->name)
             continue;
         /* One target that cannot be written must not stop the others: its push fails with this. */
         int result = prepare(step, &step->staging.error);
@@ -111,7 +118,8 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         return call->error.class_;
     }
     if (step->staging.directory < 0)
-        return dray_fail(&call->error, DRAY_NOT_FOUND, "there is no staging directory for %s", step->step->uses);
+        return dray_fail(&call->error, DRAY_NOT_FOUND, "there is no staging directory for %s",
+                         step->step->uses);
     *ret_staging = (struct dray_staging){
         .size = sizeof(*ret_staging),
         .directory = step->staging.directory,

@@ -15,7 +15,8 @@
     })
 
 /* Does the dataset still have the revision that the plan was made for? */
-static int check_revision(struct dray_step_run *step, struct dray_call *call, struct dray_error *error)
+static int check_revision(struct dray_step_run *step, struct dray_call *call,
+                          struct dray_error *error)
 {
     const char *planned = step->run->plan->revision;
     const struct dray_source_operations *source = &step->instance->loaded->operations.source;
@@ -38,7 +39,8 @@ static int check_revision(struct dray_step_run *step, struct dray_call *call, st
         return result;
     if (identified && strcmp(identified, planned) == 0)
         return 0;
-    dray_fail(error, DRAY_CHANGED, "the dataset %s changed after it was planned", step->run->plan->dataset);
+    dray_fail(error, DRAY_CHANGED, "the dataset %s changed after it was planned",
+              step->run->plan->dataset);
     dray_hint(error, "run the command again once nobody writes to it");
     error->side = DRAY_SIDE_SOURCE;
     return error->class_;
@@ -53,9 +55,11 @@ static enum dray_symlinks symlinks_of(const struct dray_plan *plan)
     return strcmp(plan->symlinks, "fail") == 0 ? DRAY_SYMLINKS_FAIL : DRAY_SYMLINKS_KEEP;
 }
 
-/* What becomes of symbolic links is settled where they come in, so that filters see what will be delivered; whether a kept
- * one stays inside is settled by what is left of the tree before a push. */
-static int apply_symlinks(struct dray_tree **tree, enum dray_symlinks what, struct dray_error *error)
+/* What becomes of symbolic links is settled where they come in, so that filters see what will be
+ * delivered; whether a kept one stays inside is settled by what is left of the tree before a push.
+ */
+static int apply_symlinks(struct dray_tree **tree, enum dray_symlinks what,
+                          struct dray_error *error)
 {
     struct dray_tree *settled = NULL;
     int result = dray_tree_symlinks(*tree, what, &settled, error);
@@ -77,7 +81,8 @@ static int source_execute(struct dray_step_run *step, struct dray_error *error)
     step->builder = dray_tree_builder_new();
     if (!step->builder)
         return dray_fail_memory(error);
-    int result = CALL(step, &call, DRAY_OPERATION_STAGE, source->stage(step->instance->self, &call.ctx));
+    int result =
+        CALL(step, &call, DRAY_OPERATION_STAGE, source->stage(step->instance->self, &call.ctx));
     dray_writers_drop(step);
     if (result == 0)
         result = dray_builder_take(step, &step->output, error);
@@ -92,7 +97,8 @@ static int source_execute(struct dray_step_run *step, struct dray_error *error)
 
 static int transform_execute(struct dray_step_run *step, struct dray_error *error)
 {
-    const struct dray_transform_operations *transform = &step->instance->loaded->operations.transform;
+    const struct dray_transform_operations *transform =
+        &step->instance->loaded->operations.transform;
     struct dray_call call;
 
     dray_call_init(&call, step);
@@ -100,7 +106,8 @@ static int transform_execute(struct dray_step_run *step, struct dray_error *erro
     if (!step->builder)
         return dray_fail_memory(error);
     dray_tree_builder_root(step->builder, step->input->root_mode, step->input->root_mtime);
-    int result = CALL(step, &call, DRAY_OPERATION_APPLY, transform->apply(step->instance->self, &call.ctx));
+    int result =
+        CALL(step, &call, DRAY_OPERATION_APPLY, transform->apply(step->instance->self, &call.ctx));
     dray_writers_drop(step);
     if (result == 0)
         result = dray_builder_take(step, &step->output, error);
@@ -122,7 +129,8 @@ static int check_target_holds(struct dray_step_run *step, struct dray_error *err
             (entry->type == DRAY_DIRECTORY && dray_tree_is_parent(input, i)))
             continue;
         dray_fail(error, DRAY_UNSUPPORTED, "%s cannot hold %s %s", step->step->uses,
-                  entry->type == DRAY_LINK ? "the symbolic link" : "the empty directory", entry->path);
+                  entry->type == DRAY_LINK ? "the symbolic link" : "the empty directory",
+                  entry->path);
         dray_hint(error, "leave such entries out:  tree: { symlinks: skip }");
         return error->class_;
     }
@@ -137,11 +145,13 @@ static void push_undo(struct dray_step_run *step, struct dray_error *error)
     struct dray_call call;
 
     dray_call_init(&call, step);
-    int result = CALL(step, &call, DRAY_OPERATION_DISCARD, push->discard(step->instance->self, &call.ctx));
+    int result =
+        CALL(step, &call, DRAY_OPERATION_DISCARD, push->discard(step->instance->self, &call.ctx));
     if (result == 0)
         result = dray_staging_remove(step, error);
     if (result != 0) {
-        dray_autofree char *also = dray_format("%s; also, not all could be removed: %s", first.message, error->message);
+        dray_autofree char *also =
+            dray_format("%s; also, not all could be removed: %s", first.message, error->message);
         if (also)
             dray_fail(&first, first.class_, "%s", also);
     }
@@ -163,9 +173,11 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
         result = dray_fail_memory(error);
     if (result == 0) {
         dray_call_init(&call, step);
-        result = CALL(step, &call, DRAY_OPERATION_PUSH, push->push(step->instance->self, &call.ctx));
+        result =
+            CALL(step, &call, DRAY_OPERATION_PUSH, push->push(step->instance->self, &call.ctx));
         if (result == 0 && !step->committed)
-            result = dray_fail(error, DRAY_BUG, "plugin %s says it delivered but never asked whether it may commit",
+            result = dray_fail(error, DRAY_BUG,
+                               "plugin %s says it delivered but never asked whether it may commit",
                                step->step->uses);
     }
     if (result != 0 && result != DRAY_LATER) {
@@ -186,20 +198,23 @@ int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
 
     error->class_ = 0;
     if (bytes && step->input->bytes > (uint64_t)json_integer_value(bytes))
-        dray_fail(error, DRAY_DENIED, "%s are to be delivered, %s at most are allowed by policy %s, rule %s",
-                  dray_size_print(step->input->bytes, have),
-                  dray_size_print((uint64_t)json_integer_value(bytes), allowed), origin->policy, origin->rule);
-    else if (entries && step->input->listed > (uint64_t)json_integer_value(entries))
         dray_fail(error, DRAY_DENIED,
-                  "%llu entries are to be delivered, %llu at most are allowed by policy %s, rule %s",
-                  (unsigned long long)step->input->listed,
-                  (unsigned long long)json_integer_value(entries), origin->policy, origin->rule);
+                  "%s are to be delivered, %s at most are allowed by policy %s, rule %s",
+                  dray_size_print(step->input->bytes, have),
+                  dray_size_print((uint64_t)json_integer_value(bytes), allowed), origin->policy,
+                  origin->rule);
+    else if (entries && step->input->listed > (uint64_t)json_integer_value(entries))
+        dray_fail(
+            error, DRAY_DENIED,
+            "%llu entries are to be delivered, %llu at most are allowed by policy %s, rule %s",
+            (unsigned long long)step->input->listed,
+            (unsigned long long)json_integer_value(entries), origin->policy, origin->rule);
     if (error->class_ != 0 && origin->message)
         dray_hint(error, "%s", origin->message);
     if (error->class_ != 0 && step->step->mode != DRAY_MODE_ENFORCE) {
         dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
-                                           step->step->id, "level", DRAY_LOG_WARN, "what", "limit exceeded",
-                                           "fields", "message", error->message));
+                                           step->step->id, "level", DRAY_LOG_WARN, "what",
+                                           "limit exceeded", "fields", "message", error->message));
         error->class_ = 0;
     }
     if (error->class_ == 0)
@@ -212,14 +227,27 @@ int dray_step_execute(struct dray_step_run *step, struct dray_error *error)
     int result = DRAY_BUG;
 
     switch (step->step->role) {
-    case DRAY_STEP_SOURCE: result = source_execute(step, error); break;
-    case DRAY_STEP_VALIDATE: result = dray_validate_execute(step, error); break;
-    case DRAY_STEP_FILTER: result = dray_filter_execute(step, error); break;
-    case DRAY_STEP_TRANSFORM: result = transform_execute(step, error); break;
-    case DRAY_STEP_GUARD: result = dray_guard_execute(step, error); break;
-    case DRAY_STEP_PUSH: result = push_execute(step, error); break;
+    case DRAY_STEP_SOURCE:
+        result = source_execute(step, error);
+        break;
+    case DRAY_STEP_VALIDATE:
+        result = dray_validate_execute(step, error);
+        break;
+    case DRAY_STEP_FILTER:
+        result = dray_filter_execute(step, error);
+        break;
+    case DRAY_STEP_TRANSFORM:
+        result = transform_execute(step, error);
+        break;
+    case DRAY_STEP_GUARD:
+        result = dray_guard_execute(step, error);
+        break;
+    case DRAY_STEP_PUSH:
+        result = push_execute(step, error);
+        break;
     }
-    const struct dray_tree *counted = step->step->role == DRAY_STEP_PUSH ? step->input : step->output;
+    const struct dray_tree *counted =
+        step->step->role == DRAY_STEP_PUSH ? step->input : step->output;
     if (result == 0 && counted) {
         step->out_entries = counted->listed;
         step->out_bytes = counted->bytes;

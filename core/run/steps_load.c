@@ -51,13 +51,14 @@ int dray_run_steps(struct dray_run *run, struct dray_error *error)
         step->index = i;
         step->target = target_of(plan, i);
         step->staging.directory = step->staging.parent = -1;
-        step->job = (struct dray_job){ .size = sizeof(step->job),
-                                       .attempt = run->attempt,
-                                       .id = run->job_id,
-                                       .dataset = plan->dataset,
-                                       .request_key = step->target ? step->target->request_key : NULL,
-                                       .user = run->user,
-                                       .actor = run->actor };
+        step->job =
+            (struct dray_job){.size = sizeof(step->job),
+                              .attempt = run->attempt,
+                              .id = run->job_id,
+                              .dataset = plan->dataset,
+                              .request_key = step->target ? step->target->request_key : NULL,
+                              .user = run->user,
+                              .actor = run->actor};
     }
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* validate.c - a manifest against the tree: missing and extra files now, digests recorded for whoever reads the bytes first. */
+/* validate.c - a manifest against the tree: missing and extra files now, digests recorded for
+ * whoever reads the bytes first. */
 #include <string.h>
 
 #include "core/run/run.h"
@@ -27,8 +28,8 @@ static void name_one(struct dray_buffer *names, size_t number, const char *path,
     }
 }
 
-static int compare_line(void *arg, const uint8_t *digest, size_t digest_bytes, const char *path, size_t path_length,
-                        struct dray_error *error)
+static int compare_line(void *arg, const uint8_t *digest, size_t digest_bytes, const char *path,
+                        size_t path_length, struct dray_error *error)
 {
     struct comparison *comparison = arg;
 
@@ -42,7 +43,8 @@ static int compare_line(void *arg, const uint8_t *digest, size_t digest_bytes, c
     }
     if (comparison->listed[found] == 1 &&
         memcmp(comparison->digests[found], digest, DRAY_SHA256_BYTES) != 0)
-        return dray_fail(error, DRAY_INTEGRITY, "the manifest lists %s twice, with different digests",
+        return dray_fail(error, DRAY_INTEGRITY,
+                         "the manifest lists %s twice, with different digests",
                          comparison->tree->entries[found]->path);
     comparison->listed[found] = 1;
     memcpy(comparison->digests[found], digest, DRAY_SHA256_BYTES);
@@ -55,7 +57,8 @@ static int read_manifest(struct dray_step_run *step, const struct dray_tree_entr
     struct dray_bytes bytes;
 
     if (entry->bytes > MANIFEST_CAP)
-        return dray_fail(error, DRAY_INVALID, "the manifest %s is larger than 256 MiB", entry->path);
+        return dray_fail(error, DRAY_INVALID, "the manifest %s is larger than 256 MiB",
+                         entry->path);
     char *room = dray_buffer_reserve(text, entry->bytes + 1);
     if (!room)
         return dray_fail_memory(error);
@@ -63,7 +66,8 @@ static int read_manifest(struct dray_step_run *step, const struct dray_tree_entr
     if (result != 0)
         return result;
     while (text->length < entry->bytes) {
-        int64_t got = dray_bytes_read(&bytes, room + text->length, entry->bytes - text->length, error);
+        int64_t got =
+            dray_bytes_read(&bytes, room + text->length, entry->bytes - text->length, error);
         if (got <= 0)
             break;
         text->length += (size_t)got;
@@ -73,9 +77,11 @@ static int read_manifest(struct dray_step_run *step, const struct dray_tree_entr
 }
 
 /* The same tree with the digests that the manifest records. */
-static int record(struct dray_step_run *step, const struct comparison *comparison, struct dray_error *error)
+static int record(struct dray_step_run *step, const struct comparison *comparison,
+                  struct dray_error *error)
 {
-    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder = dray_tree_builder_new();
+    dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder =
+        dray_tree_builder_new();
     const struct dray_tree *tree = comparison->tree;
     int result = builder ? 0 : dray_fail_memory(error);
 
@@ -89,7 +95,8 @@ static int record(struct dray_step_run *step, const struct comparison *compariso
         }
         if ((entry.flags & DRAY_ENTRY_SHA256) &&
             memcmp(entry.sha256, comparison->digests[i], DRAY_SHA256_BYTES) != 0)
-            return dray_fail(error, DRAY_INTEGRITY, "%s is not what the manifest says: its SHA-256 differs", entry.path);
+            return dray_fail(error, DRAY_INTEGRITY,
+                             "%s is not what the manifest says: its SHA-256 differs", entry.path);
         memcpy(entry.sha256, comparison->digests[i], DRAY_SHA256_BYTES);
         entry.flags |= DRAY_ENTRY_SHA256;
         result = dray_tree_builder_add(builder, &entry, error);
@@ -99,7 +106,7 @@ static int record(struct dray_step_run *step, const struct comparison *compariso
 
 static int judge(struct comparison *comparison, const char *manifest, struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer extra = { .cap = 64u << 10 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer extra = {.cap = 64u << 10};
     size_t extra_count = 0;
 
     for (size_t i = 0; i < comparison->tree->count; i++) {
@@ -112,8 +119,8 @@ static int judge(struct comparison *comparison, const char *manifest, struct dra
     dray_fail(error, DRAY_INTEGRITY, "the dataset is not what %s says:%s%s%s%s%s", manifest,
               comparison->missing_count ? " missing:" : "",
               comparison->missing_count ? comparison->missing.data : "",
-              comparison->missing_count && extra_count ? ";" : "", extra_count ? " not listed:" : "",
-              extra_count ? extra.data : "");
+              comparison->missing_count && extra_count ? ";" : "",
+              extra_count ? " not listed:" : "", extra_count ? extra.data : "");
     error->side = DRAY_SIDE_SOURCE;
     return error->class_;
 }
@@ -121,7 +128,7 @@ static int judge(struct comparison *comparison, const char *manifest, struct dra
 static int validate(struct dray_step_run *step, const char *manifest, struct comparison *comparison,
                     struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer text = { .cap = MANIFEST_CAP + 1 };
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = MANIFEST_CAP + 1};
     int64_t at = dray_tree_find(step->input, manifest, strlen(manifest));
 
     if (at < 0 || step->input->entries[at]->type != DRAY_FILE) {
@@ -133,7 +140,8 @@ static int validate(struct dray_step_run *step, const char *manifest, struct com
     int result = read_manifest(step, step->input->entries[at], &text, error);
     if (result == 0) {
         comparison->listed[at] = 2;
-        result = dray_manifest_read(manifest, text.data, text.length, compare_line, comparison, error);
+        result =
+            dray_manifest_read(manifest, text.data, text.length, compare_line, comparison, error);
     }
     if (result == 0 && comparison->missing.failed == DRAY_NO_MEMORY)
         result = dray_fail_memory(error);
@@ -154,8 +162,8 @@ int dray_validate_execute(struct dray_step_run *step, struct dray_error *error)
     }
     dray_autofree uint8_t(*digests)[DRAY_SHA256_BYTES] = calloc(count + 1, sizeof(*digests));
     dray_autofree uint8_t *listed = calloc(count + 1, 1);
-    struct comparison comparison = { .tree = step->input, .digests = digests, .listed = listed,
-                                     .missing = { .cap = 64u << 10 } };
+    struct comparison comparison = {
+        .tree = step->input, .digests = digests, .listed = listed, .missing = {.cap = 64u << 10}};
     if (!digests || !listed)
         return dray_fail_memory(error);
     int result = validate(step, manifest, &comparison, error);

@@ -12,8 +12,9 @@
  *   say their size first; the head of the descriptor is frozen for ever.
  *
  * Ownership
- *   What the host passes to a plugin is borrowed until the call returns. What a plugin stores through
- *   a `ret_` parameter belongs to the host afterwards and was made with host->alloc or host->format.
+ *   What the host passes to a plugin is borrowed until the call returns. What a plugin stores
+ * through a `ret_` parameter belongs to the host afterwards and was made with host->alloc or
+ * host->format.
  *
  * Threads
  *   An instance is entered by one thread at a time unless the plugin declares DRAY_CAP_REENTRANT.
@@ -86,15 +87,15 @@ extern "C" {
 #define DRAY_LINK      3u /* a symbolic link */
 
 /* Types of option, and the C type of the member that each fills. */
-#define DRAY_TYPE_BOOL     1u /* int64_t: 0 or 1 */
-#define DRAY_TYPE_INT      2u /* int64_t */
-#define DRAY_TYPE_SIZE     3u /* int64_t: bytes, written as 10, 4 KiB, 1.5 GB; `none` is DRAY_NONE */
-#define DRAY_TYPE_DURATION 4u /* int64_t: nanoseconds, written as 30s, 10m, 24h; `none` is DRAY_NONE */
-#define DRAY_TYPE_STRING   5u /* const char *; NULL when absent and without default */
-#define DRAY_TYPE_PATH     6u /* const char *: made absolute; relative ones start at the file's folder */
-#define DRAY_TYPE_CHOICE   7u /* int64_t: index into `choices` */
-#define DRAY_TYPE_STRINGS  8u /* struct dray_strings */
-#define DRAY_TYPE_MAP      9u /* struct dray_map: string to string, in the file's order */
+#define DRAY_TYPE_BOOL     1u  /* int64_t: 0 or 1 */
+#define DRAY_TYPE_INT      2u  /* int64_t */
+#define DRAY_TYPE_SIZE     3u  /* int64_t: bytes, written as 10, 4 KiB, 1.5 GB; `none`: DRAY_NONE */
+#define DRAY_TYPE_DURATION 4u  /* int64_t: ns, written as 30s, 10m, 24h; `none` is DRAY_NONE */
+#define DRAY_TYPE_STRING   5u  /* const char *; NULL when absent and without default */
+#define DRAY_TYPE_PATH     6u  /* const char *: absolute; a relative one starts at the file */
+#define DRAY_TYPE_CHOICE   7u  /* int64_t: index into `choices` */
+#define DRAY_TYPE_STRINGS  8u  /* struct dray_strings */
+#define DRAY_TYPE_MAP      9u  /* struct dray_map: string to string, in the file's order */
 #define DRAY_TYPE_SECRET   10u /* struct dray_secret: a handle, never the value */
 
 /* Flags of an option. */
@@ -179,16 +180,16 @@ struct dray_item {
     uint64_t bytes;
     int64_t mtime;
     uint32_t mode;
-    uint32_t root;       /* for host->add of a file: which root holds its bytes (host->root) */
-    uint64_t offset;     /* where in the root's file its bytes begin */
+    uint32_t root;         /* for host->add of a file: which root holds its bytes (host->root) */
+    uint64_t offset;       /* where in the root's file its bytes begin */
     const uint8_t *sha256; /* digests that are known already, else NULL */
     const uint8_t *md5;
     const char *same_as; /* for a hard link: the path of an earlier file with the same bytes */
     uint64_t same_as_length;
 };
 
-/* A filter's answer. `option` is the number of the row in the option table that decided, `index` the
- * element of its list or DRAY_NO_INDEX; the host renders the text. */
+/* A filter's answer. `option` is the number of the row in the option table that decided, `index`
+ * the element of its list or DRAY_NO_INDEX; the host renders the text. */
 struct dray_verdict {
     uint32_t verdict; /* DRAY_KEEP or DRAY_DROP */
     uint32_t option;
@@ -207,14 +208,15 @@ struct dray_target {
     char *name;   /* DRAY_TARGET_HPFS: the delivery's name in it */
 };
 
-/* What a probe found (DRAY_ABSENT, DRAY_DELIVERED, DRAY_OCCUPIED) and, of a delivery, what its marker says. */
+/* What a probe found (DRAY_ABSENT, DRAY_DELIVERED, DRAY_OCCUPIED) and, of a delivery, what its
+ * marker says. */
 struct dray_presence {
     uint32_t size; /* set by the host */
     uint32_t state;
     char *request_key; /* 64 hexadecimal digits */
     char *job;
-    char *time;   /* RFC 3339 */
-    char *what;   /* DRAY_OCCUPIED: one line for a person */
+    char *time; /* RFC 3339 */
+    char *what; /* DRAY_OCCUPIED: one line for a person */
     uint64_t entries;
     uint64_t bytes;
 };
@@ -307,7 +309,7 @@ struct dray_host {
     /* Memory for what a ret_ parameter hands over. NULL when there is none left. */
     void *(*alloc)(uint64_t size);
     void (*free)(void *pointer);
-    char *(*format)(const char *format, ...) DRAY_PRINTF(1, 2);
+    char *(*format)(const char *format, ...)DRAY_PRINTF(1, 2);
 
     /* Record why an operation fails and return `class_`. The message says what was being done, on
      * what and why it failed: one line without a final full stop. */
@@ -323,7 +325,7 @@ struct dray_host {
 
     void (*log)(struct dray_ctx *ctx, uint32_t level, const char *event,
                 const struct dray_field *fields, uint64_t count);
-    /* Entries and bytes done since the last call; a step that is silent for its `stall` is stopped. */
+    /* Entries and bytes done since the last call; a step silent for its `stall` is stopped. */
     void (*progress)(struct dray_ctx *ctx, uint64_t entries, uint64_t bytes);
     /* 1 once the job is cancelled or the lease is lost: clean up and return DRAY_CANCELLED. */
     int (*cancelled)(struct dray_ctx *ctx);
@@ -336,8 +338,8 @@ struct dray_host {
     int (*parallel)(struct dray_ctx *ctx, uint64_t count,
                     int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t index), void *arg);
 
-    /* [transform, push] The step's input tree: entries sorted by path as bytes, `/` before all other
-     * bytes, so that a directory stands right before everything below it. */
+    /* [transform, push] The step's input tree: entries sorted by path as bytes, `/` before all
+     * other bytes, so that a directory stands right before everything below it. */
     uint64_t (*count)(struct dray_ctx *ctx);
     int (*entry)(struct dray_ctx *ctx, uint64_t id, struct dray_entry *ret_entry);
 
@@ -347,11 +349,12 @@ struct dray_host {
     /* Bytes read, 0 at the end, or a negative class. */
     int64_t (*read)(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer, uint64_t size);
     int (*close)(struct dray_ctx *ctx, struct dray_reader *reader);
-    /* [transform, push] Copy all bytes of an entry to the start of an empty file, with the checks of
-     * open/read/close, in the fastest way the file systems allow; holes stay holes. */
+    /* [transform, push] Copy all bytes of an entry to the start of an empty file, with the checks
+     * of open/read/close, in the fastest way the file systems allow; holes stay holes. */
     int (*copy)(struct dray_ctx *ctx, uint64_t id, int32_t fd);
 
-    /* [source] Say where bytes lie: a regular file (a container). Its number goes into item.root. */
+    /* [source] Say where bytes lie: a regular file (a container). Its number goes into item.root.
+     */
     int (*root)(struct dray_ctx *ctx, const char *path, uint32_t *ret_root);
     /* [source] Add an entry. A file's bytes are [offset, offset + bytes) of its root. */
     int (*add)(struct dray_ctx *ctx, const struct dray_item *item);
@@ -359,14 +362,16 @@ struct dray_host {
     int (*walk)(struct dray_ctx *ctx, const char *path);
     /* [source] Digest over path, type, size and mtime of what was added so far: a revision. */
     char *(*revision)(struct dray_ctx *ctx);
-    /* [source] 0 if the steps that follow are known to drop this entry: its bytes are not needed. */
+    /* [source] 0 if the steps that follow are known to drop this entry: its bytes are not needed.
+     */
     int (*wanted)(struct dray_ctx *ctx, const struct dray_item *item);
 
     /* [transform] Pass an input entry on, under `path` (NULL: its own). */
     int (*keep)(struct dray_ctx *ctx, uint64_t id, const char *path);
-    /* [source, transform] Make a new file in scratch; finish adds it to the output. A writer that is
-     * not finished is removed when the operation ends. item.bytes is a hint. */
-    int (*create)(struct dray_ctx *ctx, const struct dray_item *item, struct dray_writer *ret_writer);
+    /* [source, transform] Make a new file in scratch; finish adds it to the output. A writer that
+     * is not finished is removed when the operation ends. item.bytes is a hint. */
+    int (*create)(struct dray_ctx *ctx, const struct dray_item *item,
+                  struct dray_writer *ret_writer);
     int (*write)(struct dray_ctx *ctx, struct dray_writer *writer, const void *data, uint64_t size);
     int (*finish)(struct dray_ctx *ctx, struct dray_writer *writer);
     /* [source, transform, push] Open a private scratch file for reading and writing; the caller
@@ -391,7 +396,8 @@ struct dray_host {
     int (*may_commit)(struct dray_ctx *ctx);
     /* [push, after may_commit] The files to place below .dray/, in this order, delivered.json last.
      * Borrowed until the operation returns. */
-    int (*records)(struct dray_ctx *ctx, const struct dray_record **ret_records, uint64_t *ret_count);
+    int (*records)(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                   uint64_t *ret_count);
     /* [push] A fact about the delivery that is kept with the job (an ETag, a task id, a URI). */
     int (*confirm)(struct dray_ctx *ctx, const char *key, const char *value);
     /* [push] Give the process back and be called again in `seconds`; returns DRAY_LATER. */
@@ -406,7 +412,8 @@ struct dray_ctx {
 /* ---- Options ------------------------------------------------------------------------------- */
 
 /* One row of a plugin's option table. From it come validation with file:line:column, defaults,
- * `dray plugin show`, JSON Schema and forms. `fallback` and `choices` are written as in a workflow. */
+ * `dray plugin show`, JSON Schema and forms. `fallback` and `choices` are written as in a workflow.
+ */
 struct dray_option {
     const char *name;     /* lower case, digits and `_` */
     const char *help;     /* one line, without a final full stop */
@@ -424,12 +431,12 @@ struct dray_option {
 #ifdef __cplusplus
 #define DRAY_OFFSET(T, M, C_TYPE) ((uint32_t)offsetof(T, M))
 #else
-#define DRAY_OFFSET(T, M, C_TYPE) _Generic(&((T *)0)->M, C_TYPE *: (uint32_t)offsetof(T, M))
+#define DRAY_OFFSET(T, M, C_TYPE) _Generic(&((T *)0)->M, C_TYPE * : (uint32_t)offsetof(T, M))
 #endif
 
 #define DRAY_OPTION_ROW(T, M, C_TYPE, TYPE, FLAGS, FALLBACK, CHOICES, MIN, MAX, HELP)              \
     {                                                                                              \
-        #M, HELP, FALLBACK, CHOICES, MIN, MAX, TYPE, FLAGS, DRAY_OFFSET(T, M, C_TYPE), 0           \
+#M, HELP, FALLBACK, CHOICES, MIN, MAX, TYPE, FLAGS, DRAY_OFFSET(T, M, C_TYPE), 0           \
     }
 
 #define DRAY_OPTION_BOOL(T, M, FALLBACK, HELP)                                                     \
@@ -477,8 +484,8 @@ struct dray_plugin {
     uint32_t option_count;
     uint32_t option_size; /* sizeof(struct dray_option) as the plugin knows it */
     uint64_t instance_size;
-    /* Both may be NULL. `prepare` checks options against each other and compiles them; it touches no
-     * data and no network. `destroy` is called if and only if `prepare` succeeded. */
+    /* Both may be NULL. `prepare` checks options against each other and compiles them; it touches
+     * no data and no network. `destroy` is called if and only if `prepare` succeeded. */
     int (*prepare)(void *self, struct dray_ctx *ctx);
     void (*destroy)(void *self);
     const void *operations; /* struct dray_KIND_operations; begins with its own size */
@@ -543,8 +550,8 @@ struct dray_notify_operations {
 #define DRAY_PLUGIN(KIND, CAPS, NAME, VERSION, SUMMARY, INSTANCE, OPTIONS, ...)                    \
     DRAY_EXPORT extern const struct dray_plugin dray_plugin_v1;                                    \
     const struct dray_plugin dray_plugin_v1 = {                                                    \
-        .head = { DRAY_PLUGIN_MAGIC, DRAY_ABI_MAJOR, DRAY_ABI_MINOR, DRAY_ABI_MINOR,               \
-                  (uint32_t)sizeof(struct dray_plugin), KIND, 0, 0, CAPS },                        \
+        .head = {DRAY_PLUGIN_MAGIC, DRAY_ABI_MAJOR, DRAY_ABI_MINOR, DRAY_ABI_MINOR,                \
+                 (uint32_t)sizeof(struct dray_plugin), KIND, 0, 0, CAPS},                          \
         .name = NAME,                                                                              \
         .version = VERSION,                                                                        \
         .summary = SUMMARY,                                                                        \
@@ -552,14 +559,12 @@ struct dray_notify_operations {
         .option_count = DRAY_COUNT(OPTIONS),                                                       \
         .option_size = (uint32_t)sizeof(struct dray_option),                                       \
         .instance_size = sizeof(INSTANCE),                                                         \
-        .operations = __VA_ARGS__                                                                  \
-    }
+        .operations = __VA_ARGS__}
 
 /* The short form for a filter without prepare and destroy, safe on several threads. */
 #define DRAY_FILTER_PLUGIN(NAME, VERSION, SUMMARY, INSTANCE, OPTIONS, DECIDE)                      \
     static const struct dray_filter_operations dray_operations_ = {                                \
-        (uint32_t)sizeof(struct dray_filter_operations), 0, DECIDE                                 \
-    };                                                                                             \
+        (uint32_t)sizeof(struct dray_filter_operations), 0, DECIDE};                               \
     DRAY_PLUGIN(DRAY_KIND_FILTER, DRAY_CAP_REENTRANT, NAME, VERSION, SUMMARY, INSTANCE, OPTIONS,   \
                 &dray_operations_)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Unit tests, on cmocka. A test is one line here and a file of that name with .c behind it.
 
+unit_tests += tests/unit/test_base_memory
 unit_tests += tests/unit/test_buffer
 unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_diagnostic
@@ -18,6 +19,7 @@ unit_tests += tests/unit/test_pattern
 unit_tests += tests/unit/test_pattern_property
 unit_tests += tests/unit/test_plan
 unit_tests += tests/unit/test_plan_golden
+unit_tests += tests/unit/test_plan_policy
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
@@ -25,6 +27,7 @@ unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_store
 unit_tests += tests/unit/test_store_memory
 unit_tests += tests/unit/test_store_open
+unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text
 unit_tests += tests/unit/test_tree
@@ -48,8 +51,10 @@ tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 # These fail each allocation in turn: the linker sends our calls to the test's own functions.
 fail_allocations = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
+tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
+tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
 
 if HAVE_CMOCKA
 if !ENABLE_FUZZING

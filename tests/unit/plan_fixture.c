@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* plan_fixture.c - see plan_fixture.h. */
 #include "tests/unit/plan_fixture.h"
 
 #include <fcntl.h>
@@ -16,35 +17,52 @@
 
 /* ---- plugins */
 
-struct source { const char *path; };
-static const struct dray_option source_options[] = {
-    DRAY_OPTION_PATH(struct source, path, DRAY_OPTION_REQUIRED | DRAY_OPTION_READS, NULL, "Where it lies"),
+struct source {
+    const char *path;
 };
-struct glob { struct dray_strings include, exclude; int64_t ignore_case; };
+static const struct dray_option source_options[] = {
+    DRAY_OPTION_PATH(struct source, path, DRAY_OPTION_REQUIRED | DRAY_OPTION_READS, NULL,
+                     "Where it lies"),
+};
+struct glob {
+    struct dray_strings include, exclude;
+    int64_t ignore_case;
+};
 static const struct dray_option glob_options[] = {
     DRAY_OPTION_STRINGS(struct glob, include, 0, "Keep what matches one of these"),
     DRAY_OPTION_STRINGS(struct glob, exclude, 0, "Drop what matches one of these"),
     DRAY_OPTION_BOOL(struct glob, ignore_case, "false", "Whether case matters"),
 };
-struct size { int64_t min, max; };
+struct size {
+    int64_t min, max;
+};
 static const struct dray_option size_options[] = {
     DRAY_OPTION_SIZE(struct size, min, "0", "Drop what is smaller"),
     DRAY_OPTION_SIZE(struct size, max, "none", "Drop what is larger"),
 };
-struct mask { struct dray_strings columns; };
+struct mask {
+    struct dray_strings columns;
+};
 static const struct dray_option mask_options[] = {
     DRAY_OPTION_STRINGS(struct mask, columns, DRAY_OPTION_REQUIRED, "Columns to leave out"),
 };
-struct hpfs { const char *into, *path; int64_t existing; const char *permissions; };
+struct hpfs {
+    const char *into, *path;
+    int64_t existing;
+    const char *permissions;
+};
 static const struct dray_option hpfs_options[] = {
     DRAY_OPTION_PATH(struct hpfs, into, DRAY_OPTION_DELIVERS, NULL, "Deliver below this directory"),
     DRAY_OPTION_PATH(struct hpfs, path, DRAY_OPTION_DELIVERS, NULL, "Deliver as this directory"),
     DRAY_OPTION_CHOICE(struct hpfs, existing, "fail", "fail|merge|replace", "What if it is there"),
     DRAY_OPTION_STRING(struct hpfs, permissions, 0, NULL, "Mode of directories"),
 };
-struct cloud { const char *url; };
+struct cloud {
+    const char *url;
+};
 static const struct dray_option cloud_options[] = {
-    DRAY_OPTION_STRING(struct cloud, url, DRAY_OPTION_REQUIRED | DRAY_OPTION_DELIVERS, NULL, "Where to"),
+    DRAY_OPTION_STRING(struct cloud, url, DRAY_OPTION_REQUIRED | DRAY_OPTION_DELIVERS, NULL,
+                       "Where to"),
 };
 
 static const struct stand_in {
@@ -114,10 +132,25 @@ int __wrap_dray_registry_find(struct dray_registry *registry, uint32_t kind, con
         return 0;
     }
     if (strcmp(name, "broken") == 0)
-        return dray_fail(error, DRAY_INVALID, "/plugins/push-broken.so: built for plugin ABI 9.9, this Dray has 0.1");
-    int result = dray_fail(error, DRAY_NOT_FOUND, "there is no plugin %s/%s", dray_kind_name(kind), name);
+        return dray_fail(error, DRAY_INVALID,
+                         "/plugins/push-broken.so: built for plugin ABI 9.9, this Dray has 0.1");
+    int result =
+        dray_fail(error, DRAY_NOT_FOUND, "there is no plugin %s/%s", dray_kind_name(kind), name);
     dray_hint(error, "looked in /plugins\ndray plugin list shows all");
     return result;
+}
+
+const char *const *__wrap_dray_registry_names(struct dray_registry *registry, uint32_t kind,
+                                              size_t *ret_count);
+
+const char *const *__wrap_dray_registry_names(struct dray_registry *registry, uint32_t kind,
+                                              size_t *ret_count)
+{
+    static const char *const filters[] = {"glob", "size"};
+
+    (void)registry;
+    *ret_count = kind == DRAY_KIND_FILTER ? DRAY_COUNT(filters) : 0;
+    return filters;
 }
 
 /* ---- answers */
@@ -125,10 +158,9 @@ int __wrap_dray_registry_find(struct dray_registry *registry, uint32_t kind, con
 static void add_problem(json_t *problems, const char *option, size_t index, size_t offset,
                         const char *message)
 {
-    (void)json_array_append_new(problems,
-                                json_pack("{s:s, s:I, s:I, s:s}", "option", option, "index",
-                                          (json_int_t)index, "offset", (json_int_t)offset,
-                                          "message", message));
+    (void)json_array_append_new(problems, json_pack("{s:s, s:I, s:I, s:s}", "option", option,
+                                                    "index", (json_int_t)index, "offset",
+                                                    (json_int_t)offset, "message", message));
 }
 
 static void answer_patterns(const json_t *with, const char *option, json_t *problems)
@@ -174,15 +206,16 @@ static void describe_hpfs(json_t *answer, const json_t *with, const char *datase
     dray_autofree char *uri = dray_format("hpfs:%s", whole);
 
     if (strstr(whole, "missing")) {
-        set_error(answer, DRAY_NOT_FOUND, "the directory does not exist", "mkdir it\nor take another");
+        set_error(answer, DRAY_NOT_FOUND, "the directory does not exist",
+                  "mkdir it\nor take another");
     } else if (strstr(whole, "forbidden")) {
         set_error(answer, DRAY_DENIED, "you may not write there", "ask its owner");
     } else if (strstr(whole, "busy")) {
         set_error(answer, DRAY_TEMPORARY, "the server is busy", "");
     } else {
-        (void)json_object_set_new(answer, "target",
-                                  json_pack("{s:i, s:s, s:s}", "type", (int)DRAY_TARGET_HPFS, "uri", uri,
-                                            "path", whole));
+        (void)json_object_set_new(
+            answer, "target",
+            json_pack("{s:i, s:s, s:s}", "type", (int)DRAY_TARGET_HPFS, "uri", uri, "path", whole));
         set_presence(answer, whole);
     }
 }
@@ -194,8 +227,8 @@ static void describe_cloud(json_t *answer, const json_t *with)
     dray_autofree char *name = strndup(host, strcspn(host, "/"));
 
     (void)json_object_set_new(answer, "target",
-                              json_pack("{s:s, s:s, s:s, s:s}", "type", "cloud", "uri", url, "host", name,
-                                        "path", host + strlen(name)));
+                              json_pack("{s:s, s:s, s:s, s:s}", "type", "cloud", "uri", url, "host",
+                                        name, "path", host + strlen(name)));
     set_presence(answer, url);
 }
 
@@ -210,7 +243,8 @@ static json_t *answer_step(const json_t *step, const char *dataset)
         answer_patterns(with, "include", problems);
         answer_patterns(with, "exclude", problems);
     }
-    if (strcmp(uses, "push/hpfs") == 0 && !json_object_get(with, "path") && !json_object_get(with, "into"))
+    if (strcmp(uses, "push/hpfs") == 0 && !json_object_get(with, "path") &&
+        !json_object_get(with, "into"))
         set_error(answer, DRAY_INVALID, "push/hpfs takes `into` or `path`", "into: DIRECTORY");
     else if (json_is_true(json_object_get(step, "describe")) && strcmp(uses, "push/hpfs") == 0)
         describe_hpfs(answer, with, dataset);
@@ -224,7 +258,8 @@ static json_t *answer_step(const json_t *step, const char *dataset)
 int fixture_answer(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error)
 {
     struct plan_fixture *fixture = arg;
-    const char *dataset = json_string_value(json_object_get(json_object_get(request, "dataset"), "name"));
+    const char *dataset =
+        json_string_value(json_object_get(json_object_get(request, "dataset"), "name"));
     const json_t *steps = json_object_get(request, "steps");
     json_t *answers = json_array();
 
@@ -316,7 +351,8 @@ void fixture_plan(struct plan_fixture *fixture, const char *workflow)
     forget(fixture);
     fixture->request.workflow_text = workflow;
     fixture->request.workflow_length = strlen(workflow);
-    fixture->result = dray_plan_make(&fixture->request, &fixture->diagnostics, &fixture->plan, &fixture->error);
+    fixture->result =
+        dray_plan_make(&fixture->request, &fixture->diagnostics, &fixture->plan, &fixture->error);
     if ((fixture->result == 0) != (fixture->plan != NULL))
         fail_msg("result %d and %s plan", fixture->result, fixture->plan ? "a" : "no");
     if (fixture->result != fixture->error.class_)
@@ -331,7 +367,8 @@ void fixture_plan_good(struct plan_fixture *fixture, const char *workflow)
     if (fixture->result == 0 && fixture->diagnostics.count == 0)
         return;
     dray_diagnostics_print(&fixture->diagnostics, 0, &out);
-    fail_msg("%s: %s\n%s", dray_class_name(fixture->result), fixture->error.message, out.data ? out.data : "");
+    fail_msg("%s: %s\n%s", dray_class_name(fixture->result), fixture->error.message,
+             out.data ? out.data : "");
 }
 
 void fixture_policy(const struct plan_fixture *fixture, const char *name, const char *body)
@@ -382,4 +419,26 @@ const struct dray_plan_target *fixture_target(const struct plan_fixture *fixture
             return &fixture->plan->targets[i];
     fail_msg("no target %s", id);
     return NULL;
+}
+
+void fixture_golden(const char *name, const char *seen)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer expected = {.cap = 1u << 20};
+    const char *source = getenv("DRAY_SOURCE");
+    dray_autofree char *path = dray_format("%s/tests/unit/golden/%s", source ? source : ".", name);
+    struct dray_error error = {0};
+
+    if (getenv("DRAY_GOLDEN")) {
+        assert_int_equal(dray_write_file(path, seen, strlen(seen), 0644, &error), 0);
+        return;
+    }
+    if (dray_read_file(path, &expected, &error) != 0)
+        fail_msg("%s", error.message);
+    if (!expected.data || strcmp(seen, expected.data) == 0)
+        return;
+    print_error("%s is expected to be\n%s\nand is\n", name, expected.data);
+    /* cmocka cuts long messages */
+    for (size_t i = 0; i < strlen(seen); i += 512)
+        print_error("%.512s", seen + i);
+    fail_msg("%s differs", name);
 }

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * plan_fixture.h - planning without any plugin being loaded: option tables of stand-in plugins (the linker puts
+ * plan_fixture.h - planning without any plugin being loaded: option tables of stand-in plugins (the
+ * linker puts
  * __wrap_dray_registry_find in the registry's place) and an asker that answers for them.
  *
- * Plugins: source/directory, source/archive, filter/glob, filter/size, transform/mask, push/hpfs, push/cloud; push/broken is
- * refused. The asker objects to patterns with `**` inside a word. push/hpfs delivers to hpfs:PATH; it finds a delivery at paths that
- * contain "delivered", something at those with "occupied", and fails for "missing", "forbidden" and "busy".
+ * Plugins: source/directory, source/archive, filter/glob, filter/size, transform/mask, push/hpfs,
+ * push/cloud; push/broken is refused. The asker objects to patterns with `**` inside a word.
+ * push/hpfs delivers to hpfs:PATH; it finds a delivery at paths that contain "delivered", something
+ * at those with "occupied", and fails for "missing", "forbidden" and "busy".
  */
 #ifndef DRAY_TESTS_PLAN_FIXTURE_H
 #define DRAY_TESTS_PLAN_FIXTURE_H
@@ -13,7 +15,8 @@
 #include "core/plan/plan.h"
 
 struct plan_fixture {
-    char *directory; /* real path of a new directory with data/, data.tar.gz, other/ and policies/ */
+    char
+        *directory; /* real path of a new directory with data/, data.tar.gz, other/ and policies/ */
     struct dray_plan_request request; /* what fixture_plan asks for; set before it */
     const char *policies;             /* in request.policy_directories */
     /* the outcome */
@@ -21,7 +24,7 @@ struct plan_fixture {
     struct dray_plan *plan;
     struct dray_diagnostics diagnostics;
     struct dray_error error;
-    json_t *asked;  /* the last question */
+    json_t *asked; /* the last question */
     size_t askings;
 };
 
@@ -46,7 +49,12 @@ const char *fixture_order(const struct plan_fixture *fixture);
 const char *fixture_needs(const struct plan_fixture *fixture, const char *id);
 const struct dray_plan_target *fixture_target(const struct plan_fixture *fixture, const char *id);
 
+/* `seen` is what tests/unit/golden/NAME says. With DRAY_GOLDEN=write what is seen becomes what is
+ * expected: read the difference. */
+void fixture_golden(const char *name, const char *seen);
+
 /* What the fixture's plugins answer, for tests that ask without a fixture. */
-int fixture_answer(void *fixture, const json_t *request, json_t **ret_answer, struct dray_error *error);
+int fixture_answer(void *fixture, const json_t *request, json_t **ret_answer,
+                   struct dray_error *error);
 
 #endif

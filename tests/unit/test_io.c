@@ -47,10 +47,7 @@ static int remove_place(void **state)
     struct dray_error error = {0};
 
     (void)close(place->fd);
-    int result = dray_remove_tree(AT_FDCWD, "no such thing", &error);
-    dray_autoclose int parent = open("/tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (result == 0)
-        result = dray_remove_tree(parent, place->path + strlen("/tmp/"), &error);
+    int result = dray_remove_tree(AT_FDCWD, place->path, &error);
     if (result != 0)
         print_error("%s\n", error.message);
     free(place);
@@ -420,6 +417,27 @@ static void more_than_one_name_is_refused(void **state)
         assert_int_equal(dray_remove_tree(place->fd, names[i], &error), DRAY_BUG);
 }
 
+static void a_path_may_lead_to_what_is_removed(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+    dray_autofree char *path = in_place(place, "d/link");
+    dray_autofree char *missing = in_place(place, "no/such");
+    dray_autofree char *itself = in_place(place, "d/.");
+    dray_autofree char *empty = in_place(place, "d/");
+
+    assert_int_equal(mkdirat(place->fd, "d", 0700), 0);
+    assert_int_equal(mkdirat(place->fd, "precious", 0700), 0);
+    assert_int_equal(symlinkat("../precious", place->fd, "d/link"), 0);
+    assert_int_equal(dray_remove_tree(AT_FDCWD, path, &error), 0);
+    assert_false(is_there(place, "d/link"));
+    assert_true(is_there(place, "precious"));
+    assert_int_equal(dray_remove_tree(AT_FDCWD, missing, &error), 0);
+    assert_int_equal(dray_remove_tree(AT_FDCWD, itself, &error), DRAY_BUG);
+    assert_int_equal(dray_remove_tree(AT_FDCWD, empty, &error), DRAY_BUG);
+    assert_true(is_there(place, "d"));
+}
+
 /* A chain of directories with files beside it at every level, `depth` deep. */
 static void make_chain(const struct place *place, int depth)
 {
@@ -583,6 +601,7 @@ int main(void)
         IN_PLACE(everything_below_a_name_is_removed),
         IN_PLACE(links_are_removed_and_not_followed),
         IN_PLACE(more_than_one_name_is_refused),
+        IN_PLACE(a_path_may_lead_to_what_is_removed),
         IN_PLACE(a_very_deep_tree_is_removed_with_few_descriptors),
         IN_PLACE(directories_that_nobody_may_enter_are_removed),
         IN_PLACE(what_may_not_be_removed_is_named),

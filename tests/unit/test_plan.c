@@ -10,7 +10,7 @@
 
 #include "tests/unit/plan_fixture.h"
 
-#define HEAD "version: 1\ndataset: ./data\nsteps:\n"
+#define HEAD     "version: 1\ndataset: ./data\nsteps:\n"
 #define PUSH(ID) "  - { id: " ID ", uses: push/hpfs, with: { into: ./" ID " } }\n"
 #define PICK(ID) "  - { id: " ID ", uses: filter/glob, with: { include: [" ID "] } }\n"
 
@@ -50,8 +50,9 @@ static void test_source_and_validate_are_added(void **state)
 
 static void test_an_archive_is_known_by_its_suffix(void **state)
 {
-    static const char *const suffixes[] = {".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz",
-                                           ".txz", ".tar.zst", ".tzst", ".zip", ".7z", ".TGZ"};
+    static const char *const suffixes[] = {".tar",  ".tar.gz", ".tgz", ".tar.bz2",
+                                           ".tbz2", ".tar.xz", ".txz", ".tar.zst",
+                                           ".tzst", ".zip",    ".7z",  ".TGZ"};
     struct plan_fixture *fixture = *state;
 
     for (size_t i = 0; i < DRAY_COUNT(suffixes); i++) {
@@ -111,10 +112,11 @@ static void test_needs_may_join_branch_and_look_ahead(void **state)
 {
     struct plan_fixture *fixture = *state;
 
-    fixture_plan_good(fixture, HEAD
-                      "  - { id: out, uses: push/hpfs, needs: [right, left], with: { into: ./out } }\n"
-                      "  - { id: left, uses: filter/glob, needs: [stage], with: { include: [l] } }\n"
-                      "  - { id: right, uses: filter/glob, needs: [stage], with: { include: [r] } }\n");
+    fixture_plan_good(
+        fixture,
+        HEAD "  - { id: out, uses: push/hpfs, needs: [right, left], with: { into: ./out } }\n"
+             "  - { id: left, uses: filter/glob, needs: [stage], with: { include: [l] } }\n"
+             "  - { id: right, uses: filter/glob, needs: [stage], with: { include: [r] } }\n");
     assert_string_equal(fixture_order(fixture), "stage validate left right out");
     assert_string_equal(fixture_needs(fixture, "left"), "validate");
     assert_string_equal(fixture_needs(fixture, "right"), "validate");
@@ -125,8 +127,9 @@ static void test_after_orders_pushes(void **state)
 {
     struct plan_fixture *fixture = *state;
 
-    fixture_plan_good(fixture, HEAD
-                      "  - { id: a, uses: push/hpfs, after: [b], with: { into: ./a } }\n" PUSH("b"));
+    fixture_plan_good(
+        fixture,
+        HEAD "  - { id: a, uses: push/hpfs, after: [b], with: { into: ./a } }\n" PUSH("b"));
     assert_string_equal(fixture_order(fixture), "stage validate b a");
     const struct dray_step *a = fixture_step(fixture, "a");
     assert_int_equal(a->after_count, 1);
@@ -139,9 +142,9 @@ static void test_the_users_own_validate_is_the_sources(void **state)
     struct plan_fixture *fixture = *state;
 
     /* `pick` names the source, and still gets what was validated */
-    fixture_plan_good(fixture, HEAD
-                      "  - { id: verify, uses: validate, with: { manifest: sums.txt } }\n"
-                      "  - { id: pick, uses: filter/glob, needs: [stage] }\n" PUSH("out"));
+    fixture_plan_good(fixture,
+                      HEAD "  - { id: verify, uses: validate, with: { manifest: sums.txt } }\n"
+                           "  - { id: pick, uses: filter/glob, needs: [stage] }\n" PUSH("out"));
     assert_string_equal(fixture_order(fixture), "stage verify pick out");
     assert_string_equal(fixture_needs(fixture, "pick"), "verify");
     assert_string_equal(
@@ -153,11 +156,11 @@ static void test_every_source_gets_a_validate_of_its_own(void **state)
 {
     struct plan_fixture *fixture = *state;
 
-    fixture_plan_good(fixture,
-                      "version: 1\ndataset: ./data\nsteps:\n"
-                      "  - { id: one, uses: source/directory, with: { path: ./data } }\n"
-                      "  - { id: two, uses: source/archive, with: { path: ./data.tar.gz } }\n"
-                      "  - { id: out, uses: push/hpfs, needs: [one, two], with: { into: ./out } }\n");
+    fixture_plan_good(
+        fixture, "version: 1\ndataset: ./data\nsteps:\n"
+                 "  - { id: one, uses: source/directory, with: { path: ./data } }\n"
+                 "  - { id: two, uses: source/archive, with: { path: ./data.tar.gz } }\n"
+                 "  - { id: out, uses: push/hpfs, needs: [one, two], with: { into: ./out } }\n");
     assert_string_equal(fixture_order(fixture), "one validate two validate-2 out");
     assert_string_equal(fixture_needs(fixture, "validate"), "one");
     assert_string_equal(fixture_needs(fixture, "validate-2"), "two");
@@ -178,24 +181,26 @@ static void test_a_source_says_the_dataset_where_nothing_else_does(void **state)
 {
     struct plan_fixture *fixture = *state;
 
-    fixture_plan_good(fixture, "version: 1\nsteps:\n"
-                               "  - { id: s, uses: source/archive, with: { path: data.tar.gz } }\n" PUSH("out"));
+    fixture_plan_good(
+        fixture, "version: 1\nsteps:\n"
+                 "  - { id: s, uses: source/archive, with: { path: data.tar.gz } }\n" PUSH("out"));
     assert_string_equal(fixture->plan->dataset, "data");
 }
 
 static void test_parameters_are_replaced(void **state)
 {
-    static const char workflow[] = "version: 1\nname: to ${lab}\ndataset: ./${what}\n"
-                                   "parameters:\n"
-                                   "  lab: { type: string, default: smith }\n"
-                                   "  what: { default: data }\n"
-                                   "  tries: { type: int, default: 2 }\n"
-                                   "  fold: { type: bool, default: false }\n"
-                                   "steps:\n"
-                                   "  - id: pick\n"
-                                   "    uses: filter/glob\n"
-                                   "    with: { include: [\"$${x}-${lab}-$$\"], ignore_case: \"${fold}\" }\n"
-                                   "  - { id: out, uses: push/hpfs, with: { into: \"/hpfs/${lab}\" } }\n";
+    static const char workflow[] =
+        "version: 1\nname: to ${lab}\ndataset: ./${what}\n"
+        "parameters:\n"
+        "  lab: { type: string, default: smith }\n"
+        "  what: { default: data }\n"
+        "  tries: { type: int, default: 2 }\n"
+        "  fold: { type: bool, default: false }\n"
+        "steps:\n"
+        "  - id: pick\n"
+        "    uses: filter/glob\n"
+        "    with: { include: [\"$${x}-${lab}-$$\"], ignore_case: \"${fold}\" }\n"
+        "  - { id: out, uses: push/hpfs, with: { into: \"/hpfs/${lab}\" } }\n";
     static const char *const sets[] = {"lab=jones=${what}", "fold=true"};
     struct plan_fixture *fixture = *state;
 
@@ -223,14 +228,17 @@ static void test_wrong_sets_are_shown_with_the_command_line(void **state)
 
     fixture->request.sets = sets;
     fixture->request.set_count = DRAY_COUNT(sets);
-    fixture_plan(fixture, "version: 1\ndataset: ./data\n"
-                          "parameters: { lab: { default: x }, n: { type: int } }\nsteps:\n" PUSH("out"));
+    fixture_plan(fixture,
+                 "version: 1\ndataset: ./data\n"
+                 "parameters: { lab: { default: x }, n: { type: int } }\nsteps:\n" PUSH("out"));
     assert_int_equal(fixture->result, DRAY_INVALID);
     dray_diagnostics_print(&fixture->diagnostics, 0, &out);
-    assert_non_null(strstr(out.data, "command line:1:7: error: the workflow has no parameter \"lba\"\n"
-                                     "    1 | --set lba=x\n"
-                                     "      |       ^~~ did you mean \"lab\"?\n"));
-    assert_non_null(strstr(out.data, "command line:1:9: error: \"many\" is no int for parameter \"n\""));
+    assert_non_null(strstr(out.data,
+                           "command line:1:7: error: the workflow has no parameter \"lba\"\n"
+                           "    1 | --set lba=x\n"
+                           "      |       ^~~ did you mean \"lab\"?\n"));
+    assert_non_null(
+        strstr(out.data, "command line:1:9: error: \"many\" is no int for parameter \"n\""));
     assert_non_null(strstr(out.data, "--set takes NAME=VALUE"));
     assert_non_null(strstr(out.data, "parameter \"n\" is set twice"));
     dray_buffer_free(&out);
@@ -240,9 +248,9 @@ static void test_timeouts_and_retries_have_defaults(void **state)
 {
     struct plan_fixture *fixture = *state;
 
-    fixture_plan_good(fixture, HEAD
-                      "  - id: out\n    uses: push/hpfs\n    with: { into: ./out }\n    timeout: 6h\n    stall: 90s\n"
-                      "    retry: { tries: 5, backoff: 20m }\n");
+    fixture_plan_good(fixture, HEAD "  - id: out\n    uses: push/hpfs\n    with: { into: ./out }\n "
+                                    "   timeout: 6h\n    stall: 90s\n"
+                                    "    retry: { tries: 5, backoff: 20m }\n");
     const struct dray_step *out = fixture_step(fixture, "out");
     assert_int_equal(out->timeout, 6 * 3600 * SECOND);
     assert_int_equal(out->stall, 90 * SECOND);
@@ -269,7 +277,8 @@ static void test_all_steps_are_asked_about_at_once(void **state)
     const json_t *steps = json_object_get(fixture->asked, "steps");
     assert_int_equal(json_array_size(steps), 4);
     assert_string_equal(
-        json_string_value(json_object_get(json_object_get(fixture->asked, "dataset"), "name")), "data");
+        json_string_value(json_object_get(json_object_get(fixture->asked, "dataset"), "name")),
+        "data");
     const json_t *push = json_array_get(steps, 1), *stage = json_array_get(steps, 2),
                  *rule = json_array_get(steps, 3);
     assert_string_equal(json_string_value(json_object_get(push, "id")), "out");
@@ -278,7 +287,8 @@ static void test_all_steps_are_asked_about_at_once(void **state)
     assert_string_equal(json_string_value(json_object_get(stage, "id")), "stage");
     assert_true(json_is_true(json_object_get(stage, "identify")));
     assert_string_equal(json_string_value(json_object_get(rule, "id")), "p/r");
-    assert_string_equal(json_string_value(json_object_get(rule, "file")), "/plugins/filter-size.so");
+    assert_string_equal(json_string_value(json_object_get(rule, "file")),
+                        "/plugins/filter-size.so");
     /* although it does not match this target */
     assert_string_equal(fixture_order(fixture), "stage validate pick out");
 }
@@ -313,7 +323,8 @@ static void test_what_is_at_the_target_is_kept(void **state)
 }
 
 /* An asker that answers something else than was asked. */
-static int answer_nothing(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error)
+static int answer_nothing(void *arg, const json_t *request, json_t **ret_answer,
+                          struct dray_error *error)
 {
     const char *answer = arg;
 
@@ -347,17 +358,21 @@ static void test_check_needs_no_dataset_and_no_values(void **state)
     struct dray_asker asker = {fixture_answer, fixture};
     dray_autofree char *path = dray_format("%s/w.yaml", fixture->directory);
 
-    fixture_write(fixture, "w.yaml",
-                  "version: 1\ndataset: ./not-there\nparameters: { lab: { type: string } }\nsteps:\n"
-                  "  - { id: pick, uses: filter/glob, with: { include: [\"${lab}\"] } }\n" PUSH("missing"));
-    assert_int_equal(dray_check_file(path, NULL, &asker, &fixture->diagnostics, &fixture->error), 0);
+    fixture_write(
+        fixture, "w.yaml",
+        "version: 1\ndataset: ./not-there\nparameters: { lab: { type: string } }\nsteps:\n"
+        "  - { id: pick, uses: filter/glob, with: { include: [\"${lab}\"] } }\n" PUSH("missing"));
+    assert_int_equal(dray_check_file(path, NULL, &asker, &fixture->diagnostics, &fixture->error),
+                     0);
     assert_int_equal(fixture->diagnostics.count, 0);
     /* the push is prepared and no more; what the filter will be told is not known */
     assert_int_equal(json_array_size(json_object_get(fixture->asked, "steps")), 1);
-    assert_null(json_object_get(json_array_get(json_object_get(fixture->asked, "steps"), 0), "describe"));
+    assert_null(
+        json_object_get(json_array_get(json_object_get(fixture->asked, "steps"), 0), "describe"));
 
     fixture_write(fixture, "w.yaml", "version: 1\nsteps:\n" PICK("a**b") PUSH("out"));
-    assert_int_equal(dray_check_file(path, NULL, &asker, &fixture->diagnostics, &fixture->error), DRAY_INVALID);
+    assert_int_equal(dray_check_file(path, NULL, &asker, &fixture->diagnostics, &fixture->error),
+                     DRAY_INVALID);
     fixture_write(fixture, "w.yaml", "version: 1\npolicy: p\nrevision: 1\nrules: []\n");
     struct dray_diagnostics fresh = {0};
     assert_int_equal(dray_check_file(path, NULL, &asker, &fresh, &fixture->error), 0);
@@ -368,7 +383,8 @@ static void test_check_needs_no_dataset_and_no_values(void **state)
     fixture_write(fixture, "w.yaml", "hello: 1\n");
     assert_int_equal(dray_check_file(path, NULL, &asker, &fresh, &fixture->error), DRAY_INVALID);
     dray_diagnostics_free(&fresh);
-    assert_int_equal(dray_check_file("/nowhere/w.yaml", NULL, &asker, &fresh, &fixture->error), DRAY_NOT_FOUND);
+    assert_int_equal(dray_check_file("/nowhere/w.yaml", NULL, &asker, &fresh, &fixture->error),
+                     DRAY_NOT_FOUND);
     dray_diagnostics_free(&fresh);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What people read when a workflow or a policy is wrong, word for word: each file of golden/workflows and golden/policies
- * against the .expected beside it. With DRAY_GOLDEN=write the answers of today become the expected ones: read the difference.
+ * What people read when a workflow or a policy is wrong, word for word: each file of
+ * golden/workflows and golden/policies against the .expected beside it.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -78,15 +78,13 @@ static void add_without(struct dray_buffer *out, const char *text, const char *p
 }
 
 /* `place` is the directory that becomes DIR. */
-static void compare(const struct folder *folder, const char *name, const char *place,
+static void compare(const char *folder, const char *file, const char *place,
                     const struct plan_fixture *fixture)
 {
     const struct dray_error *error = &fixture->error;
+    dray_autofree char *name = dray_format("%s/%s.expected", folder, file);
     dray_cleanup(dray_buffer_free) struct dray_buffer raw = {.cap = 1u << 20};
     dray_cleanup(dray_buffer_free) struct dray_buffer seen = {.cap = 1u << 20};
-    dray_cleanup(dray_buffer_free) struct dray_buffer expected = {0};
-    dray_autofree char *path = dray_format("%s/%s.expected", folder->path, name);
-    struct dray_error failed = {0};
 
     dray_diagnostics_print(&fixture->diagnostics, 0, &raw);
     dray_buffer_format(&raw, "=> %s: %s\n", dray_class_name(error->class_), error->message);
@@ -94,14 +92,7 @@ static void compare(const struct folder *folder, const char *name, const char *p
     dray_buffer_format(&raw, error->where[0] ? "   at %s\n" : "%s", error->where);
     add_without(&seen, raw.data, place);
     assert_int_equal(raw.failed | seen.failed, 0);
-    if (getenv("DRAY_GOLDEN")) {
-        assert_int_equal(dray_write_file(path, seen.data, seen.length, 0644, &failed), 0);
-        return;
-    }
-    read_file(path, &expected);
-    if (!expected.data || strcmp(seen.data, expected.data) != 0)
-        fail_msg("%s.yaml says\n%s\nand is expected to say\n%s", name, seen.data,
-                 expected.data ? expected.data : "(there is no such file)");
+    fixture_golden(name, seen.data);
 }
 
 static void test_broken_workflows_say_what_is_wrong(void **state)
@@ -120,7 +111,7 @@ static void test_broken_workflows_say_what_is_wrong(void **state)
         fixture->request.workflow_base = folder.path;
         fixture_plan(fixture, text.data);
         assert_int_equal(fixture->result, DRAY_INVALID);
-        compare(&folder, folder.names[i], folder.path, fixture);
+        compare("workflows", folder.names[i], folder.path, fixture);
     }
     close_folder(&folder);
 }
@@ -152,10 +143,11 @@ static void test_broken_policies_stop_every_delivery(void **state)
             strcmp(folder.names[i], "headless") != 0) {
             assert_int_equal(checked.count, fixture->diagnostics.count);
             for (size_t k = 0; k < checked.count; k++)
-                assert_string_equal(checked.items[k].message, fixture->diagnostics.items[k].message);
+                assert_string_equal(checked.items[k].message,
+                                    fixture->diagnostics.items[k].message);
         }
         dray_diagnostics_free(&checked);
-        compare(&folder, folder.names[i], fixture->directory, fixture);
+        compare("policies", folder.names[i], fixture->directory, fixture);
     }
     close_folder(&folder);
 }

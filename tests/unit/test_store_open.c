@@ -423,6 +423,40 @@ static void processes_that_meet_in_a_new_store_lose_nothing(void **state)
     assert_int_equal(ask(fixture, "SELECT COUNT(*) FROM push_target"), PROCESSES * EACH);
 }
 
+/* Has the file for itself for a while, and says on the pipe `number` when that begins. */
+static int write_slowly(const char *directory, int number)
+{
+    dray_autofree char *path = dray_format("%s/dray.db", directory);
+    sqlite3 *database = NULL;
+
+    if (path == NULL || sqlite3_open(path, &database) != SQLITE_OK ||
+        sqlite3_exec(database, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK ||
+        write(number, "x", 1) != 1)
+        return 1;
+    (void)usleep(300000);
+    return sqlite3_exec(database, "COMMIT", NULL, NULL, NULL) != SQLITE_OK ||
+           sqlite3_close(database) != SQLITE_OK;
+}
+
+/* SQLite does not wait when it changes the journal mode, so we do. */
+static void opening_waits_for_another_who_is_just_making_the_store(void **state)
+{
+    struct fixture *fixture = *state;
+    int ends[2];
+    char letter;
+
+    dray_store_closep(&fixture->store);
+    tamper(fixture, "PRAGMA journal_mode = DELETE");
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    pid_t pid = start_child(fixture, write_slowly, ends[1]);
+    assert_int_equal(read(ends[0], &letter, 1), 1);
+    OK(open_store(fixture, fixture->directory));
+    expect_journal(fixture, "wal");
+    assert_int_equal(wait_child(pid), 0);
+    assert_int_equal(close(ends[0]), 0);
+    assert_int_equal(close(ends[1]), 0);
+}
+
 /* 0: ours; 1: refused with the other's id. */
 static int add_to_one_place(const char *directory, int number)
 {
@@ -694,6 +728,7 @@ int main(void)
         WITH_STORE(a_lookup_that_finds_nothing_spoils_no_group),
         WITH_STORE(a_locked_store_says_what_waited_and_why),
         WITH_DIRECTORY(processes_that_meet_in_a_new_store_lose_nothing),
+        WITH_STORE(opening_waits_for_another_who_is_just_making_the_store),
         WITH_DIRECTORY(of_processes_that_want_one_destination_one_gets_it),
         WITH_DIRECTORY(a_death_within_a_transaction_leaves_nothing_of_it),
         WITH_DIRECTORY(a_death_after_a_change_leaves_all_of_it),

@@ -294,8 +294,48 @@ static void base64_gives_the_vectors_of_rfc_4648(void **state)
         dray_base64_add(&buffer, rows[i][0], strlen(rows[i][0]));
         assert_int_equal(buffer.failed, 0);
         assert_string_equal(buffer.data == NULL ? "" : buffer.data, rows[i][1]);
+        size_t length = 77;
+        dray_autofree char *back = dray_base64_decode(rows[i][1], &length);
+        assert_non_null(back);
+        assert_int_equal(length, strlen(rows[i][0]));
+        assert_string_equal(back, rows[i][0]);
         dray_buffer_free(&buffer);
     }
+}
+
+static void base64_survives_every_byte(void **state)
+{
+    unsigned char bytes[256];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(255 - i);
+    for (size_t count = 0; count <= sizeof bytes; count++) {
+        struct dray_buffer buffer = {.cap = 400};
+        size_t length;
+        dray_base64_add(&buffer, bytes, count);
+        dray_autofree char *back = dray_base64_decode(count == 0 ? "" : buffer.data, &length);
+        assert_non_null(back);
+        assert_int_equal(length, count);
+        assert_memory_equal(back, bytes, count);
+        assert_int_equal(back[length], '\0');
+        dray_buffer_free(&buffer);
+    }
+}
+
+static void what_is_no_base64_is_refused(void **state)
+{
+    static const char *const texts[] = {
+        "Z",    "Zg",           "Zg=",   "Zg===", "====", "=Zg=",       "Zg==Zg==", "Z===",
+        " Zg=", "Zg==\n\n\n\n", "Zm9\n", "Zh==",  "Zm9=", "Zm\xc3\xb6", "Zm-_",     "Zg=a",
+    };
+    size_t length = 77;
+
+    (void)state;
+    for (size_t i = 0; i < DRAY_COUNT(texts); i++)
+        if (dray_base64_decode(texts[i], &length) != NULL)
+            fail_msg("\"%s\" was decoded", texts[i]);
+    assert_int_equal(length, 77);
 }
 
 static void a_path_in_json_keeps_its_bytes(void **state)
@@ -359,6 +399,8 @@ int main(void)
         cmocka_unit_test(cutting_leaves_whole_characters),
         cmocka_unit_test(bytes_become_utf8_and_plain_text_has_no_controls),
         cmocka_unit_test(base64_gives_the_vectors_of_rfc_4648),
+        cmocka_unit_test(base64_survives_every_byte),
+        cmocka_unit_test(what_is_no_base64_is_refused),
         cmocka_unit_test(a_path_in_json_keeps_its_bytes),
         cmocka_unit_test(a_slip_of_the_pen_finds_the_word),
     };

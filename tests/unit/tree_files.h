@@ -159,4 +159,47 @@ static inline void assert_failed(int result, int class_, const struct dray_error
             fail_msg("%s: %d: %s", #CALL, done_, error.message);                                   \
     } while (0)
 
+/* "a/" is a directory, "a>b" a link to b, "a" a file of as many bytes as its path has. */
+static inline int add_word(struct dray_tree_builder *builder, const char *word,
+                           struct dray_error *error)
+{
+    struct dray_tree_entry entry = {
+        .path = word, .path_length = (uint32_t)strlen(word), .mode = 0644, .type = DRAY_FILE};
+    const char *arrow = strchr(word, '>');
+
+    if (arrow != NULL) {
+        entry.type = DRAY_LINK;
+        entry.mode = 0777;
+        entry.at = arrow + 1;
+        entry.path_length = (uint32_t)(arrow - word);
+    } else if (entry.path_length > 0 && word[entry.path_length - 1] == '/') {
+        entry.type = DRAY_DIRECTORY;
+        entry.mode = 0755;
+        entry.path_length--;
+    } else {
+        entry.bytes = entry.path_length;
+    }
+    return dray_tree_builder_add(builder, &entry, error);
+}
+
+/* A tree of such words with spaces between them. */
+static inline struct dray_tree *make_tree(const char *words)
+{
+    struct dray_tree_builder *builder = dray_tree_builder_new();
+    struct dray_error error = {0};
+    struct dray_tree *tree = NULL;
+
+    assert_non_null(builder);
+    for (const char *word = words; *word != '\0';) {
+        size_t length = strcspn(word, " ");
+        char *copy = strndup(word, length);
+        assert_done(add_word(builder, copy, &error));
+        free(copy);
+        word += length + (word[length] == ' ');
+    }
+    assert_done(dray_tree_builder_finish(builder, &tree, &error));
+    dray_tree_builder_free(builder);
+    return tree;
+}
+
 #endif

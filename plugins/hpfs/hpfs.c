@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* push/hpfs: deliver a tree as a new directory of a file system, whole or not at all. */
+#include "hpfs.h"
+
+static const struct dray_option options[] = {
+    DRAY_OPTION_PATH(struct hpfs, path, DRAY_OPTION_DELIVERS, NULL,
+                     "The new directory that the delivery becomes; its parent must exist"),
+    DRAY_OPTION_PATH(struct hpfs, into, DRAY_OPTION_DELIVERS, NULL,
+                     "An existing directory; the delivery becomes a new one in it, named like the dataset"),
+    DRAY_OPTION_CHOICE(struct hpfs, durability, "syncfs", "syncfs|fsync",
+                       "How bytes are made durable before the delivery becomes visible: the whole file system, "
+                       "or file by file"),
+};
+
+static int prepare(void *self, struct dray_ctx *ctx)
+{
+    const struct hpfs *hpfs = self;
+
+    if (hpfs->path != NULL && hpfs->into != NULL)
+        return ctx->host->fail_option(ctx, "into", DRAY_NO_INDEX, 0,
+                                      "give either `path` or `into`, not both");
+    if (hpfs->path == NULL && hpfs->into == NULL)
+        return ctx->host->fail_option(ctx, "path", DRAY_NO_INDEX, 0,
+                                      "say where to deliver: `path` is the new directory itself, `into` one "
+                                      "that will hold it");
+    return DRAY_OK;
+}
+
+static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
+{
+    struct hpfs_place place;
+    int result = hpfs_place_find(self, ctx, &place);
+
+    if (result != DRAY_OK)
+        return result;
+    ret_target->uri = place.whole;
+    ret_target->parent = place.parent;
+    ret_target->name = place.name;
+    ret_target->path = ctx->host->format("%s", place.whole);
+    return ret_target->path != NULL
+               ? DRAY_OK
+               : ctx->host->fail(ctx, DRAY_NO_MEMORY, "finding out where to deliver: out of memory");
+}
+
+static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place)
+{
+    struct dray_staging staging = { .size = sizeof(staging) };
+    int result = ctx->host->staging(ctx, &staging);
+
+    if (result == DRAY_OK)
+        result = hpfs_check_free(hpfs, ctx, &staging, place);
+    if (result == DRAY_OK)
+        result = hpfs_write_tree(hpfs, ctx, &staging);
+    if (result == DRAY_OK)
+        result = ctx->host->may_commit(ctx);
+    if (result == DRAY_OK)
+        result = hpfs_write_records(hpfs, ctx, &staging);
+    if (result == DRAY_OK)
+        result = hpfs_commit(hpfs, ctx, &staging, place);
+    return result == DRAY_OK ? ctx->host->confirm(ctx, "path", place->whole) : result;
+}
+
+static int push(void *self, struct dray_ctx *ctx)
+{
+    struct hpfs_place place;
+    int result = hpfs_place_find(self, ctx, &place);
+
+    if (result != DRAY_OK)
+        return result;
+    result = deliver(self, ctx, &place);
+    hpfs_place_free(ctx->host, &place);
+    return result;
+}
+
+/* All that a failed attempt leaves is in staging, which the host made and removes. */
+static int discard(void *self, struct dray_ctx *ctx)
+{
+    (void)self;
+    (void)ctx;
+    return DRAY_OK;
+}
+
+static const struct dray_push_operations operations = {
+    .size = sizeof(operations),
+    .target_type = DRAY_TARGET_HPFS,
+    .describe = describe,
+    .probe = hpfs_probe,
+    .push = push,
+    .discard = discard,
+};
+
+DRAY_PLUGIN(DRAY_KIND_PUSH, DRAY_CAP_REENTRANT | DRAY_CAP_LINKS, "hpfs", "1.0.0",
+            "Deliver to a new directory of a file system", struct hpfs, options, &operations,
+            .prepare = prepare);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plugins/hpfs - push/hpfs: a delivery becomes a new directory on a file system. Everything is put
+ * together in a staging directory beside it, made durable, and renamed into place in one act.
+ *
+ * hpfs.c   options, operations and the order of a push
+ * place.c  where it delivers
+ * probe.c  what is there already
+ * write.c  the tree's entries into staging
+ * commit.c records, durability and the rename
+ */
+#ifndef DRAY_PLUGINS_HPFS_H
+#define DRAY_PLUGINS_HPFS_H
+
+#include <dray/plugin.h>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* How much of a path a message shows. */
+#define HPFS_SHOWN 400
+
+enum { HPFS_SYNCFS, HPFS_FSYNC }; /* choices of `durability` */
+
+struct hpfs {
+    const char *path; /* of path and into, one is not NULL */
+    const char *into;
+    int64_t durability;
+};
+
+/* Where a delivery goes. Strings are made with host->format. */
+struct hpfs_place {
+    char *parent; /* real path of the directory that holds it */
+    char *name;   /* its name there */
+    char *whole;  /* both */
+};
+
+/* Find it without touching anything: the parent must be there, the name must be one. */
+int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place);
+void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
+/* How many names the directory holds, or -1 with errno. */
+int64_t hpfs_count_names(int parent, const char *name);
+
+int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);
+
+/* All entries of the input into staging, with their modes and times. */
+int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                    const struct dray_staging *staging);
+
+/* DRAY_CONFLICT when something has the delivery's name. */
+int hpfs_check_free(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                    const struct dray_staging *staging, const struct hpfs_place *place);
+int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct dray_staging *staging);
+/* Make all of it durable, then visible. */
+int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray_staging *staging,
+                const struct hpfs_place *place);
+
+/* ---- Small things that all of them use ---- */
+
+static inline void hpfs_close(int *fd)
+{
+    if (*fd >= 0)
+        (void)close(*fd);
+    *fd = -1;
+}
+#define HPFS_FD __attribute__((cleanup(hpfs_close))) int
+
+/* Access time as it is, modification time `mtime`: for futimens and utimensat. */
+static inline void hpfs_times(int64_t mtime, struct timespec times[2])
+{
+    int64_t seconds = mtime / 1000000000, rest = mtime % 1000000000;
+
+    if (rest < 0) { /* before 1970 */
+        seconds--;
+        rest += 1000000000;
+    }
+    times[0] = (struct timespec){ .tv_nsec = UTIME_OMIT };
+    times[1] = (struct timespec){ .tv_sec = (time_t)seconds, .tv_nsec = (long)rest };
+}
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* place.c - where a delivery goes: the real path of its parent, and its name there. */
+#include "hpfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void free_text(char **text)
+{
+    free(*text);
+}
+#define OWNED __attribute__((cleanup(free_text))) char *
+
+/* An existing directory's real path, which need not be readable. */
+static int resolve(struct dray_ctx *ctx, const char *directory, char **ret_real)
+{
+    const struct dray_host *host = ctx->host;
+    struct stat status;
+    OWNED real = realpath(directory, NULL);
+    int reason = real != NULL && stat(real, &status) == 0 ? 0 : errno;
+
+    if (reason == ENOENT) {
+        int result = host->fail(ctx, DRAY_NOT_FOUND, "there is no directory %s to deliver into", directory);
+        host->hint(ctx, "make it first:  mkdir -p '%s'", directory);
+        return result;
+    }
+    if (reason == ENOTDIR || (reason == 0 && !S_ISDIR(status.st_mode)))
+        return host->fail(ctx, DRAY_INVALID, "%s is not a directory, so nothing can be delivered into it",
+                          directory);
+    if (reason != 0)
+        return host->fail_errno(ctx, reason, "looking for the directory %s to deliver into", directory);
+    /* It goes into the plan, which is JSON. */
+    json_t *text = json_string(real);
+    if (text == NULL)
+        return host->fail(ctx, DRAY_INVALID, "the real path of %s is not UTF-8", directory);
+    json_decref(text);
+    *ret_real = real;
+    real = NULL;
+    return DRAY_OK;
+}
+
+static int check_name(struct dray_ctx *ctx, const char *name, const char *where)
+{
+    const char *fault = NULL;
+
+    if (name == NULL || name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        fault = "ends in no name that the delivery could have";
+    else if (strchr(name, '/') != NULL)
+        fault = "is for a dataset whose name has a slash";
+    else if (strcmp(name, ".dray") == 0 || strncmp(name, ".dray-", 6) == 0)
+        fault = "ends in a name that Dray keeps for itself";
+    if (fault == NULL)
+        return DRAY_OK;
+    int result = ctx->host->fail(ctx, DRAY_INVALID, "the destination %s %s", where, fault);
+    ctx->host->hint(ctx, "end it with the name of the new directory, or use  into: DIRECTORY");
+    return result;
+}
+
+static int fill(struct dray_ctx *ctx, const char *directory, const char *name,
+                struct hpfs_place *ret_place)
+{
+    const struct dray_host *host = ctx->host;
+    OWNED real = NULL;
+    int result = resolve(ctx, directory, &real);
+
+    if (result != DRAY_OK)
+        return result;
+    struct hpfs_place place = {
+        .parent = host->format("%s", real),
+        .name = host->format("%s", name),
+        .whole = host->format("%s/%s", strcmp(real, "/") == 0 ? "" : real, name),
+    };
+    if (place.parent == NULL || place.name == NULL || place.whole == NULL) {
+        hpfs_place_free(host, &place);
+        return host->fail(ctx, DRAY_NO_MEMORY, "finding out where to deliver: out of memory");
+    }
+    *ret_place = place;
+    return DRAY_OK;
+}
+
+/* `path` without slashes at its end, cut into directory and name. */
+static int split(struct dray_ctx *ctx, const char *path, struct hpfs_place *ret_place)
+{
+    size_t length = strlen(path);
+
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    OWNED directory = strndup(path, length);
+    char *slash = directory == NULL ? NULL : strrchr(directory, '/');
+    OWNED name = slash == NULL ? NULL : strdup(slash + 1);
+    if (directory == NULL || (slash != NULL && name == NULL))
+        return ctx->host->fail(ctx, DRAY_NO_MEMORY, "finding out where to deliver: out of memory");
+    int result = check_name(ctx, name, path);
+    if (result != DRAY_OK)
+        return result;
+    /* "/name" lies in "/". */
+    slash[slash == directory] = '\0';
+    return fill(ctx, directory, name, ret_place);
+}
+
+int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place)
+{
+    const struct dray_job *job = ctx->host->job(ctx);
+
+    if (hpfs->path != NULL)
+        return split(ctx, hpfs->path, ret_place);
+    int result = check_name(ctx, job->dataset, hpfs->into);
+    return result != DRAY_OK ? result : fill(ctx, hpfs->into, job->dataset, ret_place);
+}
+
+void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place)
+{
+    host->free(place->parent);
+    host->free(place->name);
+    host->free(place->whole);
+    *place = (struct hpfs_place){ NULL, NULL, NULL };
+}
+
+int64_t hpfs_count_names(int parent, const char *name)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+    int64_t count = 0;
+
+    if (listing == NULL) {
+        int reason = errno;
+        hpfs_close(&fd);
+        errno = reason;
+        return -1;
+    }
+    errno = 0;
+    for (const struct dirent *one; (one = readdir(listing)) != NULL;)
+        count += strcmp(one->d_name, ".") != 0 && strcmp(one->d_name, "..") != 0;
+    int reason = errno;
+    (void)closedir(listing);
+    errno = reason;
+    return reason == 0 ? count : -1;
+}

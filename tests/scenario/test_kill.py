@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: MIT
+"""Killed at any moment, a delivery is either not there or there whole; the next run finishes it and
+leaves nothing beside it."""
+import os
+import random
+import signal
+import subprocess
+import time
+
+MOMENTS = 20
+FILES = 3000
+
+
+def make_dataset(root):
+    block = os.urandom(4096 + FILES)
+    for number in range(FILES):
+        folder = root / f"d{number // 100:03}"
+        if number % 100 == 0:
+            folder.mkdir(parents=True)
+        (folder / f"f{number % 100:03}").write_bytes(block[number:number + 4096])
+
+
+def whole(target):
+    """Complete by its own manifest, as a recipient without Dray checks it."""
+    manifest = ".dray/source/manifest-sha256.txt"
+    done = subprocess.run(["sha256sum", "--quiet", "-c", manifest], cwd=target, capture_output=True)
+    lines = (target / manifest).read_text().splitlines()
+    return done.returncode == 0 and len(lines) == FILES
+
+
+def test_killed_at_random_moments(dray, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    make_dataset(source)
+    out.mkdir()
+
+    start = time.monotonic()
+    dray("push", source, "--to", out / "timing")
+    length = time.monotonic() - start
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}, one delivery takes {length:.2f} s")
+    moments = random.Random(seed)
+    killed = 0
+    for number in range(MOMENTS):
+        target = out / f"d{number}"
+        running = dray.start("push", source, "--to", target, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        end = time.monotonic() + moments.uniform(0.0, length * 1.05)
+        while time.monotonic() < end and running.poll() is None:
+            if target.exists():
+                assert (target / ".dray/source/delivered.json").exists(), "visible before it was whole"
+            time.sleep(0.002)
+        try:
+            os.killpg(running.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        killed += running.wait() == -signal.SIGKILL
+        time.sleep(0.05)  # the runner hears of it
+        if target.exists():
+            assert whole(target), "a partial dataset at the final path"
+        again = dray("push", source, "--to", target)
+        assert whole(target)
+        assert "is at" in again.out or "already delivered" in again.out
+        left = [name for name in os.listdir(out) if name.startswith(".dray")]
+        assert left == [], "left beside the target"
+        assert os.listdir(dray.state / "scratch") == []
+    assert killed > MOMENTS // 2, "too few were killed while they worked"
+    states = {job["state"] for job in dray.json("jobs")}
+    assert states == {"delivered"}
+
+
+def test_an_interrupt_is_undone_and_taken_up(dray, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    make_dataset(source)
+    out.mkdir()
+    running = dray.start("push", source, "--to", out / "data", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not any(name.startswith(".dray") for name in os.listdir(out)):
+        assert running.poll() is None
+        time.sleep(0.001)
+    os.killpg(running.pid, signal.SIGINT)
+    _, err = running.communicate(timeout=30)
+    assert running.returncode == 130
+    assert b"interrupted" in err
+    assert os.listdir(out) == []
+    first = dray.json("jobs")[0]
+    assert first["state"] == "failed"
+    again = dray.json("push", source, "--to", out / "data")
+    assert again["job"] == first["job"], "the same job is taken up"
+    assert [attempt["outcome"] for attempt in again["attempts"]] == ["interrupted", "delivered"]
+    assert whole(out / "data")
+
+
+def test_the_next_delivery_to_the_same_target_waits_for_the_first(dray, tmp_path):
+    source, out = tmp_path / "source", tmp_path / "out"
+    make_dataset(source)
+    out.mkdir()
+    pair = [dray.start("push", source, "--to", out / "data", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for _ in range(2)]
+    outs = [process.communicate(timeout=60) for process in pair]
+    assert [process.returncode for process in pair] == [0, 0], outs
+    said = sorted(out.decode().split()[0] for out, _ in outs)
+    assert said[0] == "already", outs
+    assert whole(out / "data")
+    assert len(dray.json("jobs")) == 1

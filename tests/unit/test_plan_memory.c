@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Planning when memory runs out: each allocation fails once, and every time the planner either says that memory is out or
+ * gives the same answer as ever. The address sanitizer's build shows that nothing leaks on the way.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/plan_fixture.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *pointer, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t length);
+int __real_vasprintf(char **ret_text, const char *format, va_list arguments) DRAY_FORMAT(2, 0);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *pointer, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t length);
+int __wrap_vasprintf(char **ret_text, const char *format, va_list arguments) DRAY_FORMAT(2, 0);
+
+/* Allocations until one fails; negative: none does. */
+static long left = -1;
+static int failed;
+
+static int fails(void)
+{
+    if (left < 0 || --left >= 0)
+        return 0;
+    failed = 1;
+    return 1;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *pointer, size_t size)
+{
+    return fails() ? NULL : __real_realloc(pointer, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t length)
+{
+    return fails() ? NULL : __real_strndup(text, length);
+}
+
+int __wrap_vasprintf(char **ret_text, const char *format, va_list arguments)
+{
+    return fails() ? -1 : __real_vasprintf(ret_text, format, arguments);
+}
+
+static void *jansson_malloc(size_t size)
+{
+    return __wrap_malloc(size);
+}
+
+/* What answers is not what is tested. */
+static int answer(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error)
+{
+    long saved = left;
+
+    left = -1;
+    int result = fixture_answer(arg, request, ret_answer, error);
+    left = saved;
+    return result;
+}
+
+/* What came of it, as a text. */
+static char *outcome(struct plan_fixture *fixture, const char *workflow)
+{
+    long saved;
+
+    fixture_plan(fixture, workflow);
+    saved = left;
+    left = -1;
+    json_t *json = fixture->plan ? dray_plan_json(fixture->plan) : NULL;
+    char *text = json ? json_dumps(json, JSON_INDENT(1)) : dray_format("%s", fixture->error.message);
+    json_decref(json);
+    left = saved;
+    return text;
+}
+
+static void torture(struct plan_fixture *fixture, const char *workflow, int expected)
+{
+    fixture->request.asker = (struct dray_asker){answer, fixture};
+    dray_autofree char *whole = outcome(fixture, workflow);
+    long count = 0;
+
+    assert_int_equal(fixture->result, expected);
+    for (failed = 1; failed; count++) {
+        assert_true(count < 20000);
+        failed = 0;
+        left = count;
+        dray_autofree char *text = outcome(fixture, workflow);
+        left = -1;
+        if (fixture->result == DRAY_NO_MEMORY)
+            continue;
+        if (fixture->result != expected || strcmp(text, whole) != 0)
+            fail_msg("allocation %ld: class %d, not %d:\n%s", count, fixture->result, expected, text);
+    }
+    assert_true(count > 100);
+}
+
+static const char workflow[] =
+    "version: 1\nname: ${lab}\ndataset: ./data\nparameters: { lab: { default: smith } }\nsteps:\n"
+    "  - { id: verify, uses: validate, with: { manifest: sums.txt } }\n"
+    "  - { id: pick, uses: filter/glob, with: { include: [\"${lab}\"], ignore_case: true } }\n"
+    "  - { id: out, uses: push/hpfs, with: { into: \"/hpfs/${lab}/delivered\" }, after: [up] }\n"
+    "  - { id: up, uses: push/cloud, with: { url: \"s3://lab.example.edu/bucket/\" } }\n";
+
+static void test_a_plan_is_made_whole_or_not_at_all(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    fixture_policy(fixture, "p",
+                   "rules:\n"
+                   "  - { id: cap, mode: enforce, when: { target.type: [cloud], not: { user.name: x } }, limit: { entries: 5 } }\n"
+                   "  - { id: raw, mode: enforce, when: { target.host: \"*\" }, inject: [{ uses: filter/glob, with: { exclude: [raw/] } }] }\n");
+    torture(fixture, workflow, 0);
+}
+
+static void test_problems_are_never_lost(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    torture(fixture,
+            "version: 2\ndataset: ./data\nsteps:\n"
+            "  - { id: a, uses: filter/glob, needs: [b], with: { include: [a**b] } }\n"
+            "  - { id: b, uses: filter/glob, needs: [a] }\n"
+            "  - { id: out, uses: push/hpfs, needs: [b, x], with: { into: ./missing } }\n",
+            DRAY_INVALID);
+}
+
+static void test_a_broken_policy_stays_a_denial(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    fixture_policy(fixture, "p", "rules:\n  - { id: r, mode: maybe, when: { user.nam: x }, limit: { entires: 5 } }\n");
+    torture(fixture, workflow, DRAY_DENIED);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_setup, fixture_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_plan_is_made_whole_or_not_at_all),
+        TEST(test_problems_are_never_lost),
+        TEST(test_a_broken_policy_stays_a_denial),
+    };
+
+    json_set_alloc_funcs(jansson_malloc, free);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
