@@ -38,7 +38,7 @@ static void session_close(struct session *session)
     dray_close_descriptor(&session->settings.interrupt_fd);
 }
 
-static int session_open(const struct options *options, struct session *session,
+static int session_open(const struct options *options, struct session *session, int quiet,
                         struct dray_error *error)
 {
     *session =
@@ -47,7 +47,7 @@ static int session_open(const struct options *options, struct session *session,
                                                    .policy_count = options->policies.count,
                                                    .unconfined = options->no_sandbox,
                                                    .interrupt_fd = watch_interrupts(),
-                                                   .on_event = progress_event,
+                                                   .on_event = quiet ? NULL : progress_event,
                                                    .arg = &session->progress};
     (void)signal(SIGPIPE, SIG_IGN);
     if (options->no_sandbox)
@@ -82,7 +82,7 @@ static int deliver(struct options *options, const struct dray_workflow_request *
     json_t *job = NULL;
     int status = 0;
 
-    int result = session_open(options, &session, &error);
+    int result = session_open(options, &session, 0, &error);
     if (result == 0)
         result =
             dray_api_run(session.api, request, options->again, &session.diagnostics, &job, &error);
@@ -127,7 +127,7 @@ int command_push(struct options *options)
         (void)fputs(text, stdout);
         return 0;
     }
-    struct dray_workflow_request request = {.text = text};
+    struct dray_workflow_request request = {.text = text, .dataset = options->arguments[0]};
     return deliver(options, &request);
 }
 
@@ -139,7 +139,7 @@ int command_plan(struct options *options)
     struct dray_workflow_request request = request_of(options);
     struct dray_error error = {0};
 
-    int result = session_open(options, &session, &error);
+    int result = session_open(options, &session, 0, &error);
     if (result == 0)
         result = dray_api_plan(session.api, &request, &session.diagnostics, &plan, &error);
     if (result != 0)
@@ -162,8 +162,8 @@ int command_preview(struct options *options)
                                            .stage = options->stage};
     struct dray_error error = {0};
 
-    int result = session_open(options, &session, &error);
-    session.settings.on_event = NULL; /* the verdicts are all there is to see */
+    /* The verdicts are all there is to see. */
+    int result = session_open(options, &session, 1, &error);
     if (result == 0)
         result = dray_api_preview(session.api, &request, &preview, STDOUT_FILENO,
                                   &session.diagnostics, &error);
@@ -197,7 +197,7 @@ int command_check(struct options *options)
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 64u << 20};
     struct dray_error error = {0};
 
-    int result = session_open(options, &session, &error);
+    int result = session_open(options, &session, 0, &error);
     if (result == 0 && options->schema)
         return print_schema(options, &session, &error);
     if (result == 0 && options->argument_count == 0) {

@@ -7,7 +7,9 @@
 # installed, without a .la file.
 
 plugin_modules = \
-	plugins/filter-glob.la
+	plugins/filter-glob.la \
+	plugins/push-hpfs.la \
+	plugins/source-directory.la
 
 # Plugins that only tests use: built likewise, below plugins/mock/, never installed.
 mock_modules =
@@ -38,6 +40,19 @@ libdraypattern_la_SOURCES = \
 plugins_filter_glob_la_SOURCES = plugins/filters/glob.c
 plugins_filter_glob_la_LDFLAGS = $(plugin_link_flags)
 plugins_filter_glob_la_LIBADD = libdraypattern.la
+
+plugins_push_hpfs_la_SOURCES = \
+	plugins/hpfs/commit.c \
+	plugins/hpfs/hpfs.c \
+	plugins/hpfs/hpfs.h \
+	plugins/hpfs/place.c \
+	plugins/hpfs/probe.c \
+	plugins/hpfs/write.c
+plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
+plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS)
+
+plugins_source_directory_la_SOURCES = plugins/sources/directory.c
+plugins_source_directory_la_LDFLAGS = $(plugin_link_flags)
 
 # The loader refuses a file or a folder that others may write, whatever the umask was.
 SUFFIXES = .la .so

@@ -203,7 +203,8 @@ static int step_ended(struct dray_attempt *attempt, const json_t *message, struc
     if (step < 0 || !outcome)
         return dray_fail(error, DRAY_BUG, "the runner spoke of a step that the plan does not have");
     attempt->told[step] = 1;
-    dray_error_from_json(&failure, json_object_get(message, "error"));
+    if (json_object_get(message, "error"))
+        dray_error_from_json(&failure, json_object_get(message, "error"));
     if (strcmp(outcome, "failed") == 0 || strcmp(outcome, "waiting") == 0 ||
         strcmp(outcome, "cancelled") == 0)
         note_failure(attempt, &failure, &attempt->plan->steps[step]);

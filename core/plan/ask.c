@@ -67,7 +67,8 @@ static json_t *question(const struct dray_draft *draft, const struct dray_draft_
 
 static json_t *request_of(const struct dray_draft *draft, const struct asked *asked)
 {
-    json_t *request = json_pack("{s:{s:s*}, s:[]}", "dataset", "name", draft->dataset, "steps");
+    json_t *dataset = dray_json_with(json_object(), "name", draft->dataset);
+    json_t *request = json_pack("{s:o, s:[]}", "dataset", dataset, "steps");
     json_t *steps = json_object_get(request, "steps");
 
     for (size_t i = 0; request && i < asked->count; i++) {

@@ -202,8 +202,7 @@ static int set_revision(struct dray_plan *plan, struct dray_error *error)
         sources++;
         only = plan->steps[i].revision;
         if (json_array_append_new(all, json_string(only)) != 0)
-            result =
-                dray_fail(error, DRAY_BUG, "the revision of step %s is no text", plan->steps[i].id);
+            result = dray_fail_memory(error);
     }
     if (result == 0 && sources > 1)
         result = dray_json_digest(all, digest, error);

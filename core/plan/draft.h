@@ -242,6 +242,10 @@ DRAY_MUST_CHECK int dray_plan_prove(const struct dray_plan *plan, const struct d
 
 /* ---- request_key.c */
 
+/* SHA-256 of a text, in hexadecimal. */
+DRAY_MUST_CHECK int dray_text_digest(const char *text, size_t length,
+                                     char ret_hex[static DRAY_SHA256_HEX],
+                                     struct dray_error *error);
 /* SHA-256 of the canonical text of a JSON value: sorted keys, no spaces. */
 DRAY_MUST_CHECK int dray_json_digest(const json_t *json, char ret_hex[static DRAY_SHA256_HEX],
                                      struct dray_error *error);
@@ -254,6 +258,9 @@ DRAY_MUST_CHECK int dray_plan_digests(struct dray_plan *plan, struct dray_error 
 
 /* ---- plan_json.c */
 
+/* The object with one more text, if there is one. NULL when memory is out, or when the object was
+ * NULL; it is then gone. */
+DRAY_MUST_CHECK json_t *dray_json_with(json_t *object, const char *key, const char *text);
 const char *dray_mode_name(enum dray_mode mode);
 /* 0, or -1 for an unknown name. */
 int dray_mode_of_name(const char *name, enum dray_mode *ret_mode);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * core/plan - from a workflow and the policies that match to a plan: the DAG that will run, every step with its origin,
- * checked as a whole before anything runs. It does not know how a plan is run; what only a plugin can say it asks through
- * an interface that the caller provides.
+ * core/plan - from a workflow and the policies that match to a plan: the DAG that will run, every
+ * step with its origin, checked as a whole before anything runs. It does not know how a plan is
+ * run; what only a plugin can say it asks through an interface that the caller provides.
  *
  * plan.h - the plan, and the one function that makes it.
  */
@@ -23,21 +23,22 @@ enum dray_step_role {
     DRAY_STEP_GUARD, /* built in: a policy's limit, before each push */
     DRAY_STEP_PUSH,
 };
-/* How strictly an injected step holds: enforce does it, warn records and tells the user, audit records. */
+/* How strictly an injected step holds: enforce does it, warn records and tells the user, audit
+ * records. */
 enum dray_mode { DRAY_MODE_ENFORCE, DRAY_MODE_WARN, DRAY_MODE_AUDIT };
 
 struct dray_origin {
-    char *file;    /* NULL: Dray itself added the step */
+    char *file; /* NULL: Dray itself added the step */
     uint32_t line;
-    char *policy;  /* and rule: the step was injected by them; else NULL */
+    char *policy; /* and rule: the step was injected by them; else NULL */
     char *rule;
     char *message; /* the rule's message to users; NULL: none */
 };
 
 struct dray_retry {
-    uint32_t tries;       /* at least 1 */
-    int64_t backoff;      /* ns */
-    int64_t max_backoff;  /* ns */
+    uint32_t tries;      /* at least 1 */
+    int64_t backoff;     /* ns */
+    int64_t max_backoff; /* ns */
 };
 
 struct dray_step {
@@ -45,12 +46,12 @@ struct dray_step {
     char *uses; /* "filter/glob", "validate", "guard" */
     enum dray_step_role role;
     enum dray_mode mode;
-    char *file;    /* the plugin's; NULL for what is built in */
-    char *digest;  /* of that file */
+    char *file;   /* the plugin's; NULL for what is built in */
+    char *digest; /* of that file */
     char *version;
-    json_t *with;  /* checked options with their defaults */
+    json_t *with;   /* checked options with their defaults */
     char *revision; /* of a source: what it said of the dataset when planning; NULL for others */
-    size_t *needs; /* steps whose trees it takes, ascending */
+    size_t *needs;  /* steps whose trees it takes, ascending */
     size_t needs_count;
     size_t *after; /* steps that must have ended well before */
     size_t after_count;
@@ -63,7 +64,8 @@ struct dray_step {
 struct dray_plan_target {
     size_t step;
     uint32_t target_type;
-    char *uri, *host, *path, *parent, *name; /* as struct dray_target; NULL where it does not apply */
+    char *uri, *host, *path, *parent,
+        *name; /* as struct dray_target; NULL where it does not apply */
     char request_key[65];
     /* what the probe found, at planning */
     uint32_t presence; /* DRAY_ABSENT, ... */
@@ -77,26 +79,30 @@ struct dray_plan_policy {
 
 struct dray_plan {
     char *name;
-    char *workflow;     /* the text, as it was read; NULL after dray_plan_parse */
-    char *dataset;      /* its name: one path segment */
-    char *dataset_id;   /* what identifies it: the real path of a path given as dataset */
-    char *revision;     /* of the source; of several, a digest of their revisions */
-    char *symlinks;     /* keep, skip, copy, fail */
+    char *workflow;   /* the text, as it was read; NULL after dray_plan_parse */
+    char *dataset;    /* its name: one path segment */
+    char *dataset_id; /* what identifies it: the real path of a path given as dataset */
+    char *revision;   /* of the source; of several, a digest of their revisions */
+    char *symlinks;   /* keep, skip, copy, fail */
     int keep_empty_dirs;
     struct dray_step *steps; /* sorted so that a step comes after all it needs */
     size_t step_count;
     struct dray_plan_target *targets;
     size_t target_count;
-    struct dray_plan_policy *policies; /* every file of the set, also those that do not match here */
+    struct dray_plan_policy
+        *policies; /* every file of the set, also those that do not match here */
     size_t policy_count;
     char policy_set_digest[65];
-    char digest[65]; /* SHA-256 of the canonical JSON of what will be done; not of where it is written down */
+    char digest[65]; /* SHA-256 of the canonical JSON of what will be done; not of where it is
+                        written down */
 };
 
-/* What only plugins can say. `ask` gets {"dataset": {"name"}, "steps": [{"id", "uses", "file", "digest", "with",
- * "identify"?: true, "describe"?: true}]} and answers {"steps": [{"problems": [{"option", "index", "offset",
- * "message"}], "error"?, "revision"?, "target"?: {"type", "uri", "host", "path", "parent", "name"}, "presence"?: {"state",
- * "request_key", "job", "time", "what"}}]} in the same order: `problems` are faults inside option values, `error` is anything else. */
+/* What only plugins can say. `ask` gets {"dataset": {"name"}, "steps": [{"id", "uses", "file",
+ * "digest", "with", "identify"?: true, "describe"?: true}]} and answers {"steps": [{"problems":
+ * [{"option", "index", "offset", "message"}], "error"?, "revision"?, "target"?: {"type", "uri",
+ * "host", "path", "parent", "name"}, "presence"?: {"state", "request_key", "job", "time",
+ * "what"}}]} in the same order: `problems` are faults inside option values, `error` is anything
+ * else. */
 struct dray_asker {
     int (*ask)(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error);
     void *arg;
@@ -106,12 +112,15 @@ struct dray_plan_request {
     const char *workflow_name; /* what diagnostics call it */
     const char *workflow_text;
     size_t workflow_length;
-    const char *workflow_base;  /* absolute directory that relative paths in the file start from */
-    const char *dataset;        /* of the command line, overrides the file's; NULL: the file's. A path or a catalog name */
-    const char *dataset_base;   /* absolute directory that a relative one starts from (the working directory) */
-    const char *const *sets;    /* "name=value" of --set */
+    const char *workflow_base; /* absolute directory that relative paths in the file start from */
+    const char *dataset; /* of the command line, overrides the file's; NULL: the file's. A path or a
+                            catalog name */
+    const char *dataset_base; /* absolute directory that a relative one starts from (the working
+                                 directory) */
+    const char *const *sets;  /* "name=value" of --set */
     size_t set_count;
-    const char *const *policy_directories; /* every *.yaml of each, in byte order of names; a missing one is an error unless optional */
+    const char *const *policy_directories; /* every *.yaml of each, in byte order of names; a
+                                              missing one is an error unless optional */
     size_t policy_directory_count;
     int first_policy_optional; /* policy_directories[0] need not exist */
     const char *user, *actor;  /* names */
@@ -120,22 +129,29 @@ struct dray_plan_request {
     struct dray_asker asker;
 };
 
-/* Make a plan. 0 and a plan; or DRAY_INVALID with all problems in `diagnostics` (workflow and policies), sorted; DRAY_DENIED when
- * policies stop it; other classes for what else fails. Nothing runs on a plan with a problem. */
-DRAY_MUST_CHECK int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnostics *diagnostics,
-                   struct dray_plan **ret_plan, struct dray_error *error);
+/* Make a plan. 0 and a plan; or DRAY_INVALID with all problems in `diagnostics` (workflow and
+ * policies), sorted; DRAY_DENIED when policies stop it; other classes for what else fails. Nothing
+ * runs on a plan with a problem. */
+DRAY_MUST_CHECK int dray_plan_make(const struct dray_plan_request *request,
+                                   struct dray_diagnostics *diagnostics,
+                                   struct dray_plan **ret_plan, struct dray_error *error);
 void dray_plan_free(struct dray_plan *plan);
 void dray_plan_freep(struct dray_plan **plan);
 
-/* The plan as JSON and back: what `dray plan --json` prints, jobs keep and a runner gets. {"version", "digest", "name", "dataset": {"name", "id",
- * "revision"}, "tree", "steps": [{"id", "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
- * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message"}}], "targets": [...], "policies": [{"policy", "revision", "digest", "file"}], "policy_set"}. */
+/* The plan as JSON and back: what `dray plan --json` prints, jobs keep and a runner gets.
+ * {"version", "digest", "name", "dataset": {"name", "id", "revision"}, "tree", "steps": [{"id",
+ * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
+ * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message"}}],
+ * "targets": [...], "policies": [{"policy", "revision", "digest", "file"}], "policy_set"}. */
 DRAY_MUST_CHECK json_t *dray_plan_json(const struct dray_plan *plan);
-DRAY_MUST_CHECK int dray_plan_parse(const json_t *json, struct dray_plan **ret_plan, struct dray_error *error);
-/* `dray plan` for people: a line a step with what it does, needs and origin, targets, policies and the digest. */
+DRAY_MUST_CHECK int dray_plan_parse(const json_t *json, struct dray_plan **ret_plan,
+                                    struct dray_error *error);
+/* `dray plan` for people: a line a step with what it does, needs and origin, targets, policies and
+ * the digest. */
 void dray_plan_print(const struct dray_plan *plan, struct dray_buffer *out);
 /* Diagnose a file without planning: workflow or policy, told apart by its keys. */
-DRAY_MUST_CHECK int dray_check_file(const char *path, struct dray_registry *registry, const struct dray_asker *asker,
-                    struct dray_diagnostics *diagnostics, struct dray_error *error);
+DRAY_MUST_CHECK int dray_check_file(const char *path, struct dray_registry *registry,
+                                    const struct dray_asker *asker,
+                                    struct dray_diagnostics *diagnostics, struct dray_error *error);
 
 #endif

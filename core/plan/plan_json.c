@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-/* Every function here returns NULL when memory is out; json_pack passes that on. `s:s*` leaves a
- * NULL text out. */
+/* Every function here returns NULL when memory is out, and json_pack passes that on. (Its `s*` is
+ * not used: it takes a text that could not be copied for one that is not there.) */
 
 static const char *const mode_names[] = {
     [DRAY_MODE_ENFORCE] = "enforce",
@@ -62,6 +62,15 @@ uint32_t dray_target_type_of_json(const json_t *json)
     return 0;
 }
 
+json_t *dray_json_with(json_t *object, const char *key, const char *text)
+{
+    if (object && text && json_object_set_new(object, key, json_string(text)) != 0) {
+        json_decref(object);
+        return NULL;
+    }
+    return object;
+}
+
 static json_t *ids_json(const struct dray_plan *plan, const size_t *steps, size_t count)
 {
     json_t *list = json_array();
@@ -80,9 +89,11 @@ static json_t *origin_json(const struct dray_origin *origin)
 {
     if (!origin->file)
         return json_object();
-    return json_pack("{s:s, s:I, s:s*, s:s*, s:s*}", "file", origin->file, "line",
-                     (json_int_t)origin->line, "policy", origin->policy, "rule", origin->rule,
-                     "message", origin->message);
+    json_t *json = json_pack("{s:s, s:I}", "file", origin->file, "line", (json_int_t)origin->line);
+
+    json = dray_json_with(json, "policy", origin->policy);
+    json = dray_json_with(json, "rule", origin->rule);
+    return dray_json_with(json, "message", origin->message);
 }
 
 static json_t *plugin_json(const struct dray_step *step)
@@ -94,14 +105,15 @@ static json_t *plugin_json(const struct dray_step *step)
 static json_t *step_json(const struct dray_plan *plan, const struct dray_step *step)
 {
     json_t *json = json_pack(
-        "{s:s, s:s, s:o, s:o, s:O, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:s*, s:o}", "id", step->id,
-        "uses", step->uses, "needs", ids_json(plan, step->needs, step->needs_count), "after",
+        "{s:s, s:s, s:o, s:o, s:O, s:s, s:I, s:I, s:{s:I, s:I, s:I}, s:o}", "id", step->id, "uses",
+        step->uses, "needs", ids_json(plan, step->needs, step->needs_count), "after",
         ids_json(plan, step->after, step->after_count), "with", step->with, "mode",
         dray_mode_name(step->mode), "timeout", (json_int_t)step->timeout, "stall",
         (json_int_t)step->stall, "retry", "tries", (json_int_t)step->retry.tries, "backoff",
         (json_int_t)step->retry.backoff, "max_backoff", (json_int_t)step->retry.max_backoff,
-        "revision", step->revision, "origin", origin_json(&step->origin));
+        "origin", origin_json(&step->origin));
 
+    json = dray_json_with(json, "revision", step->revision);
     if (json && step->file && json_object_set_new(json, "plugin", plugin_json(step)) != 0) {
         json_decref(json);
         return NULL;
@@ -109,15 +121,26 @@ static json_t *step_json(const struct dray_plan *plan, const struct dray_step *s
     return json;
 }
 
+static json_t *presence_json(const struct dray_plan_target *target)
+{
+    json_t *json = json_pack("{s:s}", "state", dray_presence_name(target->presence));
+
+    json = dray_json_with(json, "request_key", target->found_key);
+    json = dray_json_with(json, "job", target->found_job);
+    json = dray_json_with(json, "time", target->found_time);
+    return dray_json_with(json, "what", target->found_what);
+}
+
 static json_t *target_json(const struct dray_plan *plan, const struct dray_plan_target *target)
 {
-    return json_pack(
-        "{s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s, s:{s:s, s:s*, s:s*, s:s*, s:s*}}", "step",
-        plan->steps[target->step].id, "type", dray_target_type_name(target->target_type), "uri",
-        target->uri, "host", target->host, "path", target->path, "parent", target->parent, "name",
-        target->name, "request_key", target->request_key, "presence", "state",
-        dray_presence_name(target->presence), "request_key", target->found_key, "job",
-        target->found_job, "time", target->found_time, "what", target->found_what);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:o}", "step", plan->steps[target->step].id,
+                             "type", dray_target_type_name(target->target_type), "uri", target->uri,
+                             "request_key", target->request_key, "presence", presence_json(target));
+
+    json = dray_json_with(json, "host", target->host);
+    json = dray_json_with(json, "path", target->path);
+    json = dray_json_with(json, "parent", target->parent);
+    return dray_json_with(json, "name", target->name);
 }
 
 static json_t *policy_json(const struct dray_plan_policy *policy)

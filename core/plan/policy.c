@@ -205,7 +205,6 @@ struct dray_policy *dray_policy_add(struct dray_draft *draft, const char *file, 
 static int load(struct dray_draft *draft, const char *base, const char *file)
 {
     struct stat status;
-    uint8_t digest[DRAY_SHA256_BYTES];
     size_t length;
 
     /* A pipe would hang the reader. */
@@ -226,9 +225,9 @@ static int load(struct dray_draft *draft, const char *base, const char *file)
         return draft->error->class_;
     policy->place.source = (uint32_t)(draft->diagnostics->source_count - 1);
     const char *text = dray_document_text(policy->document, &length);
-    if (dray_sha256(text, length, digest) != 0)
-        return dray_fail(draft->error, DRAY_BUG, "the digest of %s cannot be computed", file);
-    (void)dray_hex(digest, sizeof(digest), policy->digest);
+    result = dray_text_digest(text, length, policy->digest, draft->error);
+    if (result != 0)
+        return result;
     if (ends_with(file, ".yml")) {
         dray_problem(draft, policy->place, "the name of a policy's file ends in .yaml");
         dray_diagnose_hint(draft->diagnostics, "rename it, or remove it");

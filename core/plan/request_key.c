@@ -8,19 +8,28 @@
 
 #include <string.h>
 
+int dray_text_digest(const char *text, size_t length, char ret_hex[static DRAY_SHA256_HEX],
+                     struct dray_error *error)
+{
+    dray_cleanup(dray_digest_freep) struct dray_digest *digest = dray_digest_new(DRAY_SHA256);
+    uint8_t bytes[DRAY_SHA256_BYTES];
+
+    if (!digest) /* no library refuses SHA-256 */
+        return dray_fail_memory(error);
+    if (dray_digest_start(digest) != 0 || dray_digest_add(digest, text, length) != 0 ||
+        dray_digest_end(digest, bytes) != 0)
+        return dray_fail(error, DRAY_BUG, "a SHA-256 digest cannot be computed");
+    (void)dray_hex(bytes, sizeof(bytes), ret_hex);
+    return 0;
+}
+
 int dray_json_digest(const json_t *json, char ret_hex[static DRAY_SHA256_HEX],
                      struct dray_error *error)
 {
-    uint8_t digest[DRAY_SHA256_BYTES];
     dray_autofree char *text =
         json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
 
-    if (!text)
-        return dray_fail_memory(error);
-    if (dray_sha256(text, strlen(text), digest) != 0)
-        return dray_fail(error, DRAY_BUG, "a SHA-256 digest cannot be computed");
-    (void)dray_hex(digest, sizeof(digest), ret_hex);
-    return 0;
+    return text ? dray_text_digest(text, strlen(text), ret_hex, error) : dray_fail_memory(error);
 }
 
 /* A guard and a filter that is only watched decide whether something is said or stopped, never what
@@ -98,28 +107,49 @@ static json_t *needs_json(const struct ancestry *ancestry, size_t step)
 /* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical
  * target? */
 static int is_address(const struct dray_plan *plan, const struct dray_step *step,
-                      const struct dray_option_info *option)
+                      const struct dray_plugin_info *plugin, const char *name)
 {
-    const char *value = json_string_value(json_object_get(step->with, option->name));
+    const char *value = json_string_value(json_object_get(step->with, name));
+    uint32_t flags = 0;
 
+    for (size_t i = 0; plugin && i < plugin->option_count; i++)
+        if (strcmp(plugin->options[i].name, name) == 0)
+            flags = plugin->options[i].flags;
     if (step->role == DRAY_STEP_SOURCE)
-        return (option->flags & DRAY_OPTION_READS) && value && strcmp(value, plan->dataset_id) == 0;
+        return (flags & DRAY_OPTION_READS) && value && strcmp(value, plan->dataset_id) == 0;
     return step->role == DRAY_STEP_PUSH &&
-           ((option->flags & DRAY_OPTION_DELIVERS) || strcmp(option->name, "existing") == 0);
+           ((flags & DRAY_OPTION_DELIVERS) || strcmp(name, "existing") == 0);
+}
+
+/* (json_copy would leave out what it has no memory for.) */
+static json_t *with_json(const struct dray_plan *plan, const struct dray_step *step,
+                         const struct dray_plugin_info *plugin)
+{
+    json_t *with = json_object();
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(step->with, name, value)
+    {
+        if (!with || is_address(plan, step, plugin, name))
+            continue;
+        if (json_object_set(with, name, value) != 0) {
+            json_decref(with);
+            with = NULL;
+        }
+    }
+    return with;
 }
 
 static json_t *step_json(const struct ancestry *ancestry, size_t index,
                          const struct dray_plugin_info *plugin)
 {
     const struct dray_step *step = &ancestry->plan->steps[index];
-    json_t *with = json_copy(step->with);
+    json_t *json =
+        json_pack("{s:s, s:s?, s:o, s:o}", "uses", step->uses, "version", step->version, "with",
+                  with_json(ancestry->plan, step, plugin), "needs", needs_json(ancestry, index));
 
-    for (size_t i = 0; with && plugin && i < plugin->option_count; i++)
-        if (is_address(ancestry->plan, step, &plugin->options[i]))
-            (void)json_object_del(with, plugin->options[i].name);
-    return json_pack("{s:s, s:s?, s:o, s:o, s:s*}", "uses", step->uses, "version", step->version,
-                     "with", with, "needs", needs_json(ancestry, index), "revision",
-                     step->revision);
+    return dray_json_with(json, "revision", step->revision);
 }
 
 static json_t *key_json(const struct ancestry *ancestry, const char *uri,

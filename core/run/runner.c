@@ -278,6 +278,18 @@ static void skip_delivered(struct orders *orders)
     }
 }
 
+/* Staging of pushes that never began, because something before them failed. */
+static int remove_unused(struct dray_run *run, struct dray_error *error)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < run->plan->step_count; i++)
+        if (run->steps[i].state == DRAY_STEP_SKIPPED &&
+            dray_staging_remove(&run->steps[i], error) != 0)
+            result = error->class_;
+    return result;
+}
+
 static int run_plan(struct orders *orders, struct dray_error *error)
 {
     struct dray_run *run = &orders->run;
@@ -306,6 +318,8 @@ static int run_plan(struct orders *orders, struct dray_error *error)
     if (discarding)
         return discard_all(run, error);
     int abandoned = dray_run_schedule(run);
+    if (!run->preview)
+        result = remove_unused(run, error);
     if (run->preview)
         result = run_preview(orders, error);
     if (!abandoned)

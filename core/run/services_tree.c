@@ -324,7 +324,7 @@ static int resolve_links(struct dray_step_run *step, struct dray_tree *tree,
                              "%s is a hard link to %s, which is no file of the dataset", link->path,
                              link->same_as);
         if (groups[found] == 0)
-            groups[found] = (uint32_t)(i + 1);
+            groups[found] = dray_roots_link_group(step->run->roots);
         struct dray_tree_entry entry = *tree->entries[found];
         entry.at = entry.at ? entry.at : entry.path;
         entry.path = link->path;

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * copy.c - a whole entry into an empty file, hashed on the way. This is what a delivery spends its
- * time in: for a small file it is open, fstat, read, write, fstat, close, and nothing may be added
- * to that without measuring.
+ * time in: for a small file it is openat2, statx, pread, write, statx, close, and nothing may be
+ * added to that without measuring.
  */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>

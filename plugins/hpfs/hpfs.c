@@ -5,11 +5,13 @@
 static const struct dray_option options[] = {
     DRAY_OPTION_PATH(struct hpfs, path, DRAY_OPTION_DELIVERS, NULL,
                      "The new directory that the delivery becomes; its parent must exist"),
-    DRAY_OPTION_PATH(struct hpfs, into, DRAY_OPTION_DELIVERS, NULL,
-                     "An existing directory; the delivery becomes a new one in it, named like the dataset"),
-    DRAY_OPTION_CHOICE(struct hpfs, durability, "syncfs", "syncfs|fsync",
-                       "How bytes are made durable before the delivery becomes visible: the whole file system, "
-                       "or file by file"),
+    DRAY_OPTION_PATH(
+        struct hpfs, into, DRAY_OPTION_DELIVERS, NULL,
+        "An existing directory; the delivery becomes a new one in it, named like the dataset"),
+    DRAY_OPTION_CHOICE(
+        struct hpfs, durability, "syncfs", "syncfs|fsync",
+        "How bytes are made durable before the delivery becomes visible: the whole file system, "
+        "or file by file"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)
@@ -20,9 +22,10 @@ static int prepare(void *self, struct dray_ctx *ctx)
         return ctx->host->fail_option(ctx, "into", DRAY_NO_INDEX, 0,
                                       "give either `path` or `into`, not both");
     if (hpfs->path == NULL && hpfs->into == NULL)
-        return ctx->host->fail_option(ctx, "path", DRAY_NO_INDEX, 0,
-                                      "say where to deliver: `path` is the new directory itself, `into` one "
-                                      "that will hold it");
+        return ctx->host->fail_option(
+            ctx, "path", DRAY_NO_INDEX, 0,
+            "say where to deliver: `path` is the new directory itself, `into` one "
+            "that will hold it");
     return DRAY_OK;
 }
 
@@ -39,12 +42,13 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
     ret_target->path = ctx->host->format("%s", place.whole);
     return ret_target->path != NULL
                ? DRAY_OK
-               : ctx->host->fail(ctx, DRAY_NO_MEMORY, "finding out where to deliver: out of memory");
+               : ctx->host->fail(ctx, DRAY_NO_MEMORY,
+                                 "finding out where to deliver: out of memory");
 }
 
 static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place)
 {
-    struct dray_staging staging = { .size = sizeof(staging) };
+    struct dray_staging staging = {.size = sizeof(staging)};
     int result = ctx->host->staging(ctx, &staging);
 
     if (result == DRAY_OK)

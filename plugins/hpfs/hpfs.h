@@ -77,8 +77,8 @@ static inline void hpfs_times(int64_t mtime, struct timespec times[2])
         seconds--;
         rest += 1000000000;
     }
-    times[0] = (struct timespec){ .tv_nsec = UTIME_OMIT };
-    times[1] = (struct timespec){ .tv_sec = (time_t)seconds, .tv_nsec = (long)rest };
+    times[0] = (struct timespec){.tv_nsec = UTIME_OMIT};
+    times[1] = (struct timespec){.tv_sec = (time_t)seconds, .tv_nsec = (long)rest};
 }
 
 #endif

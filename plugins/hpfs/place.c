@@ -23,15 +23,17 @@ static int resolve(struct dray_ctx *ctx, const char *directory, char **ret_real)
     int reason = real != NULL && stat(real, &status) == 0 ? 0 : errno;
 
     if (reason == ENOENT) {
-        int result = host->fail(ctx, DRAY_NOT_FOUND, "there is no directory %s to deliver into", directory);
+        int result =
+            host->fail(ctx, DRAY_NOT_FOUND, "there is no directory %s to deliver into", directory);
         host->hint(ctx, "make it first:  mkdir -p '%s'", directory);
         return result;
     }
     if (reason == ENOTDIR || (reason == 0 && !S_ISDIR(status.st_mode)))
-        return host->fail(ctx, DRAY_INVALID, "%s is not a directory, so nothing can be delivered into it",
-                          directory);
+        return host->fail(ctx, DRAY_INVALID,
+                          "%s is not a directory, so nothing can be delivered into it", directory);
     if (reason != 0)
-        return host->fail_errno(ctx, reason, "looking for the directory %s to deliver into", directory);
+        return host->fail_errno(ctx, reason, "looking for the directory %s to deliver into",
+                                directory);
     /* It goes into the plan, which is JSON. */
     json_t *text = json_string(real);
     if (text == NULL)
@@ -116,7 +118,7 @@ void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place)
     host->free(place->parent);
     host->free(place->name);
     host->free(place->whole);
-    *place = (struct hpfs_place){ NULL, NULL, NULL };
+    *place = (struct hpfs_place){NULL, NULL, NULL};
 }
 
 int64_t hpfs_count_names(int parent, const char *name)

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* commit.c - what makes a written tree a delivery: its records, durability, and one rename. */
+#include "hpfs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <stdio.h>
+#include <string.h>
+
+int hpfs_check_free(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                    const struct dray_staging *staging, const struct hpfs_place *place)
+{
+    const struct dray_host *host = ctx->host;
+    struct stat status;
+
+    if (fstatat(staging->parent, staging->final, &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? DRAY_OK
+                               : host->fail_errno(ctx, errno, "looking for %s", place->whole);
+    int directory = S_ISDIR(status.st_mode);
+    /* -1 where we may not look into it. */
+    int64_t count = directory ? hpfs_count_names(staging->parent, staging->final) : -1;
+    int result =
+        count >= 0 ? host->fail(ctx, DRAY_CONFLICT,
+                                "%s exists and holds %" PRId64 " %s; nothing was written",
+                                place->whole, count, count == 1 ? "entry" : "entries")
+                   : host->fail(ctx, DRAY_CONFLICT, "%s exists; nothing was written", place->whole);
+    if (directory && hpfs->path != NULL)
+        host->hint(ctx, "deliver below it:  into: %s", place->whole);
+    else
+        host->hint(ctx, "deliver to another place, or move away what is there");
+    return result;
+}
+
+/* ---- Records ---- */
+
+static int fail_record(struct dray_ctx *ctx, int reason, const char *what, const char *path)
+{
+    return ctx->host->fail_errno(ctx, reason, "%s %s of the delivery", what, path);
+}
+
+/* Every directory on the way to the record. Modes are exact, whatever the umask is. */
+static int make_parents(struct dray_ctx *ctx, int root, const char *path)
+{
+    char *directory = strdup(path);
+    int result = directory == NULL
+                     ? ctx->host->fail(ctx, DRAY_NO_MEMORY, "writing %s: out of memory", path)
+                     : DRAY_OK;
+
+    for (char *slash = directory; result == DRAY_OK && (slash = strchr(slash, '/')) != NULL;
+         *slash++ = '/') {
+        *slash = '\0';
+        if (mkdirat(root, directory, 0755) == 0) {
+            if (fchmodat(root, directory, 0755, 0) != 0)
+                result = fail_record(ctx, errno, "setting the mode of", directory);
+        } else if (errno != EEXIST) {
+            result = fail_record(ctx, errno, "making", directory);
+        }
+    }
+    free(directory);
+    return result;
+}
+
+static int write_all(int fd, const char *data, uint64_t length)
+{
+    while (length > 0) {
+        /* What one call takes at most is a little less than 2 GiB. */
+        ssize_t written = write(fd, data, length < (1u << 30) ? length : 1u << 30);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -1;
+        data += written;
+        length -= (uint64_t)written;
+    }
+    return 0;
+}
+
+static int write_record(struct dray_ctx *ctx, int root, const char *path,
+                        const struct dray_record *record, int each)
+{
+    HPFS_FD fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+    if (fd < 0)
+        return fail_record(ctx, errno, "making", path);
+    if (fchmod(fd, 0644) != 0 || write_all(fd, record->data, record->length) != 0 ||
+        (each && fsync(fd) != 0))
+        return fail_record(ctx, errno, "writing", path);
+    int closing = fd;
+    fd = -1;
+    return close(closing) == 0 || errno == EINTR ? DRAY_OK
+                                                 : fail_record(ctx, errno, "writing", path);
+}
+
+/* The last record says that the delivery is whole: it appears when it is whole itself. */
+static int write_marker(struct dray_ctx *ctx, int root, const struct dray_record *record, int each)
+{
+    char *path = ctx->host->format("%s.new", record->path);
+    int result = path == NULL ? ctx->host->fail(ctx, DRAY_NO_MEMORY, "writing %s: out of memory",
+                                                record->path)
+                              : write_record(ctx, root, path, record, each);
+
+    if (result == DRAY_OK && renameat(root, path, root, record->path) != 0)
+        result = fail_record(ctx, errno, "renaming", path);
+    ctx->host->free(path);
+    return result;
+}
+
+/* The directories that records lie in, from the innermost out. */
+static int sync_parents(struct dray_ctx *ctx, int root, const char *path)
+{
+    char *directory = strdup(path);
+    int result = directory == NULL
+                     ? ctx->host->fail(ctx, DRAY_NO_MEMORY, "writing %s: out of memory", path)
+                     : DRAY_OK;
+
+    for (char *slash; result == DRAY_OK && (slash = strrchr(directory, '/')) != NULL;) {
+        *slash = '\0';
+        HPFS_FD fd = openat(root, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) != 0)
+            result = fail_record(ctx, errno, "making durable", directory);
+    }
+    free(directory);
+    return result;
+}
+
+int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct dray_staging *staging)
+{
+    const struct dray_record *records;
+    uint64_t count;
+    int each = hpfs->durability == HPFS_FSYNC;
+    int root = staging->directory;
+    int result = ctx->host->records(ctx, &records, &count);
+
+    for (uint64_t i = 0; result == DRAY_OK && i < count; i++) {
+        result = make_parents(ctx, root, records[i].path);
+        if (result == DRAY_OK)
+            result = i + 1 == count ? write_marker(ctx, root, &records[i], each)
+                                    : write_record(ctx, root, records[i].path, &records[i], each);
+    }
+    for (uint64_t i = 0; each && result == DRAY_OK && i < count; i++)
+        result = sync_parents(ctx, root, records[i].path);
+    return result;
+}
+
+/* ---- Commit ---- */
+
+/* Is the parent still where the plan says? If it was moved meanwhile, the delivery would appear
+ * elsewhere. */
+static int check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
+                        const struct hpfs_place *place)
+{
+    struct stat held, named;
+
+    if (fstat(staging->parent, &held) != 0)
+        return ctx->host->fail_errno(ctx, errno, "looking at %s", place->parent);
+    if (stat(place->parent, &named) == 0 && held.st_dev == named.st_dev &&
+        held.st_ino == named.st_ino)
+        return DRAY_OK;
+    return ctx->host->fail(
+        ctx, DRAY_CONFLICT,
+        "the directory %s was moved or replaced while it was delivered to; nothing was written",
+        place->parent);
+}
+
+static int rename_plainly(const struct dray_staging *staging)
+{
+    struct stat status;
+
+    /* This one would replace an empty directory; what was made since then can only be one. */
+    if (fstatat(staging->parent, staging->final, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    if (errno != ENOENT)
+        return -1;
+    return renameat(staging->parent, staging->name, staging->parent, staging->final);
+}
+
+static int rename_into_place(const struct dray_staging *staging)
+{
+    if (renameat2(staging->parent, staging->name, staging->parent, staging->final,
+                  RENAME_NOREPLACE) == 0)
+        return 0;
+    /* File systems that know no flags: NFS and Lustre among them. */
+    return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ? rename_plainly(staging) : -1;
+}
+
+static int finish_root(struct dray_ctx *ctx, const struct dray_staging *staging, int each)
+{
+    struct timespec times[2];
+
+    hpfs_times(staging->mtime, times);
+    if (futimens(staging->directory, times) != 0 ||
+        fchmod(staging->directory, staging->mode & 01777) != 0 ||
+        (each && fsync(staging->directory) != 0))
+        return ctx->host->fail_errno(ctx, errno, "setting mode and time of the delivery's root");
+    return DRAY_OK;
+}
+
+int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray_staging *staging,
+                const struct hpfs_place *place)
+{
+    const struct dray_host *host = ctx->host;
+    int each = hpfs->durability == HPFS_FSYNC;
+
+    if (!each && syncfs(staging->directory) != 0)
+        return host->fail_errno(ctx, errno, "making the delivery in %s durable", place->parent);
+    int result = check_parent(ctx, staging, place);
+    if (result == DRAY_OK && host->cancelled(ctx))
+        result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
+    if (result == DRAY_OK)
+        result = finish_root(ctx, staging, each);
+    if (result != DRAY_OK)
+        return result;
+    if (rename_into_place(staging) != 0) {
+        if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+            return host->fail_errno(ctx, errno, "renaming the finished delivery to %s",
+                                    place->whole);
+        result =
+            host->fail(ctx, DRAY_CONFLICT,
+                       "%s came into being while the delivery was written, and was left as it is",
+                       place->whole);
+        host->hint(ctx, "deliver to another place, or move away what is there");
+        return result;
+    }
+    if (fsync(staging->parent) != 0)
+        return host->fail_errno(ctx, errno,
+                                "%s was delivered, but making its name in %s durable failed",
+                                place->whole, place->parent);
+    return DRAY_OK;
+}
