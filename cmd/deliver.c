@@ -173,24 +173,6 @@ int command_preview(struct options *options)
     return 0;
 }
 
-static int print_schema(const struct options *options, struct session *session,
-                        struct dray_error *error)
-{
-    const struct dray_plugin_info *plugin = NULL;
-    const char *slash = strchr(options->dataset, '/');
-    uint32_t kind =
-        slash ? dray_kind_of_name(options->dataset, (size_t)(slash - options->dataset)) : 0;
-
-    if (kind == 0) {
-        dray_fail(error, DRAY_INVALID, "\"%s\" does not name a plugin", options->dataset);
-        dray_hint(error, "write its kind and name, as in filter/glob");
-        return report(options, error, NULL, NULL);
-    }
-    if (dray_registry_find(dray_api_plugins(session->api), kind, slash + 1, &plugin, error) != 0)
-        return report(options, error, NULL, NULL);
-    return print_json(dray_plugin_schema(plugin));
-}
-
 int command_check(struct options *options)
 {
     dray_cleanup(session_close) struct session session;
@@ -198,12 +180,6 @@ int command_check(struct options *options)
     struct dray_error error = {0};
 
     int result = session_open(options, &session, 0, &error);
-    if (result == 0 && options->schema)
-        return print_schema(options, &session, &error);
-    if (result == 0 && options->argument_count == 0) {
-        dray_fail(&error, DRAY_INVALID, "no file to check");
-        return report(options, &error, NULL, NULL);
-    }
     if (result == 0)
         result = dray_api_check(session.api, options->arguments, (size_t)options->argument_count,
                                 &session.diagnostics, &error);

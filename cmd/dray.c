@@ -37,12 +37,11 @@ const struct command dray_commands[] = {
      "\n"
      "  dray preview ocean.yaml --dropped\n",
      "dspnjkgl", 1, 1, command_preview},
-    {"check", "FILE... | --schema KIND/PLUGIN",
-     "Diagnose workflows and policies, all problems at once",
-     "--schema prints the JSON Schema of a plugin's options instead.\n"
+    {"check", "FILE...", "Diagnose workflows and policies, all problems at once",
+     "Each problem is shown with its place and what to do; nothing is staged.\n"
      "\n"
      "  dray check ocean.yaml policies/*.yaml\n",
-     "jcn", 0, MAX_LIST, command_check},
+     "jn", 1, MAX_LIST, command_check},
     {"jobs", "[--state S] [--user U] [--dataset D] [--since DURATION]", "List jobs, newest first",
      "S is queued, running, waiting, delivered, failed or cancelled.\n"
      "\n"
@@ -58,7 +57,7 @@ const struct command dray_commands[] = {
      "\n"
      "  dray verify /hpfs/smith/incoming/run-0042\n",
      "j", 1, 1, command_verify},
-    {"plugin", "list | show KIND/NAME",
+    {"plugin", "list | show KIND/NAME [--schema]",
      "Plugins: versions, files, options, and why one was refused",
      "  dray plugin show filter/glob\n", "jc", 1, 2, command_plugin},
 };

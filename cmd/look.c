@@ -166,6 +166,8 @@ static int show_plugin(const struct options *options, struct dray_api *api,
     }
     if (dray_registry_find(dray_api_plugins(api), kind, slash + 1, &plugin, error) != 0)
         return report(options, error, NULL, NULL);
+    if (options->schema)
+        return print_json(dray_plugin_schema(plugin));
     if (options->json)
         return print_json(dray_plugin_json(plugin));
     dray_plugin_print(plugin, &out);
@@ -186,6 +188,6 @@ int command_plugin(struct options *options)
     if (strcmp(verb, "show") == 0 && options->argument_count == 2)
         return show_plugin(options, api, &error);
     dray_fail(&error, DRAY_INVALID, "dray plugin: wrong arguments");
-    dray_hint(&error, "usage: dray plugin list, or dray plugin show KIND/NAME");
+    dray_hint(&error, "usage: dray plugin list, or dray plugin show KIND/NAME [--schema]");
     return report(options, &error, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static const struct option_row rows[] = {
     {'g', "dropped", 0, "--dropped            only what is dropped"},
     {'l', "all", 0, "--all                both (the default)"},
     {'l', "stage", 0, "--stage              extract what has to be extracted"},
-    {'c', "schema", 1, "--schema KIND/NAME   print the JSON Schema of a plugin's options"},
+    {'c', "schema", 0, "--schema             print the JSON Schema of its options"},
     {'x', "state", 1, "--state STATE        only jobs in this state"},
     {'u', "user", 1, "--user USER          only jobs for this user"},
     {'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..."},
@@ -101,10 +101,7 @@ static int set_option(struct options *options, const char *name, const char *val
         options->state = value;
     else if (strcmp(name, "user") == 0)
         options->user = value;
-    else if (strcmp(name, "schema") == 0) {
-        options->schema = 1;
-        options->dataset = value;
-    } else if (strcmp(name, "since") == 0) {
+    else if (strcmp(name, "since") == 0) {
         if (dray_duration_parse(value, strlen(value), &number, &why) != 0)
             return -1;
         options->since = number == DRAY_NONE ? 0 : dray_now() - number;
@@ -123,6 +120,7 @@ static int set_option(struct options *options, const char *name, const char *val
 static void set_flag(struct options *options, const char *name)
 {
     options->json |= strcmp(name, "json") == 0;
+    options->schema |= strcmp(name, "schema") == 0;
     options->again |= strcmp(name, "again") == 0;
     options->stage |= strcmp(name, "stage") == 0;
     options->no_sandbox |= strcmp(name, "no-sandbox") == 0;
@@ -134,7 +132,7 @@ static void set_flag(struct options *options, const char *name)
 
 static int check_arguments(const struct command *command, const struct options *options)
 {
-    if (options->argument_count < command->min_arguments && !options->schema)
+    if (options->argument_count < command->min_arguments)
         return wrong(command, "an argument is missing", "");
     if (options->argument_count > command->max_arguments)
         return wrong(command, "unexpected argument ", options->arguments[command->max_arguments]);

@@ -8,28 +8,56 @@
 
 #include <string.h>
 
-int dray_text_digest(const char *text, size_t length, char ret_hex[static DRAY_SHA256_HEX],
-                     struct dray_error *error)
+/* A digest, and whether a part of the text did not get into it. */
+struct hashing {
+    struct dray_digest *digest;
+    int failed;
+};
+
+static int hash(const char *text, size_t length, void *arg)
+{
+    struct hashing *hashing = arg;
+
+    if (dray_digest_add(hashing->digest, text, length) != 0)
+        hashing->failed = 1;
+    return hashing->failed ? -1 : 0;
+}
+
+/* Text, or else JSON as text. */
+static int digest_of(const char *text, size_t length, const json_t *json,
+                     char ret_hex[static DRAY_SHA256_HEX], struct dray_error *error)
 {
     dray_cleanup(dray_digest_freep) struct dray_digest *digest = dray_digest_new(DRAY_SHA256);
+    struct hashing hashing = {.digest = digest};
     uint8_t bytes[DRAY_SHA256_BYTES];
 
     if (!digest) /* no library refuses SHA-256 */
         return dray_fail_memory(error);
-    if (dray_digest_start(digest) != 0 || dray_digest_add(digest, text, length) != 0 ||
-        dray_digest_end(digest, bytes) != 0)
+    hashing.failed = dray_digest_start(digest) != 0;
+    /* Not by json_dumps, which without memory may leave out a part of the text and not say so. */
+    if (!json)
+        (void)hash(text, length, &hashing);
+    else if (json_dump_callback(json, hash, &hashing,
+                                JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII |
+                                    JSON_ENCODE_ANY) != 0 &&
+             !hashing.failed)
+        return dray_fail_memory(error);
+    if (hashing.failed || dray_digest_end(digest, bytes) != 0)
         return dray_fail(error, DRAY_BUG, "a SHA-256 digest cannot be computed");
     (void)dray_hex(bytes, sizeof(bytes), ret_hex);
     return 0;
 }
 
+int dray_text_digest(const char *text, size_t length, char ret_hex[static DRAY_SHA256_HEX],
+                     struct dray_error *error)
+{
+    return digest_of(text, length, NULL, ret_hex, error);
+}
+
 int dray_json_digest(const json_t *json, char ret_hex[static DRAY_SHA256_HEX],
                      struct dray_error *error)
 {
-    dray_autofree char *text =
-        json_dumps(json, JSON_SORT_KEYS | JSON_COMPACT | JSON_ENSURE_ASCII | JSON_ENCODE_ANY);
-
-    return text ? dray_text_digest(text, strlen(text), ret_hex, error) : dray_fail_memory(error);
+    return digest_of(NULL, 0, json, ret_hex, error);
 }
 
 /* A guard and a filter that is only watched decide whether something is said or stopped, never what

@@ -19,7 +19,11 @@ unit_tests += tests/unit/test_pattern
 unit_tests += tests/unit/test_pattern_property
 unit_tests += tests/unit/test_plan
 unit_tests += tests/unit/test_plan_golden
+unit_tests += tests/unit/test_plan_json
+unit_tests += tests/unit/test_plan_key
+unit_tests += tests/unit/test_plan_memory
 unit_tests += tests/unit/test_plan_policy
+unit_tests += tests/unit/test_plan_prove
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
@@ -40,6 +44,8 @@ libdraytest_a_SOURCES = \
 	tests/unit/made_plugins.h \
 	tests/unit/plan_fixture.c \
 	tests/unit/plan_fixture.h \
+	tests/unit/stand_ins.c \
+	tests/unit/stand_ins.h \
 	tests/unit/store_fixture.h \
 	tests/unit/tree_files.h
 
@@ -55,6 +61,16 @@ tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
+
+# These plan with stand-ins for plugins (plan_fixture.h).
+stand_in_plugins = -Wl,--wrap=dray_registry_find,--wrap=dray_registry_names
+tests_unit_test_plan_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_golden_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_json_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_key_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf $(stand_in_plugins)
+tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+EXTRA_DIST += tests/unit/golden
 
 if HAVE_CMOCKA
 if !ENABLE_FUZZING

@@ -1,18 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * plan_fixture.h - planning without any plugin being loaded: option tables of stand-in plugins (the
- * linker puts
- * __wrap_dray_registry_find in the registry's place) and an asker that answers for them.
- *
- * Plugins: source/directory, source/archive, filter/glob, filter/size, transform/mask, push/hpfs,
- * push/cloud; push/broken is refused. The asker objects to patterns with `**` inside a word.
- * push/hpfs delivers to hpfs:PATH; it finds a delivery at paths that contain "delivered", something
- * at those with "occupied", and fails for "missing", "forbidden" and "busy".
- */
+/* plan_fixture.h - planning in a directory of its own, with stand-ins for plugins. */
 #ifndef DRAY_TESTS_PLAN_FIXTURE_H
 #define DRAY_TESTS_PLAN_FIXTURE_H
 
-#include "core/plan/plan.h"
+#include "tests/unit/stand_ins.h"
 
 struct plan_fixture {
     char
@@ -52,9 +43,5 @@ const struct dray_plan_target *fixture_target(const struct plan_fixture *fixture
 /* `seen` is what tests/unit/golden/NAME says. With DRAY_GOLDEN=write what is seen becomes what is
  * expected: read the difference. */
 void fixture_golden(const char *name, const char *seen);
-
-/* What the fixture's plugins answer, for tests that ask without a fixture. */
-int fixture_answer(void *fixture, const json_t *request, json_t **ret_answer,
-                   struct dray_error *error);
 
 #endif

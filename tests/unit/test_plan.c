@@ -355,7 +355,7 @@ static void test_an_answer_is_not_taken_on_trust(void **state)
 static void test_check_needs_no_dataset_and_no_values(void **state)
 {
     struct plan_fixture *fixture = *state;
-    struct dray_asker asker = {fixture_answer, fixture};
+    struct dray_asker asker = fixture->request.asker;
     dray_autofree char *path = dray_format("%s/w.yaml", fixture->directory);
 
     fixture_write(

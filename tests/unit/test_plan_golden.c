@@ -122,7 +122,7 @@ static void test_broken_policies_stop_every_delivery(void **state)
     static const char workflow[] = "version: 1\ndataset: ./data\nsteps:\n"
                                    "  - { id: out, uses: push/hpfs, with: { into: ./out } }\n";
     struct plan_fixture *fixture = *state;
-    struct dray_asker asker = {fixture_answer, NULL};
+    struct dray_asker asker = {stand_ins_answer, NULL};
     struct folder folder;
 
     open_folder(&folder, "policies");

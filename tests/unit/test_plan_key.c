@@ -92,7 +92,7 @@ static void test_another_source_is_another_request(void **state)
 static int answer_revision(void *arg, const json_t *request, json_t **ret_answer,
                            struct dray_error *error)
 {
-    int result = fixture_answer(NULL, request, ret_answer, error);
+    int result = stand_ins_answer(NULL, request, ret_answer, error);
     const json_t *steps = json_object_get(*ret_answer, "steps");
     json_t *step;
     size_t index;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Planning when memory runs out: each allocation fails once, and every time the planner either says that memory is out or
- * gives the same answer as ever. The address sanitizer's build shows that nothing leaks on the way.
+ * Planning when memory runs out: each allocation fails once, and every time the planner either says
+ * that memory is out or gives the same answer as ever. The address sanitizer's build shows that
+ * nothing leaks on the way.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -80,7 +81,7 @@ static int answer(void *arg, const json_t *request, json_t **ret_answer, struct 
     long saved = left;
 
     left = -1;
-    int result = fixture_answer(arg, request, ret_answer, error);
+    int result = stand_ins_answer(arg, request, ret_answer, error);
     left = saved;
     return result;
 }
@@ -94,7 +95,8 @@ static char *outcome(struct plan_fixture *fixture, const char *workflow)
     saved = left;
     left = -1;
     json_t *json = fixture->plan ? dray_plan_json(fixture->plan) : NULL;
-    char *text = json ? json_dumps(json, JSON_INDENT(1)) : dray_format("%s", fixture->error.message);
+    char *text =
+        json ? json_dumps(json, JSON_INDENT(1)) : dray_format("%s", fixture->error.message);
     json_decref(json);
     left = saved;
     return text;
@@ -116,7 +118,8 @@ static void torture(struct plan_fixture *fixture, const char *workflow, int expe
         if (fixture->result == DRAY_NO_MEMORY)
             continue;
         if (fixture->result != expected || strcmp(text, whole) != 0)
-            fail_msg("allocation %ld: class %d, not %d:\n%s", count, fixture->result, expected, text);
+            fail_msg("allocation %ld: class %d, not %d:\n%s", count, fixture->result, expected,
+                     text);
     }
     assert_true(count > 100);
 }
@@ -134,8 +137,10 @@ static void test_a_plan_is_made_whole_or_not_at_all(void **state)
 
     fixture_policy(fixture, "p",
                    "rules:\n"
-                   "  - { id: cap, mode: enforce, when: { target.type: [cloud], not: { user.name: x } }, limit: { entries: 5 } }\n"
-                   "  - { id: raw, mode: enforce, when: { target.host: \"*\" }, inject: [{ uses: filter/glob, with: { exclude: [raw/] } }] }\n");
+                   "  - { id: cap, mode: enforce, when: { target.type: [cloud], not: { user.name: "
+                   "x } }, limit: { entries: 5 } }\n"
+                   "  - { id: raw, mode: enforce, when: { target.host: \"*\" }, inject: [{ uses: "
+                   "filter/glob, with: { exclude: [raw/] } }] }\n");
     torture(fixture, workflow, 0);
 }
 
@@ -155,7 +160,9 @@ static void test_a_broken_policy_stays_a_denial(void **state)
 {
     struct plan_fixture *fixture = *state;
 
-    fixture_policy(fixture, "p", "rules:\n  - { id: r, mode: maybe, when: { user.nam: x }, limit: { entires: 5 } }\n");
+    fixture_policy(
+        fixture, "p",
+        "rules:\n  - { id: r, mode: maybe, when: { user.nam: x }, limit: { entires: 5 } }\n");
     torture(fixture, workflow, DRAY_DENIED);
 }
 
