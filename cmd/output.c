@@ -232,7 +232,8 @@ void print_delivered(const json_t *job)
         print_text(stdout, text(job, "dataset"));
         (void)fputs(" is at ", stdout);
         print_text(stdout, text(target, "destination"));
-        (void)printf(": %llu entries, %s; to check it: dray verify ", number(target, "entries"),
+        (void)printf(": %llu %s, %s; to check it: dray verify ", number(target, "entries"),
+                     number(target, "entries") == 1 ? "entry" : "entries",
                      dray_size_print(number(target, "bytes"), bytes));
         print_text(stdout, text(target, "destination"));
         (void)fputc('\n', stdout);
@@ -252,7 +253,9 @@ static void clear_line(struct progress *progress)
 static void show_progress(struct progress *progress, const json_t *event)
 {
     unsigned long long done = number(event, "bytes"), all = number(event, "of_bytes");
-    char have[24], total[24];
+    double seconds = (double)number(event, "nanoseconds") / 1e9;
+    double rate = seconds > 0 ? (double)done / seconds : 0;
+    char have[24], total[24], speed[24], left[24];
 
     if (!progress->terminal)
         return;
@@ -263,6 +266,10 @@ static void show_progress(struct progress *progress, const json_t *event)
     if (all > 0)
         (void)fprintf(stderr, " of %s (%llu %%)", dray_size_print(all, total),
                       done >= all ? 100 : done * 100 / all);
+    if (rate >= 1)
+        (void)fprintf(stderr, ", %s/s", dray_size_print((uint64_t)rate, speed));
+    if (rate >= 1 && all > done)
+        (void)fprintf(stderr, ", %s left", dray_seconds_print((double)(all - done) / rate, left));
     (void)fflush(stderr);
     progress->line_open = 1;
 }

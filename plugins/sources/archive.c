@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * source/archive: the entries of a tar, zip or 7z file.
+ *
+ * An uncompressed tar is listed and its files are read where they lie in it. Of anything else, and
+ * of sparse files, the bytes are extracted into scratch. Archives come from strangers: what an
+ * entry may be called and what it may be is decided here, not by libarchive, which only reads.
+ */
+#include "archive.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Expanding up to here is never too much: small data of great regularity compress beyond any ratio.
+ */
+#define RATIO_FLOOR (INT64_C(1) << 30)
+#define TAR_BLOCK   512
+
+static const struct dray_option options[] = {
+    DRAY_OPTION_PATH(
+        struct archive_source, path, DRAY_OPTION_REQUIRED | DRAY_OPTION_READS, NULL,
+        "The archive: tar, also compressed by gzip, bzip2, xz, lzma, lzip, lz4, zstd or "
+        "compress; zip; 7z"),
+    DRAY_OPTION_SIZE(struct archive_source, max_bytes, "none",
+                     "Refuse an archive whose files have more bytes than this together"),
+    DRAY_OPTION_INT(
+        struct archive_source, max_ratio, "1000", 1, INT64_MAX,
+        "Refuse an archive that expands to more than so many times its size; less than 1 GiB "
+        "is never too much"),
+    DRAY_OPTION_INT(struct archive_source, max_entries, "20000000", 1, INT64_MAX,
+                    "Refuse an archive with more entries than this"),
+};
+
+/* ---- Names --------------------------------------------------------------------------------- */
+
+/* A path as the tree has it: without `.` segments and superfluous slashes, empty for the root.
+ * NULL, or why it may not be used. */
+static const char *clean_path(const char *raw, char *path, size_t *ret_length)
+{
+    size_t used = 0;
+
+    if (raw == NULL || raw[0] == '\0')
+        return "is empty, or not in the character set that the archive says";
+    if (raw[0] == '/')
+        return "is absolute";
+    for (const char *segment = raw; *segment != '\0';) {
+        size_t length = strcspn(segment, "/");
+        if (length == 2 && segment[0] == '.' && segment[1] == '.')
+            return "has a segment \"..\"";
+        if (length > 1 || (length == 1 && segment[0] != '.')) {
+            if (used + length + 2 > ARCHIVE_PATH_ROOM)
+                return "is too long";
+            if (used > 0)
+                path[used++] = '/';
+            memcpy(path + used, segment, length);
+            used += length;
+        }
+        segment += length + (segment[length] == '/');
+    }
+    path[used] = '\0';
+    *ret_length = used;
+    return NULL;
+}
+
+static int refuse(struct reading *reading, const char *what)
+{
+    const struct dray_host *host = reading->ctx->host;
+    int result = host->fail(reading->ctx, DRAY_INVALID, "the entry \"%.*s\" of %s %s",
+                            ARCHIVE_SHOWN, reading->reached, reading->options->path, what);
+
+    host->hint(reading->ctx, "extract what is wanted of it by hand, and deliver the directory");
+    return result;
+}
+
+/* ---- Limits -------------------------------------------------------------------------------- */
+
+static int exceeds(struct reading *reading, const char *option, const char *what)
+{
+    const struct dray_host *host = reading->ctx->host;
+    int result = host->fail(reading->ctx, DRAY_PERMANENT, "%s %s, as found at its entry \"%.*s\"",
+                            reading->options->path, what, ARCHIVE_SHOWN, reading->reached);
+
+    host->hint(reading->ctx, "if it is to be trusted, raise %s of source/archive", option);
+    return result;
+}
+
+static int check_limits(struct reading *reading)
+{
+    const struct archive_source *limits = reading->options;
+    int64_t most;
+
+    if (reading->entries > (uint64_t)limits->max_entries)
+        return exceeds(reading, "max_entries", "has more entries than max_entries allows");
+    if (limits->max_bytes != DRAY_NONE && reading->bytes > (uint64_t)limits->max_bytes)
+        return exceeds(reading, "max_bytes", "holds more bytes than max_bytes allows");
+    if (__builtin_mul_overflow(reading->before.st_size, limits->max_ratio, &most))
+        return DRAY_OK;
+    if (reading->extracted > RATIO_FLOOR && reading->extracted > (uint64_t)most)
+        return exceeds(reading, "max_ratio",
+                       "expands to more times its size than max_ratio allows");
+    return DRAY_OK;
+}
+
+/* ---- Bytes --------------------------------------------------------------------------------- */
+
+static int write_bytes(struct reading *reading, struct dray_writer *writer, const void *data,
+                       uint64_t size)
+{
+    reading->bytes += size;
+    reading->extracted += size;
+    int result = check_limits(reading);
+
+    return result != DRAY_OK ? result : reading->ctx->host->write(reading->ctx, writer, data, size);
+}
+
+/* What an archive leaves out of a sparse file. */
+static int write_zeros(struct reading *reading, struct dray_writer *writer, uint64_t size)
+{
+    static const char zeros[65536];
+    int result = DRAY_OK;
+
+    while (result == DRAY_OK && size > 0) {
+        uint64_t part = size < sizeof(zeros) ? size : sizeof(zeros);
+        result = write_bytes(reading, writer, zeros, part);
+        size -= part;
+    }
+    return result;
+}
+
+static int extract_bytes(struct reading *reading, struct archive_entry *entry,
+                         struct dray_writer *writer)
+{
+    int64_t position = 0, size = archive_entry_size(entry), offset;
+    int sparse = archive_entry_sparse_count(entry) > 0;
+    const void *data;
+    size_t length;
+    int status;
+
+    while ((status = archive_read_data_block(reading->archive, &data, &length, &offset)) ==
+           ARCHIVE_OK) {
+        if (offset < position || (offset > position && !sparse))
+            return refuse(reading, "has bytes that do not follow each other");
+        int result = write_zeros(reading, writer, (uint64_t)(offset - position));
+        if (result == DRAY_OK)
+            result = write_bytes(reading, writer, data, length);
+        if (result != DRAY_OK)
+            return result;
+        position = offset + (int64_t)length;
+    }
+    if (status != ARCHIVE_EOF)
+        return archive_failed(reading);
+    if (!archive_entry_size_is_set(entry) || position == size)
+        return DRAY_OK;
+    if (position < size && sparse)
+        return write_zeros(reading, writer, (uint64_t)(size - position));
+    return reading->ctx->host->fail(
+        reading->ctx, DRAY_INTEGRITY,
+        "the entry \"%.*s\" of %s is damaged: %" PRId64 " bytes instead of %" PRId64, ARCHIVE_SHOWN,
+        reading->reached, reading->options->path, position, size);
+}
+
+static int extract(struct reading *reading, struct archive_entry *entry,
+                   const struct dray_item *item)
+{
+    const struct dray_host *host = reading->ctx->host;
+    struct dray_writer writer = {.size = sizeof(writer)};
+    int result = host->create(reading->ctx, item, &writer);
+
+    if (result == DRAY_OK)
+        result = extract_bytes(reading, entry, &writer);
+    return result == DRAY_OK ? host->finish(reading->ctx, &writer) : result;
+}
+
+/* The tar's own file holds the bytes, right behind the header that was just read. Where the next
+ * header must begin is noted, and compared when it is read: the proof that this is so. */
+static int add_in_place(struct reading *reading, struct dray_item *item)
+{
+    const struct dray_host *host = reading->ctx->host;
+    int64_t start = archive_filter_bytes(reading->archive, 0), end;
+
+    if (start < 0 || __builtin_add_overflow(start, (int64_t)item->bytes, &end) ||
+        end > reading->before.st_size)
+        return host->fail(reading->ctx, DRAY_INTEGRITY, "%s is cut off within its entry \"%.*s\"",
+                          reading->options->path, ARCHIVE_SHOWN, reading->reached);
+    reading->next_header = (end + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+    item->root = reading->root;
+    item->offset = (uint64_t)start;
+    reading->bytes += item->bytes;
+    int result = check_limits(reading);
+    return result != DRAY_OK ? result : host->add(reading->ctx, item);
+}
+
+static int check_position(struct reading *reading)
+{
+    int64_t expected = reading->next_header;
+
+    reading->next_header = 0;
+    if (expected == 0 || archive_read_header_position(reading->archive) == expected)
+        return DRAY_OK;
+    return reading->ctx->host->fail(
+        reading->ctx, DRAY_UNSUPPORTED,
+        "the entry \"%.*s\" of %s does not lie in it as a tar's files do", ARCHIVE_SHOWN,
+        reading->reached, reading->options->path);
+}
+
+/* ---- Entries ------------------------------------------------------------------------------- */
+
+static int64_t mtime_of(struct archive_entry *entry)
+{
+    int64_t seconds = archive_entry_mtime(entry), time;
+
+    if (__builtin_mul_overflow(seconds, INT64_C(1000000000), &time) ||
+        __builtin_add_overflow(time, (int64_t)archive_entry_mtime_nsec(entry), &time))
+        return seconds < 0 ? INT64_MIN : INT64_MAX;
+    return time;
+}
+
+static int take_file(struct reading *reading, struct archive_entry *entry, struct dray_item *item)
+{
+    const struct dray_host *host = reading->ctx->host;
+    int64_t size = archive_entry_size(entry);
+
+    if (size < 0)
+        return refuse(reading, "has a size below 0");
+    item->bytes = (uint64_t)size;
+    if (archive_entry_is_encrypted(entry)) {
+        int result =
+            host->fail(reading->ctx, DRAY_UNSUPPORTED, "the entry \"%.*s\" of %s is encrypted",
+                       ARCHIVE_SHOWN, reading->reached, reading->options->path);
+        host->hint(reading->ctx,
+                   "deliver an archive that is not encrypted, or the files themselves");
+        return result;
+    }
+    if (reading->plain && archive_entry_sparse_count(entry) == 0)
+        return add_in_place(reading, item);
+    if (host->wanted(reading->ctx, item))
+        return extract(reading, entry, item);
+    item->root = reading->root;
+    return host->add(reading->ctx, item);
+}
+
+static int take_hard_link(struct reading *reading, const char *target, struct dray_item *item)
+{
+    char path[ARCHIVE_PATH_ROOM];
+    size_t length;
+    const char *fault = clean_path(target, path, &length);
+
+    if (fault != NULL || length == 0)
+        return refuse(reading, "is a hard link to a path outside of it");
+    item->type = DRAY_FILE;
+    item->same_as = path;
+    item->same_as_length = length;
+    return reading->ctx->host->add(reading->ctx, item);
+}
+
+static int take_by_type(struct reading *reading, struct archive_entry *entry,
+                        struct dray_item *item)
+{
+    switch (archive_entry_filetype(entry)) {
+    case AE_IFREG:
+        item->type = DRAY_FILE;
+        return take_file(reading, entry, item);
+    case AE_IFDIR:
+        item->type = DRAY_DIRECTORY;
+        return reading->ctx->host->add(reading->ctx, item);
+    case AE_IFLNK:
+        item->type = DRAY_LINK;
+        item->link = archive_entry_symlink(entry);
+        if (item->link == NULL || item->link[0] == '\0')
+            return refuse(reading, "is a symbolic link to nothing");
+        item->link_length = strlen(item->link);
+        return reading->ctx->host->add(reading->ctx, item);
+    case AE_IFCHR:
+    case AE_IFBLK:
+        return refuse(reading, "is a device, which cannot be delivered");
+    case AE_IFIFO:
+        return refuse(reading, "is a fifo, which cannot be delivered");
+    case AE_IFSOCK:
+        return refuse(reading, "is a socket, which cannot be delivered");
+    default:
+        return refuse(reading, "is neither a file nor a directory nor a link");
+    }
+}
+
+static int take_entry(struct reading *reading, struct archive_entry *entry)
+{
+    const char *raw = archive_entry_pathname(entry), *target = archive_entry_hardlink(entry);
+    char path[ARCHIVE_PATH_ROOM];
+    struct dray_item item = {.size = sizeof(item), .path = path};
+    size_t length;
+    const char *fault = clean_path(raw, path, &length);
+
+    archive_reach(reading, raw);
+    reading->entries++;
+    int result = check_limits(reading);
+    if (result != DRAY_OK)
+        return result;
+    if (fault != NULL) {
+        result = reading->ctx->host->fail(reading->ctx, DRAY_INVALID,
+                                          "the path of the entry \"%.*s\" of %s %s", ARCHIVE_SHOWN,
+                                          reading->reached, reading->options->path, fault);
+        reading->ctx->host->hint(reading->ctx,
+                                 "extract what is wanted of it by hand, and deliver the directory");
+        return result;
+    }
+    if (length == 0 && archive_entry_filetype(entry) != AE_IFDIR)
+        return refuse(reading, "has the path of the archive's root, but is no directory");
+    item.path_length = length;
+    item.mode = archive_entry_perm(entry) & 07777;
+    item.mtime = mtime_of(entry);
+    return target != NULL ? take_hard_link(reading, target, &item)
+                          : take_by_type(reading, entry, &item);
+}
+
+/* ---- The archive --------------------------------------------------------------------------- */
+
+static int take_all(struct reading *reading)
+{
+    const struct dray_host *host = reading->ctx->host;
+    struct archive_entry *entry;
+    int result = DRAY_OK;
+
+    while (result == DRAY_OK) {
+        int status = archive_read_next_header(reading->archive, &entry);
+        if (status == ARCHIVE_EOF)
+            return archive_check_end(reading);
+        if (status != ARCHIVE_OK && !archive_is_only_charset(reading, status))
+            return archive_failed(reading);
+        result = check_position(reading);
+        if (result == DRAY_OK && reading->entries == 0)
+            result = archive_look_at_format(reading);
+        if (result == DRAY_OK && host->cancelled(reading->ctx))
+            result = host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
+        if (result == DRAY_OK)
+            result = take_entry(reading, entry);
+    }
+    return result;
+}
+
+static int read_archive(struct reading *reading)
+{
+    int result = archive_open(reading);
+
+    if (result == DRAY_OK)
+        result = take_all(reading);
+    if (result == DRAY_OK)
+        result = archive_check_unchanged(reading);
+    archive_close(reading);
+    return result;
+}
+
+static int stage(void *self, struct dray_ctx *ctx)
+{
+    struct reading reading = {.ctx = ctx, .options = self, .fd = -1};
+    /* libarchive turns names into the character set of the thread's locale: it has to be UTF-8,
+     * whatever the process' is. */
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+
+    if (utf8 == (locale_t)0)
+        return ctx->host->fail_errno(ctx, errno, "reading %s: the locale C.UTF-8 is needed",
+                                     reading.options->path);
+    locale_t before = uselocale(utf8);
+    int result = read_archive(&reading);
+    (void)uselocale(before);
+    freelocale(utf8);
+    return result;
+}
+
+static int identify(void *self, struct dray_ctx *ctx, char **ret_revision)
+{
+    struct reading reading = {.ctx = ctx, .options = self, .fd = -1};
+    int result = archive_open_file(&reading);
+
+    if (result != DRAY_OK)
+        return result;
+    const struct stat *status = &reading.before;
+    *ret_revision = ctx->host->format(
+        "size %" PRId64 ", mtime %" PRId64 ".%09ld, inode %" PRIu64 ", device %" PRIu64,
+        (int64_t)status->st_size, (int64_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec,
+        (uint64_t)status->st_ino, (uint64_t)status->st_dev);
+    archive_close(&reading);
+    return *ret_revision != NULL
+               ? DRAY_OK
+               : ctx->host->fail(ctx, DRAY_NO_MEMORY, "looking at %s: out of memory",
+                                 reading.options->path);
+}
+
+static const struct dray_source_operations operations = {
+    .size = sizeof(operations),
+    .identify = identify,
+    .stage = stage,
+};
+
+DRAY_PLUGIN(DRAY_KIND_SOURCE, 0, "archive", "1.0.0", "Bring the entries of a tar, zip or 7z file",
+            struct archive_source, options, &operations);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* archive.h - what the two files of source/archive share: archive.c decides what entries may be,
+ * archive_open.c opens the file and says what is wrong with it. */
+#ifndef DRAY_PLUGINS_ARCHIVE_H
+#define DRAY_PLUGINS_ARCHIVE_H
+
+#include <dray/plugin.h>
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <sys/stat.h>
+
+/* How much of a name a message shows, and room for any path that a tree takes. */
+#define ARCHIVE_SHOWN     400
+#define ARCHIVE_PATH_ROOM 4096
+
+struct archive_source {
+    const char *path;
+    int64_t max_bytes;
+    int64_t max_ratio;
+    int64_t max_entries;
+};
+
+/* One reading of the archive. */
+struct reading {
+    struct dray_ctx *ctx;
+    const struct archive_source *options;
+    struct archive *archive;
+    int fd;
+    struct stat before;              /* the file when it was opened */
+    int plain;                       /* an uncompressed tar: files are read where they lie */
+    uint32_t root;                   /* number of the file as a root */
+    int64_t next_header;             /* where it must begin, 0: anywhere */
+    int64_t end;                     /* where the last entry ended in an uncompressed tar */
+    uint64_t entries;                /* read so far */
+    uint64_t bytes;                  /* of their files */
+    uint64_t extracted;              /* of them, written to scratch */
+    char reached[ARCHIVE_SHOWN + 1]; /* name of the last entry that was read */
+};
+
+/* Open the file and note what it is. */
+int archive_open_file(struct reading *reading);
+/* Open it as an archive. */
+int archive_open(struct reading *reading);
+void archive_close(struct reading *reading);
+/* After the first header: which format is it? */
+int archive_look_at_format(struct reading *reading);
+/* Note the name of an entry for messages. */
+void archive_reach(struct reading *reading, const char *name);
+/* Is a status of libarchive only about the character set of a name, which we take as it is? */
+int archive_is_only_charset(struct reading *reading, int status);
+/* Record what libarchive says, and where it was. */
+int archive_failed(struct reading *reading);
+/* There are no more entries: is that the archive's end, or was it cut off? */
+int archive_check_end(struct reading *reading);
+int archive_check_unchanged(struct reading *reading);
+
+#endif
