@@ -9,6 +9,7 @@
 plugin_modules = \
 	plugins/filter-glob.la \
 	plugins/push-hpfs.la \
+	plugins/source-archive.la \
 	plugins/source-directory.la
 
 # Plugins that only tests use: built likewise, below plugins/mock/, never installed.
@@ -50,6 +51,13 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/write.c
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
 plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS)
+
+plugins_source_archive_la_SOURCES = \
+	plugins/sources/archive.c \
+	plugins/sources/archive.h \
+	plugins/sources/archive_open.c
+plugins_source_archive_la_LDFLAGS = $(plugin_link_flags)
+plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS)
 
 plugins_source_directory_la_SOURCES = plugins/sources/directory.c
 plugins_source_directory_la_LDFLAGS = $(plugin_link_flags)

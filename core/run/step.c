@@ -18,7 +18,7 @@
 static int check_revision(struct dray_step_run *step, struct dray_call *call,
                           struct dray_error *error)
 {
-    const char *planned = step->run->plan->revision;
+    const char *planned = step->step->revision;
     const struct dray_source_operations *source = &step->instance->loaded->operations.source;
     dray_autofree char *now = dray_tree_revision(step->output);
     dray_autofree char *identified = NULL;
@@ -88,7 +88,7 @@ static int source_execute(struct dray_step_run *step, struct dray_error *error)
         result = dray_builder_take(step, &step->output, error);
     dray_tree_builder_freep(&step->builder);
     step->builder = NULL;
-    if (result == 0 && step->run->plan->revision)
+    if (result == 0 && step->step->revision)
         result = check_revision(step, &call, error);
     if (result == 0 && symlinks != DRAY_SYMLINKS_KEEP)
         result = apply_symlinks(&step->output, symlinks, error);

@@ -325,19 +325,19 @@ static int take_all(struct reading *reading)
 
     while (result == DRAY_OK) {
         int status = archive_read_next_header(reading->archive, &entry);
-        if (status == ARCHIVE_EOF)
-            return archive_check_end(reading);
-        if (status != ARCHIVE_OK && !archive_is_only_charset(reading, status))
+        if (status != ARCHIVE_OK && status != ARCHIVE_EOF &&
+            !archive_is_only_charset(reading, status))
             return archive_failed(reading);
         result = check_position(reading);
-        if (result == DRAY_OK && reading->entries == 0)
-            result = archive_look_at_format(reading);
-        if (result == DRAY_OK && host->cancelled(reading->ctx))
-            result = host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
-        if (result == DRAY_OK)
-            result = take_entry(reading, entry);
+        if (result != DRAY_OK || status == ARCHIVE_EOF)
+            break;
+        if (reading->entries == 0)
+            archive_look_at_format(reading);
+        result = host->cancelled(reading->ctx)
+                     ? host->fail(reading->ctx, DRAY_CANCELLED, "cancelled")
+                     : take_entry(reading, entry);
     }
-    return result;
+    return result == DRAY_OK ? archive_check_end(reading) : result;
 }
 
 static int read_archive(struct reading *reading)
@@ -377,10 +377,9 @@ static int identify(void *self, struct dray_ctx *ctx, char **ret_revision)
     if (result != DRAY_OK)
         return result;
     const struct stat *status = &reading.before;
-    *ret_revision = ctx->host->format(
-        "size %" PRId64 ", mtime %" PRId64 ".%09ld, inode %" PRIu64 ", device %" PRIu64,
-        (int64_t)status->st_size, (int64_t)status->st_mtim.tv_sec, status->st_mtim.tv_nsec,
-        (uint64_t)status->st_ino, (uint64_t)status->st_dev);
+    *ret_revision = ctx->host->format("size %" PRId64 ", mtime %" PRId64 ".%09ld, inode %" PRIu64,
+                                      (int64_t)status->st_size, (int64_t)status->st_mtim.tv_sec,
+                                      status->st_mtim.tv_nsec, (uint64_t)status->st_ino);
     archive_close(&reading);
     return *ret_revision != NULL
                ? DRAY_OK

@@ -31,7 +31,6 @@ struct reading {
     int plain;                       /* an uncompressed tar: files are read where they lie */
     uint32_t root;                   /* number of the file as a root */
     int64_t next_header;             /* where it must begin, 0: anywhere */
-    int64_t end;                     /* where the last entry ended in an uncompressed tar */
     uint64_t entries;                /* read so far */
     uint64_t bytes;                  /* of their files */
     uint64_t extracted;              /* of them, written to scratch */
@@ -44,7 +43,7 @@ int archive_open_file(struct reading *reading);
 int archive_open(struct reading *reading);
 void archive_close(struct reading *reading);
 /* After the first header: which format is it? */
-int archive_look_at_format(struct reading *reading);
+void archive_look_at_format(struct reading *reading);
 /* Note the name of an entry for messages. */
 void archive_reach(struct reading *reading, const char *name);
 /* Is a status of libarchive only about the character set of a name, which we take as it is? */

@@ -108,12 +108,11 @@ int archive_open(struct reading *reading)
                : archive_failed(reading);
 }
 
-int archive_look_at_format(struct reading *reading)
+void archive_look_at_format(struct reading *reading)
 {
     reading->plain =
         archive_filter_count(reading->archive) == 1 &&
         (archive_format(reading->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
-    return DRAY_OK;
 }
 
 void archive_reach(struct reading *reading, const char *name)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_plan.c - a stranger's workflow under a policy that may be broken too: the input is a workflow and, behind a line
- * `%%`, a policy. Plugins are stand-ins. Beside memory errors, it looks for promises that are broken: a plan or a reason,
- * a denial for whatever is wrong with the policy, and a plan that comes back from its JSON as it was.
+ * fuzz_plan.c - a stranger's workflow under a policy that may be broken too: the input is a
+ * workflow and, behind a line
+ * `%%`, a policy. Plugins are stand-ins. Beside memory errors, it looks for promises that are
+ * broken: a plan or a reason, a denial for whatever is wrong with the policy, and a plan that comes
+ * back from its JSON as it was.
  */
 #include <assert.h>
 #include <fcntl.h>
@@ -95,7 +97,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (plan)
         check_plan(plan);
     else
-        assert(result != DRAY_INVALID || diagnostics.errors > 0 || strstr(error.message, "more than"));
+        assert(result != DRAY_INVALID || diagnostics.errors > 0 ||
+               strstr(error.message, "more than"));
     for (size_t i = 0; i < diagnostics.count; i++)
         if (diagnostics.items[i].place.source > 0)
             assert(result != 0 && result != DRAY_INVALID);

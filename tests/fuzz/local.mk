@@ -3,9 +3,13 @@
 # in tests/fuzz/corpus/NAME, where there are any, are what it starts from.
 
 fuzzers += tests/fuzz/fuzz_glob
+fuzzers += tests/fuzz/fuzz_plan
 fuzzers += tests/fuzz/fuzz_yaml
 
 tests_fuzz_fuzz_glob_LDADD = libdraypattern.la $(LDADD)
+
+tests_fuzz_fuzz_plan_SOURCES = tests/fuzz/fuzz_plan.c tests/unit/stand_ins.c tests/unit/stand_ins.h
+tests_fuzz_fuzz_plan_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 
 EXTRA_DIST += tests/fuzz/corpus
 
