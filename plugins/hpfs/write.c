@@ -252,7 +252,7 @@ static int write_one(struct write *write, struct dray_ctx *ctx, const struct dra
 static int write_batch(struct dray_ctx *ctx, void *arg, uint64_t index)
 {
     struct write *write = arg;
-    const struct batch *batch = &write->batches[atomic_fetch_add(&write->next, 1)];
+    const struct batch *batch = &write->batches[({ uint64_t n_ = atomic_fetch_add(&write->next, 1), h_ = (write->batch_count + 1) / 2; n_ % 2 ? h_ + n_ / 2 : n_ / 2; })];
     struct folder folder = {.fd = -1};
     struct dray_entry entry;
     int result = DRAY_OK;
