@@ -148,8 +148,10 @@ static void print_rules(FILE *stream, const json_t *rules)
 
     json_array_foreach(rules, i, rule)
     {
-        (void)fprintf(stream, "      left out %llu (%s) by ", number(rule, "entries"),
-                      dray_size_print(number(rule, "bytes"), bytes));
+        (void)fprintf(stream, "      %s %llu (%s) by ",
+                      json_is_true(json_object_get(rule, "shadow")) ? "would leave out"
+                                                                    : "left out",
+                      number(rule, "entries"), dray_size_print(number(rule, "bytes"), bytes));
         print_text(stream, text(rule, "by"));
         (void)fputs("  ", stream);
         print_text(stream, text(rule, "why"));
@@ -213,7 +215,6 @@ void print_job(const json_t *job)
 void print_delivered(const json_t *job)
 {
     int already = json_is_true(json_object_get(job, "already_delivered"));
-    int gone = json_is_true(json_object_get(job, "gone"));
     size_t i;
     json_t *target;
     char bytes[24];
@@ -226,7 +227,9 @@ void print_delivered(const json_t *job)
             (void)printf("already delivered %.10s by job %.8s: ", text(target, "delivered"),
                          text(job, "job"));
             print_text(stdout, text(target, "destination"));
-            (void)printf("%s\n", gone ? " (it is no longer there; --again delivers it anew)" : "");
+            (void)printf("%s\n", json_is_true(json_object_get(target, "gone"))
+                                     ? " (it is no longer there; --again delivers it anew)"
+                                     : "");
             continue;
         }
         print_text(stdout, text(job, "dataset"));

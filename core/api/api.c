@@ -224,6 +224,23 @@ int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
     return diagnostics->errors ? dray_diagnostics_error(diagnostics, error) : 0;
 }
 
+/* Which of a job's delivered targets are no longer there. */
+static void mark_gone(const struct dray_plan *plan, const json_t *targets)
+{
+    for (size_t i = 0; i < plan->target_count; i++) {
+        size_t j;
+        json_t *one;
+        if (plan->targets[i].presence != DRAY_ABSENT)
+            continue;
+        json_array_foreach(targets, j, one)
+        {
+            const char *key = json_string_value(json_object_get(one, "request_key"));
+            if (key && strcmp(key, plan->targets[i].request_key) == 0)
+                (void)json_object_set_new(one, "gone", json_true());
+        }
+    }
+}
+
 int dray_api_run(struct dray_api *api, const struct dray_workflow_request *request, int again,
                  struct dray_diagnostics *diagnostics, json_t **ret_job, struct dray_error *error)
 {
@@ -242,7 +259,7 @@ int dray_api_run(struct dray_api *api, const struct dray_workflow_request *reque
             plan, outcome.job); /* our state was lost, and the target's marker answers */
     if (*ret_job && outcome.already_delivered)
         (void)json_object_set_new(*ret_job, "already_delivered", json_true());
-    if (*ret_job && outcome.gone)
-        (void)json_object_set_new(*ret_job, "gone", json_true());
+    if (*ret_job && outcome.already_delivered)
+        mark_gone(plan, json_object_get(*ret_job, "targets"));
     return result;
 }

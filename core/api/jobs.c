@@ -149,23 +149,73 @@ int dray_api_show(struct dray_api *api, const char *id, json_t **ret_job, struct
     return *ret_job ? 0 : dray_fail_memory(error);
 }
 
+/* ---- Deliveries that answer a request ---- */
+
 json_t *dray_found_json(const struct dray_plan *plan, const char *job)
 {
-    json_t *targets = json_array();
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:b, s:o, s:[]}", "job", job, "dataset", plan->dataset, "state",
-                  "delivered", "already_delivered", 1, "targets", targets, "attempts");
+    return json_pack("{s:s, s:s, s:s, s:b, s:[], s:[]}", "job", job, "dataset", plan->dataset,
+                     "state", "delivered", "already_delivered", 1, "targets", "attempts");
+}
 
-    for (size_t i = 0; object && i < plan->target_count; i++) {
-        const struct dray_plan_target *target = &plan->targets[i];
-        dray_autofree char *receipt =
-            dray_format("%s/.dray/%s/receipt.json", target->uri, plan->dataset);
-        json_t *one = json_pack("{s:s, s:s, s:s, s:s, s:s}", "push", plan->steps[target->step].uses,
-                                "step", plan->steps[target->step].id, "destination", target->uri,
-                                "state", "delivered", "request_key", target->request_key);
-        set_text(one, "receipt", receipt);
-        set_text(one, "delivered", target->found_time);
-        (void)json_array_append_new(targets, one);
-    }
+/* A target whose marker is all that is known of its delivery. */
+static json_t *found_target(const struct dray_plan *plan, const struct dray_plan_target *target)
+{
+    const struct dray_step *step = &plan->steps[target->step];
+    dray_autofree char *receipt =
+        dray_format("%s/.dray/%s/receipt.json", target->uri, plan->dataset);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "push", step->uses, "step",
+                               step->id, "destination", target->uri, "state", "delivered",
+                               "entries", (json_int_t)target->found_entries, "bytes",
+                               (json_int_t)target->found_bytes, "request_key", target->request_key);
+
+    set_text(object, "receipt", receipt);
+    set_text(object, "delivered", target->found_time);
+    set_text(object, "job", target->found_job);
     return object;
+}
+
+/* A target that another job has delivered, or that only its marker knows of. */
+static json_t *other_target(struct dray_api *api, const struct dray_plan *plan,
+                            const struct dray_plan_target *target)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    struct dray_error ignored = {0};
+
+    if (dray_store_by_key(api->engine.store, target->request_key, &job, &ignored) != 0)
+        return found_target(plan, target);
+    for (size_t i = 0; job && i < job->target_count; i++) {
+        if (strcmp(job->targets[i].request_key, target->request_key) != 0 ||
+            job->targets[i].state != DRAY_JOB_DELIVERED)
+            continue;
+        json_t *object = target_json(job, &job->targets[i]);
+        set_text(object, "job", job->id);
+        return object;
+    }
+    return found_target(plan, target);
+}
+
+int dray_complete_targets(struct dray_api *api, const struct dray_plan *plan, json_t *job,
+                          struct dray_error *error)
+{
+    json_t *known = json_object_get(job, "targets"), *one;
+    json_t *all = json_array();
+    size_t j;
+
+    for (size_t i = 0; all && i < plan->target_count; i++) {
+        const struct dray_plan_target *target = &plan->targets[i];
+        json_t *found = NULL;
+        json_array_foreach(known, j, one)
+        {
+            const char *key = json_string_value(json_object_get(one, "request_key"));
+            if (key && strcmp(key, target->request_key) == 0)
+                found = json_incref(one);
+        }
+        if (!found)
+            found = other_target(api, plan, target);
+        if (json_array_append_new(all, found) != 0) {
+            json_decref(all);
+            all = NULL;
+        }
+    }
+    return all && json_object_set_new(job, "targets", all) == 0 ? 0 : dray_fail_memory(error);
 }

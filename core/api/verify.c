@@ -21,8 +21,10 @@
 #define RECORD_CAP ((size_t)4 << 30)
 #define MARKER_CAP (64u << 10)
 /* Problems that are listed of one dataset; all are counted. */
-#define LISTED    1000
-#define READ_SIZE (256u << 10)
+#define LISTED 1000
+/* Of the records (docs/formats.md). */
+#define FORMAT_VERSION 1
+#define READ_SIZE      (256u << 10)
 
 /* One delivered dataset below a directory. */
 struct checked {
@@ -93,11 +95,11 @@ static const char *member(const json_t *object, const char *key)
     return text ? text : "";
 }
 
-/* The bytes of a path in JSON: `path`, or `path_b64` where it is no UTF-8. */
-static char *path_of(const json_t *line, size_t *ret_length)
+/* The bytes of a path in JSON: those of `coded_key` where it is no UTF-8, else of `key`. */
+static char *path_of(const json_t *line, const char *key, const char *coded_key, size_t *ret_length)
 {
-    const char *coded = json_string_value(json_object_get(line, "path_b64"));
-    const char *plain = member(line, "path");
+    const char *coded = json_string_value(json_object_get(line, coded_key));
+    const char *plain = member(line, key);
 
     if (!coded) {
         *ret_length = strlen(plain);
@@ -111,10 +113,11 @@ static int expect_line(struct dray_tree_builder *builder, const json_t *line)
     const char *type = member(line, "type"), *digest = member(line, "sha256");
     struct dray_error error = {0};
     struct dray_tree_entry entry = {0};
-    size_t length = 0;
-    dray_autofree char *path = path_of(line, &length);
+    size_t length = 0, link_length = 0;
+    dray_autofree char *path = path_of(line, "path", "path_b64", &length);
+    dray_autofree char *link = path_of(line, "link", "link_b64", &link_length);
 
-    if (!path)
+    if (!path || !link || strlen(link) != link_length)
         return -1;
     entry.path = path;
     entry.path_length = (uint32_t)length;
@@ -122,7 +125,7 @@ static int expect_line(struct dray_tree_builder *builder, const json_t *line)
     entry.type = strcmp(type, "file") == 0        ? DRAY_FILE
                  : strcmp(type, "directory") == 0 ? DRAY_DIRECTORY
                                                   : DRAY_LINK;
-    entry.at = entry.type == DRAY_LINK ? member(line, "link") : NULL;
+    entry.at = entry.type == DRAY_LINK ? link : NULL;
     entry.bytes = (uint64_t)json_integer_value(json_object_get(line, "size"));
     if (strlen(digest) == 2 * DRAY_SHA256_BYTES &&
         dray_unhex(digest, DRAY_SHA256_BYTES, entry.sha256) == 0)
@@ -296,10 +299,19 @@ static void checked_free(struct checked *checked)
     (void)pthread_mutex_destroy(&checked->lock);
 }
 
+/* What a newer version means cannot be known here. */
+static void check_version(struct checked *checked, const char *record, const json_t *json)
+{
+    if (json && json_integer_value(json_object_get(json, "version")) != FORMAT_VERSION)
+        record_problem(checked, record, "is of a version that this program does not know");
+}
+
 static void check_dataset(struct checked *checked, struct dray_pool *pool)
 {
     checked->marker = read_json(checked, "delivered.json", MARKER_CAP);
     checked->receipt = read_json(checked, "receipt.json", RECORD_CAP);
+    check_version(checked, "delivered.json", checked->marker);
+    check_version(checked, "receipt.json", checked->receipt);
     if (read_tree(checked) != 0)
         return;
     check_manifest(checked);

@@ -145,7 +145,6 @@ static int store_step(struct dray_attempt *attempt, const json_t *message,
     struct dray_step_row row = {
         .step = text(message, "step"),
         .uses = text(message, "uses"),
-        .version = text(message, "version"),
         .outcome = text(message, "outcome"),
         .reason = failure && failure->class_ ? (char *)(uintptr_t)failure->message : NULL,
         .class_ =
@@ -159,6 +158,10 @@ static int store_step(struct dray_attempt *attempt, const json_t *message,
         .started = (int64_t)number(message, "started"),
     };
 
+    /* The end of a step does not say it again. */
+    long step = step_number(attempt->plan, message);
+    if (step >= 0)
+        row.version = attempt->plan->steps[step].version;
     if (!row.outcome)
         row.outcome = (char *)(uintptr_t) "running";
     else
@@ -393,9 +396,10 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
 }
 
 int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job,
-                         uint32_t number_, struct dray_error *error)
+                         uint32_t number_, uint8_t *skip, struct dray_error *error)
 {
-    struct dray_attempt attempt = {.engine = engine, .plan = plan, .job = job, .number = number_};
+    struct dray_attempt attempt = {
+        .engine = engine, .plan = plan, .job = job, .number = number_, .skip = skip};
     struct dray_runner runner;
     json_t *message = NULL;
     int result = start_runner(&attempt, "discard", NULL, &runner, error);
@@ -435,7 +439,7 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
     if (result != 0 || attempt->abandoned) {
         struct dray_error left = {0};
         if (dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number,
-                                 &left) != 0)
+                                 attempt->skip, &left) != 0)
             dray_hint(result != 0 ? error : &attempt->error, "not all of it could be removed: %s",
                       left.message);
     }

@@ -45,6 +45,8 @@ static int set_presence(struct dray_plan_target *target, const json_t *answer,
     const json_t *presence = json_object_get(answer, "presence");
     const char *key = json_string_value(json_object_get(presence, "request_key"));
     const char *what = json_string_value(json_object_get(presence, "what"));
+    const char *job = json_string_value(json_object_get(presence, "job"));
+    const char *time = json_string_value(json_object_get(presence, "time"));
 
     if (failure) {
         dray_error_from_json(error, failure);
@@ -52,9 +54,15 @@ static int set_presence(struct dray_plan_target *target, const json_t *answer,
     }
     free(target->found_key);
     free(target->found_what);
+    free(target->found_job);
+    free(target->found_time);
     target->presence = (uint32_t)json_integer_value(json_object_get(presence, "state"));
     target->found_key = key ? strdup(key) : NULL;
     target->found_what = what ? strdup(what) : NULL;
+    target->found_job = job ? strdup(job) : NULL;
+    target->found_time = time ? strdup(time) : NULL;
+    target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
+    target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
     return 0;
 }
 
@@ -103,14 +111,12 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
                   target->uri, target->found_time ? target->found_time : "an unknown time");
     else if (row && row->state == DRAY_JOB_DELIVERED)
         dray_fail(error, DRAY_CONFLICT,
-                  "%s was delivered by job %.8s, but is no longer whole: %s; nothing was written",
-                  target->uri, job->id, what);
+                  "%s was delivered by job %.8s, but is now %s; nothing was written", target->uri,
+                  job->id, what);
     else
         dray_fail(error, DRAY_CONFLICT, "%s exists: %s; nothing was written", target->uri, what);
-    dray_hint(
-        error,
-        "deliver to another place, for example below it (into: %s), or move away what is there",
-        target->path ? target->path : target->uri);
+    dray_hint(error, "move away what is there, or deliver to another place\n"
+                     "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:");
     error->side = DRAY_SIDE_TARGET;
     return error->class_;
 }
@@ -176,15 +182,20 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
     return 0;
 }
 
-/* Is this job for just these targets, so that an attempt of it does what was asked? */
-static int same_targets(const struct dray_job_row *job, const struct dray_plan *plan)
+/* Is this job for just what is still to be delivered, so that an attempt of it does what was asked?
+ */
+static int same_targets(const struct dray_job_row *job, const struct dray_plan *plan,
+                        const uint8_t *delivered)
 {
-    if (job->target_count != plan->target_count)
-        return 0;
-    for (size_t i = 0; i < plan->target_count; i++)
-        if (!row_of_key(job, plan->targets[i].request_key))
+    size_t common = 0;
+
+    for (size_t i = 0; i < plan->target_count; i++) {
+        int has = row_of_key(job, plan->targets[i].request_key) != NULL;
+        if (!has && !delivered[i])
             return 0;
-    return 1;
+        common += has ? 1 : 0;
+    }
+    return common == job->target_count;
 }
 
 static int look(struct dray_engine *engine, const struct dray_plan *plan, int again,
@@ -198,7 +209,7 @@ static int look(struct dray_engine *engine, const struct dray_plan *plan, int ag
         return dray_fail_memory(error);
     for (size_t i = 0; result == 0 && i < plan->target_count; i++)
         result = look_at_target(engine, plan, i, again, standing, error);
-    if (standing->job && !same_targets(standing->job, plan)) {
+    if (standing->job && !same_targets(standing->job, plan, standing->delivered)) {
         dray_job_row_free(standing->job);
         standing->job = NULL;
     }
@@ -254,8 +265,16 @@ static int bury(struct dray_engine *engine, const char *id, struct dray_error *e
     uint32_t number = job->attempt_count ? job->attempts[job->attempt_count - 1].number : 0;
     result = dray_plan_parse(json, &plan, error);
     json_decref(json);
-    if (result == 0)
-        result = dray_attempt_discard(engine, plan, job->id, number, error);
+    if (result != 0)
+        return result;
+    dray_autofree uint8_t *skip = calloc(plan->target_count + 1, 1);
+    if (!skip)
+        return dray_fail_memory(error);
+    for (size_t i = 0; i < plan->target_count; i++) {
+        const struct dray_target_row *row = row_of_key(job, plan->targets[i].request_key);
+        skip[i] = !row || row->state == DRAY_JOB_DELIVERED;
+    }
+    result = dray_attempt_discard(engine, plan, job->id, number, skip, error);
     if (result == 0)
         result = dray_store_end(engine->store, job->id, number, "interrupted", DRAY_FAILED,
                                 "interrupted, and a later request took its target", NULL, error);
@@ -264,8 +283,10 @@ static int bury(struct dray_engine *engine, const char *id, struct dray_error *e
 
 /* ---- A new job ---- */
 
+/* It is for what is still to be delivered: an earlier job has the rest. */
 static int fill_job(const struct dray_engine *engine, const struct dray_plan *plan,
-                    const char *workflow_file, struct dray_job_row *job, struct dray_error *error)
+                    const char *workflow_file, const uint8_t *delivered, struct dray_job_row *job,
+                    struct dray_error *error)
 {
     json_t *json = dray_plan_json(plan);
 
@@ -283,8 +304,9 @@ static int fill_job(const struct dray_engine *engine, const struct dray_plan *pl
                    job->plan_digest && job->user && job->actor && job->targets;
     for (size_t i = 0; complete && i < plan->target_count; i++) {
         const struct dray_plan_target *target = &plan->targets[i];
-        struct dray_target_row *row = &job->targets[i];
-        job->target_count = i + 1;
+        if (delivered[i])
+            continue;
+        struct dray_target_row *row = &job->targets[job->target_count++];
         row->step = strdup(plan->steps[target->step].id);
         row->push = strdup(plan->steps[target->step].uses);
         row->destination = strdup(target->uri);
@@ -297,11 +319,12 @@ static int fill_job(const struct dray_engine *engine, const struct dray_plan *pl
 /* Store a new job and lock it in one transaction, so that nobody sees it without its lock.
  * DRAY_CONFLICT with *ret_other: another job holds a destination. */
 static int add_job(struct dray_engine *engine, const struct dray_plan *plan,
-                   const char *workflow_file, struct dray_job_row **ret_job, int *ret_lock,
+                   const char *workflow_file, struct standing *standing, int *ret_lock,
                    char **ret_other, struct dray_error *error)
 {
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = calloc(1, sizeof(*job));
-    int result = job ? fill_job(engine, plan, workflow_file, job, error) : dray_fail_memory(error);
+    int result = job ? fill_job(engine, plan, workflow_file, standing->delivered, job, error)
+                     : dray_fail_memory(error);
 
     if (result == 0)
         result = dray_store_begin(engine->store, error);
@@ -317,7 +340,7 @@ static int add_job(struct dray_engine *engine, const struct dray_plan *plan,
     else
         dray_store_rollback(engine->store);
     if (result == 0)
-        *ret_job = DRAY_TAKE(job);
+        standing->job = DRAY_TAKE(job);
     return result;
 }
 
@@ -413,6 +436,14 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
     }
 }
 
+/* The last event of a job, whatever came before. */
+static void tell_end(struct dray_engine *engine, const char *job, uint32_t attempt,
+                     enum dray_state state)
+{
+    dray_event_send(engine, job, attempt,
+                    json_pack("{s:s, s:s}", "event", "job-ended", "state", dray_state_name(state)));
+}
+
 static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan, const char *job,
                        struct standing *standing, struct dray_error *error)
 {
@@ -432,6 +463,9 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     if (!delivered || !committing || !told || !running)
         return dray_fail_memory(error);
     int result = attempts(&attempt, error);
+    enum dray_state state = result == 0 && all_delivered(&attempt)              ? DRAY_JOB_DELIVERED
+                            : result == 0 && attempt.error.class_ == DRAY_LATER ? DRAY_WAITING
+                                                                                : DRAY_FAILED;
     if (result == 0 && !all_delivered(&attempt)) {
         *error = attempt.error;
         if (engine->interrupted)
@@ -441,6 +475,7 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
                                     : dray_fail(error, DRAY_BUG, "a target was not delivered");
     }
     attempt_reset(&attempt);
+    tell_end(engine, job, attempt.number, state);
     return result;
 }
 
@@ -457,7 +492,7 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
             lock_job(engine, standing->job->id, plan->targets[0].uri, ret_lock, &waited, error);
         return locked < 0 ? locked : waited;
     }
-    int result = add_job(engine, plan, workflow_file, &standing->job, ret_lock, &other, error);
+    int result = add_job(engine, plan, workflow_file, standing, ret_lock, &other, error);
     if (result != DRAY_CONFLICT || !other)
         return result;
     dray_autoclose int lock = -1;
@@ -495,6 +530,8 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
     ret_outcome->gone = standing.gone;
     if (result == 0 && !ret_outcome->already_delivered)
         result = deliver_job(engine, plan, job, &standing, error);
+    else if (result == 0 && job)
+        tell_end(engine, job, 0, DRAY_JOB_DELIVERED);
     standing_free(&standing);
     return result;
 }

@@ -36,9 +36,9 @@ struct dray_attempt {
     int abandoned;                  /* a push was left without having cleaned up */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
-/* Let the pushes of a job that died clean up behind it. */
+/* Let the pushes of a job that died clean up behind it; skip[i]: not that of target i. */
 DRAY_MUST_CHECK int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan,
-                                         const char *job, uint32_t number,
+                                         const char *job, uint32_t number, uint8_t *skip,
                                          struct dray_error *error);
 
 /* Pass an event on, with job, attempt and time. Takes `event`. */

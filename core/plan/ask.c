@@ -200,6 +200,8 @@ static int take_target(struct dray_draft *draft, struct dray_draft_step *step, c
         return DRAY_NO_MEMORY;
     target->type = dray_target_type_of_json(json_object_get(json, "type"));
     target->presence = dray_presence_of_json(json_object_get(presence, "state"));
+    target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
+    target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
     if (!target->uri || target->type == 0)
         return dray_fail(draft->error, DRAY_BUG, "%s did not say where step %s delivers",
                          step->uses, step->id);

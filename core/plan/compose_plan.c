@@ -162,6 +162,8 @@ static int copy_target(const struct dray_draft_target *from, size_t step,
     target->step = step;
     target->target_type = from->type;
     target->presence = from->presence;
+    target->found_entries = from->found_entries;
+    target->found_bytes = from->found_bytes;
     return copy(&target->uri, from->uri) || copy(&target->host, from->host) ||
            copy(&target->path, from->path) || copy(&target->parent, from->parent) ||
            copy(&target->name, from->name) || copy(&target->found_key, from->found_key) ||

@@ -27,6 +27,7 @@ struct dray_draft_target {
     const char *uri, *host, *path, *parent, *name;
     uint32_t presence;
     const char *found_key, *found_job, *found_time, *found_what;
+    uint64_t found_entries, found_bytes;
 };
 
 /* A step as somebody wrote it, or one that is implied. */

@@ -70,6 +70,7 @@ struct dray_plan_target {
     /* what the probe found, at planning */
     uint32_t presence; /* DRAY_ABSENT, ... */
     char *found_key, *found_job, *found_time, *found_what;
+    uint64_t found_entries, found_bytes; /* of a delivery */
 };
 
 struct dray_plan_policy {

@@ -88,6 +88,22 @@ static void report_same_targets(struct dray_draft *draft)
     }
 }
 
+/* A delivery below the dataset would become part of it while it is read. */
+static void report_targets_inside(struct dray_draft *draft)
+{
+    size_t length = draft->dataset_id ? strlen(draft->dataset_id) : 0;
+
+    for (size_t i = 0; length > 0 && i < draft->step_count; i++) {
+        const struct dray_draft_step *step = &draft->steps[i];
+        const char *path = step->target ? step->target->path : NULL;
+        if (!path || strncmp(path, draft->dataset_id, length) != 0 || path[length] != '/')
+            continue;
+        dray_problem(draft, place_of_target(step), "the target %s lies inside the dataset", path);
+        dray_diagnose_hint(draft->diagnostics, "deliver to a place outside of %s",
+                           draft->dataset_id);
+    }
+}
+
 static int read_all(struct dray_draft *draft, const struct dray_plan_request *request)
 {
     int result = dray_document_parse(request->workflow_name, request->workflow_text,
@@ -125,6 +141,7 @@ static int make(struct dray_draft *draft, const struct dray_plan_request *reques
     }
     if (result == 0) {
         report_same_targets(draft);
+        report_targets_inside(draft);
         result = verdict(draft);
     }
     if (result == 0)

@@ -178,6 +178,9 @@ json_t *dray_rules_json(const struct dray_step_run *step)
         json_t *one = json_pack("{s:s, s:s, s:I, s:I}", "by", by.data ? by.data : "", "why",
                                 why.data ? why.data : "", "entries", (json_int_t)rule->entries,
                                 "bytes", (json_int_t)rule->bytes);
+        /* audit and warn: it would have, and did not */
+        if (one && step->step->mode != DRAY_MODE_ENFORCE)
+            (void)json_object_set_new(one, "shadow", json_true());
         if (!one || json_array_append_new(rules, one) != 0) {
             json_decref(rules);
             return NULL;

@@ -73,8 +73,11 @@ static int build_tree(struct dray_step_run *step, struct dray_buffer *out, struc
     for (size_t i = 0; i < tree->count; i++) {
         const struct dray_tree_entry *entry = tree->entries[i];
         const struct dray_tree_entry *same = entry->link_group ? first[entry->link_group] : NULL;
-        if (dray_tree_line(out, entry, entry->type == DRAY_FILE ? step->digests[i] : NULL, same) !=
-            0)
+        /* What was delivered: set-user-ID and set-group-ID are never passed on. */
+        struct dray_tree_entry delivered = *entry;
+        delivered.mode &= 01777;
+        if (dray_tree_line(out, &delivered, entry->type == DRAY_FILE ? step->digests[i] : NULL,
+                           same) != 0)
             return dray_fail_memory(error);
         if (entry->link_group && !same)
             first[entry->link_group] = entry;
@@ -279,9 +282,15 @@ int dray_records_build(struct dray_step_run *step, char ret_manifest[static DRAY
 
 static char *readme_text(const struct dray_step_run *step)
 {
+    dray_cleanup(dray_buffer_free) struct dray_buffer quoted = {.cap = 4096};
     const char *dataset = step->run->plan->dataset;
     char bytes[24], time[24];
 
+    /* Within single quotes a shell takes everything as it is but the quote itself. */
+    for (const char *at = dataset; *at; at++)
+        dray_buffer_add(&quoted, *at == '\'' ? "'\\''" : at, *at == '\'' ? 4 : 1);
+    if (quoted.failed)
+        return NULL;
     return dray_format("This directory was delivered by Dray on %s: dataset %s, %llu entries, %s.\n"
                        "\n"
                        "To check every file, in the directory that holds .dray:\n"
@@ -294,7 +303,7 @@ static char *readme_text(const struct dray_step_run *step)
                        "verify .` checks all of it.\n",
                        dray_time_print(dray_now(), time), dataset,
                        (unsigned long long)step->input->listed,
-                       dray_size_print(step->input->bytes, bytes), dataset);
+                       dray_size_print(step->input->bytes, bytes), quoted.data ? quoted.data : "");
 }
 
 int dray_records_seal(struct dray_step_run *step, const char *manifest, json_t *receipt,

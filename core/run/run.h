@@ -104,6 +104,7 @@ struct dray_run {
     int64_t clock; /* CLOCK_REALTIME at the start, ns */
     int preview;   /* pushes are not run */
     int planning;  /* no step runs: plugins are only asked */
+    int discarding; /* what earlier attempts left is removed, nothing is made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
@@ -216,7 +217,7 @@ DRAY_MUST_CHECK int dray_records_seal(struct dray_step_run *step, const char *ma
 void dray_records_free(struct dray_step_run *step);
 
 /* Make the staging directory of each push to a file system, removing what earlier attempts of the
- * same request left. */
+ * same request left; when discarding, only the latter. What fails is in step->staging.error. */
 DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
 /* Remove it with all it holds, unless it was renamed to its place. */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "core/base/io.h"
 #include "core/base/text.h"
@@ -65,6 +66,7 @@ static int grant_paths(struct dray_sandbox *sandbox, enum dray_grant_kind kind, 
     return result;
 }
 
+/* Reading is all that loading needs; nothing may be executed as a program. */
 static int grant_common(struct dray_sandbox *sandbox, const struct orders *orders,
                         struct dray_error *error)
 {
@@ -72,9 +74,9 @@ static int grant_common(struct dray_sandbox *sandbox, const struct orders *order
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < sizeof(system) / sizeof(system[0]); i++)
-        result = dray_sandbox_path(sandbox, DRAY_GRANT_RUN, system[i], error);
+        result = dray_sandbox_path(sandbox, DRAY_GRANT_READ, system[i], error);
     if (result == 0)
-        result = grant_paths(sandbox, DRAY_GRANT_RUN, json_object_get(orders->message, "plugins"),
+        result = grant_paths(sandbox, DRAY_GRANT_READ, json_object_get(orders->message, "plugins"),
                              error);
     if (result == 0)
         result =
@@ -177,22 +179,36 @@ static int set_text(char **to, const json_t *from, const char *key, struct dray_
     return *to ? 0 : dray_fail_memory(error);
 }
 
+/* Waits with a limit go by a clock that nobody sets. */
+static int init_lock(struct dray_run *run, struct dray_error *error)
+{
+    pthread_condattr_t monotonic;
+
+    if (pthread_mutex_init(&run->lock, NULL) != 0 || pthread_condattr_init(&monotonic) != 0)
+        return dray_fail_memory(error);
+    int failed = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) != 0 ||
+                 pthread_cond_init(&run->changed, &monotonic) != 0;
+    (void)pthread_condattr_destroy(&monotonic);
+    return failed ? dray_fail_memory(error) : 0;
+}
+
 static int init_run(struct orders *orders, struct dray_error *error)
 {
     struct dray_run *run = &orders->run;
 
-    run->pipe = &orders->pipe;
     run->clock = dray_now();
     run->scratch_fd = -1;
     run->attempt = (uint32_t)json_integer_value(json_object_get(orders->message, "attempt"));
     run->preview = strcmp(orders->mode, "preview") == 0;
     run->planning = strcmp(orders->mode, "plan") == 0;
-    if (pthread_mutex_init(&run->lock, NULL) != 0 || pthread_cond_init(&run->changed, NULL) != 0)
-        return dray_fail_memory(error);
+    run->discarding = strcmp(orders->mode, "discard") == 0;
+    int result = init_lock(run, error);
+    if (result != 0)
+        return result;
     run->roots = dray_roots_new();
     if (!run->roots)
         return dray_fail_memory(error);
-    int result = set_text(&run->job_id, orders->message, "job", error);
+    result = set_text(&run->job_id, orders->message, "job", error);
     if (result == 0)
         result = set_text(&run->user, orders->message, "user", error);
     if (result == 0)
@@ -234,8 +250,10 @@ static int discard_all(struct dray_run *run, struct dray_error *error)
             step->instance->loaded->operations.push.discard(step->instance->self, &call.ctx);
         dray_blame_leave(before);
         discarded = dray_call_result(&call, discarded, DRAY_OPERATION_DISCARD, error);
-        if (discarded == 0)
-            discarded = dray_staging_remove(step, error);
+        if (discarded == 0 && step->staging.error.class_ != 0) {
+            *error = step->staging.error;
+            discarded = error->class_;
+        }
         result = result ? result : discarded;
     }
     return result;
@@ -269,7 +287,7 @@ static void skip_delivered(struct orders *orders)
     for (size_t i = 0; i < json_array_size(skip); i++) {
         const char *id = json_string_value(json_array_get(skip, i));
         for (size_t j = 0; id && j < orders->run.plan->step_count; j++) {
-            if (strcmp(orders->run.plan->steps[j].id, id) != 0)
+            if (!orders->run.steps[j].target || strcmp(orders->run.plan->steps[j].id, id) != 0)
                 continue;
             orders->run.steps[j].delivered_before = 1;
             orders->run.steps[j].state = DRAY_STEP_DONE;
@@ -278,13 +296,15 @@ static void skip_delivered(struct orders *orders)
     }
 }
 
-/* Staging of pushes that never began, because something before them failed. */
+/* Staging of pushes that never began, because something before them failed or they could not be
+ * started. */
 static int remove_unused(struct dray_run *run, struct dray_error *error)
 {
     int result = 0;
 
     for (size_t i = 0; i < run->plan->step_count; i++)
-        if (run->steps[i].state == DRAY_STEP_SKIPPED &&
+        if ((run->steps[i].state == DRAY_STEP_SKIPPED ||
+             (run->steps[i].state == DRAY_STEP_BROKEN && !run->steps[i].thread)) &&
             dray_staging_remove(&run->steps[i], error) != 0)
             result = error->class_;
     return result;
@@ -293,7 +313,6 @@ static int remove_unused(struct dray_run *run, struct dray_error *error)
 static int run_plan(struct orders *orders, struct dray_error *error)
 {
     struct dray_run *run = &orders->run;
-    int discarding = strcmp(orders->mode, "discard") == 0;
     int result = dray_plan_parse(json_object_get(orders->message, "plan"), &run->plan, error);
 
     if (result == 0)
@@ -315,7 +334,7 @@ static int run_plan(struct orders *orders, struct dray_error *error)
                 dray_hint(error, "%s", ignored.message);
         return result;
     }
-    if (discarding)
+    if (run->discarding)
         return discard_all(run, error);
     int abandoned = dray_run_schedule(run);
     if (!run->preview)
@@ -381,13 +400,19 @@ int dray_runner_main(int argc, char **argv)
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);
+    /* Before there is a thread that hears the engine's end, a plugin may hang while it is loaded:
+     * nobody would be left to stop it. (The kernel means the thread that started us.) An engine
+     * that is gone already shows as the end of input. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0L, 0L, 0L);
     int result = dray_blame_attach(&error);
     if (result == 0)
         result = move_pipe(&orders.pipe, &error);
+    orders.run.pipe = &orders.pipe;
     if (result != 0) {
         (void)fprintf(stderr, "dray-runner: %s\n", error.message);
         return 1;
     }
+    orders.run.pipe = &orders.pipe;
     result = run_orders(&orders, &error);
     if (result != 0)
         dray_run_tell(&orders.run, json_pack("{s:s, s:o}", "event", "failed", "error",

@@ -122,8 +122,6 @@ static uint64_t rights_of(enum dray_grant_kind kind)
     switch (kind) {
     case DRAY_GRANT_READ:
         return READ;
-    case DRAY_GRANT_RUN:
-        return READ | LANDLOCK_ACCESS_FS_EXECUTE;
     case DRAY_GRANT_WRITE:
         return WRITE;
     case DRAY_GRANT_DELIVER:

@@ -11,7 +11,6 @@
 
 enum dray_grant_kind {
     DRAY_GRANT_READ,    /* read files and list directories at and below it */
-    DRAY_GRANT_RUN,     /* the same, and map it as code: libraries and plugins */
     DRAY_GRANT_WRITE,   /* everything at and below it but executing */
     DRAY_GRANT_DELIVER, /* make and remove directories, nothing more: a target's parent */
 };

@@ -140,14 +140,16 @@ static int gather_input(struct dray_step_run *step)
     return dray_tree_join(trees, count, &step->input, &step->error);
 }
 
-/* Called with the lock held. */
+/* Called with the lock held; released while the engine is told. */
 static void start(struct dray_step_run *step)
 {
     step->started = step->last_progress = dray_monotonic();
     step->wall_started = dray_now();
     step->state = DRAY_STEP_RUNNING;
     int result = gather_input(step);
+    pthread_mutex_unlock(&step->run->lock);
     tell_started(step);
+    pthread_mutex_lock(&step->run->lock);
     if (result == 0) {
         int failure = pthread_create(&step->thread, NULL, step_thread, step);
         if (failure != 0)
@@ -165,7 +167,8 @@ static int is_over(const struct dray_step_run *step)
     return step->state != DRAY_STEP_PENDING && step->state != DRAY_STEP_RUNNING;
 }
 
-/* Called with the lock held: tell about, and join, what ended since the last look. */
+/* Called with the lock held, released while the engine is told: join what ended since the last
+ * look. */
 static void collect(struct dray_run *run, uint8_t *told)
 {
     for (size_t i = 0; i < run->plan->step_count; i++) {
@@ -173,11 +176,18 @@ static void collect(struct dray_run *run, uint8_t *told)
         if (told[i] || !is_over(step) || step->delivered_before)
             continue;
         told[i] = 1;
-        if (step->thread && step->state != DRAY_STEP_ABANDONED)
-            (void)pthread_join(step->thread, NULL);
         if (step->error.class_ != 0 && step->error.where[0] == '\0')
             dray_where(&step->error, "step %s", step->step->id);
+        /* A thread that was abandoned may still write to its step: then the lock stays. */
+        if (step->state == DRAY_STEP_ABANDONED) {
+            tell_ended(step);
+            continue;
+        }
+        pthread_mutex_unlock(&run->lock);
+        if (step->thread)
+            (void)pthread_join(step->thread, NULL);
         tell_ended(step);
+        pthread_mutex_lock(&run->lock);
     }
 }
 
@@ -232,12 +242,12 @@ static void check_clocks(struct dray_run *run, int64_t now)
     }
 }
 
-static int running(const struct dray_run *run)
+static int unfinished(const struct dray_run *run)
 {
     int found = 0;
 
     for (size_t i = 0; i < run->plan->step_count; i++)
-        found += run->steps[i].state == DRAY_STEP_RUNNING;
+        found += !is_over(&run->steps[i]);
     return found;
 }
 
@@ -249,7 +259,8 @@ static int abandoned(const struct dray_run *run)
     return 0;
 }
 
-/* Called with the lock held: progress of running steps, for whoever watches. */
+/* Called with the lock held, released while the engine is told: progress of running steps, for
+ * whoever watches. */
 static void tell_progress(struct dray_run *run)
 {
     for (size_t i = 0; i < run->plan->step_count; i++) {
@@ -272,7 +283,7 @@ static void wait_a_tick(struct dray_run *run)
 {
     struct timespec until;
 
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     int64_t end = (int64_t)until.tv_sec * 1000000000 + until.tv_nsec + TICK;
     until = (struct timespec){end / 1000000000, end % 1000000000};
     (void)pthread_cond_timedwait(&run->changed, &run->lock, &until);
@@ -304,7 +315,10 @@ int dray_run_schedule(struct dray_run *run)
         while (advance(run))
             ;
         collect(run, told);
-        if (running(run) == 0)
+        /* A step may have ended while the lock was released: then others wait for us. */
+        if (advance(run))
+            continue;
+        if (unfinished(run) == 0)
             break;
         wait_a_tick(run);
         int64_t now = dray_monotonic();

@@ -380,10 +380,12 @@ char *dray_service_revision(struct dray_ctx *ctx)
 
 int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item)
 {
-    (void)ctx;
+    const struct dray_run *run = call_of(ctx)->step->run;
+
     (void)item;
-    /* No selection is handed down yet: everything is wanted, which is always right. */
-    return 1;
+    /* A preview without scratch needs no bytes. Else no selection is handed down yet: everything
+     * is wanted, which is always right. */
+    return !run->preview || run->scratch != NULL;
 }
 
 int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path)

@@ -7,8 +7,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -19,6 +22,23 @@
 static char *prefix_of(const struct dray_plan_target *target)
 {
     return dray_format(".dray-%.16s.", target->request_key);
+}
+
+/* Remove what another attempt left. Its name goes first: should that attempt live after all (one
+ * that was frozen, or of another state directory), it can no longer rename what is being emptied
+ * into place. */
+static int take_over(const char *prefix, const char *name, int parent, struct dray_error *error)
+{
+    uint64_t random = 0;
+
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return dray_fail_errno(error, errno, "asking for random bytes");
+    dray_autofree char *doomed = dray_format("%sold-%016" PRIx64, prefix, random);
+    if (!doomed)
+        return dray_fail_memory(error);
+    if (renameat(parent, name, parent, doomed) != 0)
+        return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "taking over %s", name);
+    return dray_remove_tree(parent, doomed, error);
 }
 
 int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct dray_error *error)
@@ -37,7 +57,7 @@ int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct
         result = dray_fail_memory(error);
     for (const struct dirent *one; result == 0 && (one = readdir(listing));)
         if (strncmp(one->d_name, prefix, strlen(prefix)) == 0)
-            result = dray_remove_tree(parent, one->d_name, error);
+            result = take_over(prefix, one->d_name, parent, error);
     (void)closedir(listing);
     return result;
 }
@@ -62,15 +82,19 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
     struct dray_staging_place *staging = &step->staging;
     dray_autofree char *prefix = prefix_of(step->target);
 
-    staging->name = prefix ? dray_format("%s%u", prefix, step->run->attempt) : NULL;
-    if (!staging->name)
+    /* Not the attempt alone: two state directories count by themselves, and the name of one must
+     * not come to mean what the other makes. */
+    dray_autofree char *name =
+        prefix ? dray_format("%s%u-%.8s", prefix, step->run->attempt, step->run->job_id) : NULL;
+    if (!name)
         return dray_fail_memory(error);
     staging->parent = open_parent(step->target->parent, error);
     if (staging->parent < 0)
         return error->class_;
     int result = dray_staging_sweep(step->target, staging->parent, error);
-    if (result != 0)
+    if (result != 0 || step->run->discarding)
         return result;
+    staging->name = DRAY_TAKE(name);
     if (mkdirat(staging->parent, staging->name, 0700) != 0) {
         result = dray_fail_errno(error, errno, "making a directory in %s", step->target->parent);
         if (errno == EACCES || errno == EPERM || result == DRAY_DENIED)

@@ -58,16 +58,20 @@ static enum dray_symlinks symlinks_of(const struct dray_plan *plan)
 /* What becomes of symbolic links is settled where they come in, so that filters see what will be
  * delivered; whether a kept one stays inside is settled by what is left of the tree before a push.
  */
-static int apply_symlinks(struct dray_tree **tree, enum dray_symlinks what,
+static int apply_symlinks(struct dray_run *run, struct dray_tree **tree, enum dray_symlinks what,
                           struct dray_error *error)
 {
-    struct dray_tree *settled = NULL;
-    int result = dray_tree_symlinks(*tree, what, &settled, error);
+    dray_cleanup(dray_tree_unrefp) struct dray_tree *other = NULL;
+    int result = dray_tree_symlinks(*tree, what, &other, error);
 
     if (result != 0)
         return result;
-    dray_tree_unref(*tree);
+    /* Who tells of the progress looks at the input meanwhile. */
+    struct dray_tree *settled = other;
+    pthread_mutex_lock(&run->lock);
+    other = *tree;
     *tree = settled;
+    pthread_mutex_unlock(&run->lock);
     return 0;
 }
 
@@ -91,7 +95,7 @@ static int source_execute(struct dray_step_run *step, struct dray_error *error)
     if (result == 0 && step->step->revision)
         result = check_revision(step, &call, error);
     if (result == 0 && symlinks != DRAY_SYMLINKS_KEEP)
-        result = apply_symlinks(&step->output, symlinks, error);
+        result = apply_symlinks(step->run, &step->output, symlinks, error);
     return result;
 }
 
@@ -166,7 +170,7 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
 
     int result = check_target_holds(step, error);
     if (result == 0 && symlinks_of(step->run->plan) == DRAY_SYMLINKS_KEEP)
-        result = apply_symlinks(&step->input, DRAY_SYMLINKS_KEEP, error);
+        result = apply_symlinks(step->run, &step->input, DRAY_SYMLINKS_KEEP, error);
     step->digests = calloc(count + 1, sizeof(*step->digests));
     step->digested = calloc(count + 1, 1);
     if (result == 0 && (!step->digests || !step->digested))

@@ -65,15 +65,18 @@ static int read_manifest(struct dray_step_run *step, const struct dray_tree_entr
     int result = dray_bytes_open(&bytes, step->run->roots, entry, error);
     if (result != 0)
         return result;
-    while (text->length < entry->bytes) {
-        int64_t got =
-            dray_bytes_read(&bytes, room + text->length, entry->bytes - text->length, error);
-        if (got <= 0)
-            break;
-        text->length += (size_t)got;
+    int64_t got = 1;
+    while (got > 0 && text->length < entry->bytes) {
+        got = dray_bytes_read(&bytes, room + text->length, entry->bytes - text->length, error);
+        text->length += got > 0 ? (size_t)got : 0;
     }
     uint8_t sha256[DRAY_SHA256_BYTES];
-    return dray_bytes_close(&bytes, sha256, error);
+    struct dray_error first = *error;
+    result = dray_bytes_close(&bytes, got < 0 ? NULL : sha256, error);
+    if (got >= 0)
+        return result;
+    *error = first;
+    return error->class_;
 }
 
 /* The same tree with the digests that the manifest records. */

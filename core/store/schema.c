@@ -84,7 +84,7 @@ static const char *const steps[] = {
     SOME_TEXT("step") ", "
     SOME_TEXT("uses") ", "
     MAYBE_TEXT("version") ", "
-    ONE_OF("outcome", "'running', 'done', 'failed', 'skipped', 'cancelled'") ", "
+    ONE_OF("outcome", "'running', 'done', 'waiting', 'failed', 'skipped', 'cancelled'") ", "
     MAYBE_TEXT("reason") ", "
     MAYBE_TEXT("class") ", "
     MAYBE_TEXT("tree_digest") ", "

@@ -63,7 +63,7 @@ struct dray_target_row {
 };
 struct dray_step_row {
     char *step, *uses, *version;
-    char *outcome; /* running, done, failed, skipped, cancelled */
+    char *outcome; /* running, done, waiting, failed, skipped, cancelled */
     char *reason;  /* why it failed; NULL */
     char *class_;  /* name of the class of a failure; NULL */
     char *tree_digest;

@@ -17,6 +17,9 @@
 /* Entries and bytes of a batch; a larger file is a batch of its own. */
 #define BATCH_ENTRIES 64
 #define BATCH_BYTES   (UINT64_C(8) << 20)
+/* Threads that make files in one directory wait for each other: the next batch is always one of
+ * another part of the tree. */
+#define PARTS 8
 /* Longer than any path of a tree. */
 #define PATH_ROOM 4096
 
@@ -35,7 +38,8 @@ struct write {
     uint64_t leader_count;
     struct batch *batches; /* largest files first */
     uint64_t batch_count, batch_capacity;
-    atomic_uint_fast64_t next; /* batch that no thread has taken */
+    uint64_t large_count;      /* of them, single large files */
+    atomic_uint_fast64_t next; /* number of the batch that is taken next: see take_batch */
 };
 
 /* The directory that a thread works in. */
@@ -144,6 +148,9 @@ static int look_through(struct write *write)
     }
     if (result == DRAY_OK && write->batch_count > 1)
         qsort(write->batches, write->batch_count, sizeof(*write->batches), compare_batches);
+    while (write->large_count < write->batch_count &&
+           write->batches[write->large_count].bytes > BATCH_BYTES)
+        write->large_count++;
     return result;
 }
 
@@ -248,11 +255,26 @@ static int write_one(struct write *write, struct dray_ctx *ctx, const struct dra
                                     : write_file(write, ctx, entry, directory, name);
 }
 
-/* One call for each batch, but which one a call takes is settled when it runs: in order of size. */
+/* The number-th batch to be written: large files in their order, then the first batch of each part,
+ * the second of each part, and so on. */
+static const struct batch *take_batch(struct write *write)
+{
+    uint64_t number = atomic_fetch_add(&write->next, 1);
+
+    if (number < write->large_count)
+        return &write->batches[number];
+    number -= write->large_count;
+    uint64_t rest = write->batch_count - write->large_count;
+    uint64_t part = number % PARTS, longer = rest % PARTS;
+    uint64_t start = part * (rest / PARTS) + (part < longer ? part : longer);
+    return &write->batches[write->large_count + start + number / PARTS];
+}
+
+/* One call for each batch, but which one a call takes is settled when it runs. */
 static int write_batch(struct dray_ctx *ctx, void *arg, uint64_t index)
 {
     struct write *write = arg;
-    const struct batch *batch = &write->batches[({ uint64_t n_ = atomic_fetch_add(&write->next, 1), h_ = (write->batch_count + 1) / 2; n_ % 2 ? h_ + n_ / 2 : n_ / 2; })];
+    const struct batch *batch = take_batch(write);
     struct folder folder = {.fd = -1};
     struct dray_entry entry;
     int result = DRAY_OK;
