@@ -223,9 +223,10 @@ void print_delivered(const json_t *job)
     {
         if (strcmp(text(target, "state"), "delivered") != 0)
             continue;
-        if (already) {
+        const char *other = text(target, "job"); /* it was there before this job */
+        if (already || other[0] != '\0') {
             (void)printf("already delivered %.10s by job %.8s: ", text(target, "delivered"),
-                         text(job, "job"));
+                         other[0] != '\0' ? other : text(job, "job"));
             print_text(stdout, text(target, "destination"));
             (void)printf("%s\n", json_is_true(json_object_get(target, "gone"))
                                      ? " (it is no longer there; --again delivers it anew)"

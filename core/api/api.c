@@ -257,9 +257,11 @@ int dray_api_run(struct dray_api *api, const struct dray_workflow_request *reque
     if (outcome.job && dray_api_show(api, outcome.job, ret_job, &ignored) != 0)
         *ret_job = dray_found_json(
             plan, outcome.job); /* our state was lost, and the target's marker answers */
-    if (*ret_job && outcome.already_delivered)
+    if (*ret_job && dray_complete_targets(api, plan, *ret_job, &ignored) != 0)
+        return result != 0 ? result : dray_fail_memory(error);
+    if (*ret_job && outcome.already_delivered) {
         (void)json_object_set_new(*ret_job, "already_delivered", json_true());
-    if (*ret_job && outcome.already_delivered)
         mark_gone(plan, json_object_get(*ret_job, "targets"));
+    }
     return result;
 }

@@ -18,8 +18,8 @@ struct dray_api {
 
 /* Open the store when it is not open yet. */
 DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
-/* A delivery that only its targets know of, in the shape of `run --json`, still without targets. NULL
- * when memory is out. */
+/* A delivery that only its targets know of, in the shape of `run --json`, still without targets.
+ * NULL when memory is out. */
 DRAY_MUST_CHECK json_t *dray_found_json(const struct dray_plan *plan, const char *job);
 /* A job has the targets that were still to be delivered when it was made: put in those of the plan
  * that came from elsewhere, each with the job that delivered it. */

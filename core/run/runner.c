@@ -412,7 +412,6 @@ int dray_runner_main(int argc, char **argv)
         (void)fprintf(stderr, "dray-runner: %s\n", error.message);
         return 1;
     }
-    orders.run.pipe = &orders.pipe;
     result = run_orders(&orders, &error);
     if (result != 0)
         dray_run_tell(&orders.run, json_pack("{s:s, s:o}", "event", "failed", "error",

@@ -267,14 +267,16 @@ static void tell_progress(struct dray_run *run)
         struct dray_step_run *step = &run->steps[i];
         if (step->state != DRAY_STEP_RUNNING)
             continue;
-        dray_run_tell(
-            run,
-            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "event", "progress", "step",
-                      step->step->id, "nanoseconds", (json_int_t)(dray_monotonic() - step->started),
-                      "entries", (json_int_t)__atomic_load_n(&step->entries_done, __ATOMIC_RELAXED),
-                      "bytes", (json_int_t)__atomic_load_n(&step->bytes_done, __ATOMIC_RELAXED),
-                      "of_entries", (json_int_t)(step->input ? step->input->listed : 0), "of_bytes",
-                      (json_int_t)(step->input ? step->input->bytes : 0)));
+        json_t *event = json_pack(
+            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "event", "progress", "step", step->step->id,
+            "nanoseconds", (json_int_t)(dray_monotonic() - step->started), "entries",
+            (json_int_t)__atomic_load_n(&step->entries_done, __ATOMIC_RELAXED), "bytes",
+            (json_int_t)__atomic_load_n(&step->bytes_done, __ATOMIC_RELAXED), "of_entries",
+            (json_int_t)(step->input ? step->input->listed : 0), "of_bytes",
+            (json_int_t)(step->input ? step->input->bytes : 0));
+        pthread_mutex_unlock(&run->lock);
+        dray_run_tell(run, event);
+        pthread_mutex_lock(&run->lock);
     }
 }
 
