@@ -75,6 +75,8 @@ void print_job(const json_t *job);
 void print_delivered(const json_t *job);
 /* Text from data: control characters and what is no UTF-8 are not passed on to a terminal. */
 void print_text(FILE *stream, const char *text);
+/* Of that the first `bytes`. */
+void print_start(FILE *stream, const char *text, size_t bytes);
 
 /* What happens, shown while it happens. */
 struct progress {

@@ -121,6 +121,9 @@ int command_push(struct options *options)
                                      options->exclude.count, &text, &error)
             : dray_fail(&error, DRAY_INVALID, "--to is missing: where is %s to be delivered?",
                         options->arguments[0]);
+    if (!options->to)
+        dray_hint(&error, "--to DIRECTORY is what the delivery becomes, --to DIRECTORY/ what it is "
+                          "put into");
     if (result != 0)
         return report(options, &error, NULL, NULL);
     if (options->print_workflow) {

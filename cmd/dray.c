@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* dray - the command line. */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,7 +48,7 @@ const struct command dray_commands[] = {
      "S is queued, running, waiting, delivered, failed or cancelled.\n"
      "\n"
      "  dray jobs --state failed --since 7d\n",
-     "xudqmj", 0, 0, command_jobs},
+     "xuyqmj", 0, 0, command_jobs},
     {"show", "JOB", "One job: targets, attempts, steps, reasons",
      "JOB is its id or the beginning of it.\n"
      "\n"
@@ -90,25 +92,50 @@ static const struct command *find_command(const char *name)
     return NULL;
 }
 
-static int unknown_command(const char *name)
+static int unknown_command(const struct options *options, const char *name)
 {
     const char *names[MAX_LIST];
+    struct dray_error error = {0};
 
     for (size_t i = 0; i < dray_command_count; i++)
         names[i] = dray_commands[i].name;
     const char *near = dray_nearest(name, names, dray_command_count);
-    (void)fputs("error: dray has no command \"", stderr);
-    print_text(stderr, name);
-    (void)fprintf(stderr, "\"\n hint: %s%s%s\n",
-                  near ? "did you mean \"" : "dray --help lists the commands", near ? near : "",
-                  near ? "\"?" : "");
-    return 2;
+    (void)dray_fail(&error, DRAY_INVALID, "dray has no command \"%s\"", name);
+    if (near)
+        dray_hint(&error, "did you mean \"%s\"?", near);
+    else
+        dray_hint(&error, "dray --help lists the commands");
+    return report(options, &error, NULL, NULL);
+}
+
+/* A program may be started without standard input, output and error. What it opens would then take
+ * their numbers, and what it prints would end up in there. */
+static int hold_standard_descriptors(void)
+{
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            return -1;
+    return 0;
+}
+
+/* The status, or 1 where the output did not arrive. A reader that has seen enough (head) is no
+ * failure. */
+static int flush_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    if (errno == EPIPE)
+        return status;
+    (void)fprintf(stderr, "error: writing standard output: %s\n", strerror(errno));
+    return status != 0 ? status : 1;
 }
 
 int main(int argc, char **argv)
 {
     struct options options = {.progress_fd = -1, .limit = 100};
 
+    if (hold_standard_descriptors() != 0)
+        return 1;
     if (argc < 2) {
         print_overview(stderr);
         return 2;
@@ -116,18 +143,20 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_overview(stdout);
-        return 0;
+        return flush_output(0);
     }
     if (strcmp(argv[1], "--version") == 0) {
         (void)printf("dray %s, plugin ABI %d.%d\n", PACKAGE_VERSION, DRAY_ABI_MAJOR,
                      DRAY_ABI_MINOR);
-        return 0;
+        return flush_output(0);
     }
     const struct command *command = find_command(argv[1]);
-    if (!command)
-        return unknown_command(argv[1]);
+    if (!command) {
+        options.json = strcmp(argv[argc - 1], "--json") == 0;
+        return unknown_command(&options, argv[1]);
+    }
     int status = options_read(command, argc - 1, argv + 1, &options);
     if (status != 0)
-        return status < 0 ? 0 : status;
-    return command->run(&options);
+        return flush_output(status < 0 ? 0 : status);
+    return flush_output(command->run(&options));
 }

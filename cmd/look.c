@@ -83,10 +83,22 @@ int command_show(struct options *options)
     return 0;
 }
 
+/* Time and job are what the delivery says of itself. */
+static void print_intact(const json_t *dataset, json_int_t entries)
+{
+    (void)printf(" is intact (unsigned): %lld %s, delivered ", (long long)entries,
+                 entries == 1 ? "entry" : "entries");
+    print_text(stdout, text(dataset, "time"));
+    (void)fputs(" by job ", stdout);
+    print_start(stdout, text(dataset, "job"), 8);
+    (void)fputc('\n', stdout);
+}
+
 static void print_dataset(const json_t *dataset, const json_t *verdict)
 {
     const json_t *problems = json_object_get(dataset, "problems");
     json_int_t count = json_integer_value(json_object_get(dataset, "problem_count"));
+    json_int_t entries = json_integer_value(json_object_get(dataset, "entries"));
     json_t *problem;
     size_t i;
 
@@ -94,9 +106,7 @@ static void print_dataset(const json_t *dataset, const json_t *verdict)
     (void)fputs(": ", stdout);
     print_text(stdout, text(dataset, "dataset"));
     if (count == 0)
-        (void)printf(" is intact (unsigned): %lld entries, delivered %s by job %.8s\n",
-                     (long long)json_integer_value(json_object_get(dataset, "entries")),
-                     text(dataset, "time"), text(dataset, "job"));
+        print_intact(dataset, entries);
     else
         (void)printf(" is damaged, %lld problem%s:\n", (long long)count, count == 1 ? "" : "s");
     json_array_foreach(problems, i, problem)

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* options.c - one table of all options; a command names by letter which it takes. */
+#include <fcntl.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +34,7 @@ static const struct option_row rows[] = {
     {'l', "stage", 0, "--stage              extract what has to be extracted"},
     {'c', "schema", 0, "--schema             print the JSON Schema of its options"},
     {'x', "state", 1, "--state STATE        only jobs in this state"},
+    {'y', "dataset", 1, "--dataset NAME       only jobs of the dataset of this name"},
     {'u', "user", 1, "--user USER          only jobs for this user"},
     {'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..."},
     {'m', "limit", 1, "--limit N            at most N jobs (100)"},
@@ -53,20 +56,54 @@ static void print_help(const struct command *command)
             (void)printf("  %s\n", rows[i].help);
 }
 
-static int wrong(const struct command *command, const char *what, const char *which)
+static int wrong(const struct command *command, const struct options *options, const char *format,
+                 ...) DRAY_FORMAT(3, 4);
+static int wrong(const struct command *command, const struct options *options, const char *format,
+                 ...)
 {
-    (void)fprintf(stderr, "error: dray %s: %s", command->name, what);
-    print_text(stderr, which);
-    (void)fprintf(stderr, "\n hint: usage: dray %s %s\n", command->name, command->usage);
-    return 2;
+    struct dray_error error = {0};
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)dray_fail_va(&error, DRAY_INVALID, format, arguments);
+    va_end(arguments);
+    dray_hint(&error, "usage: dray %s %s", command->name, command->usage);
+    return report(options, &error, NULL, NULL);
 }
 
-static int add(struct list *list, const char *value)
+static int unknown_option(const struct command *command, const struct options *options,
+                          const char *name)
+{
+    const char *names[ROWS];
+    struct dray_error error = {0};
+    size_t count = 0;
+
+    for (size_t i = 0; i < ROWS; i++)
+        if (takes(command, &rows[i]))
+            names[count++] = rows[i].name;
+    const char *near = strncmp(name, "--", 2) == 0 ? dray_nearest(name + 2, names, count) : NULL;
+    if (!near)
+        return wrong(command, options, "dray %s does not take %s", command->name, name);
+    (void)dray_fail(&error, DRAY_INVALID, "dray %s does not take %s", command->name, name);
+    dray_hint(&error, "did you mean --%s?", near);
+    return report(options, &error, NULL, NULL);
+}
+
+/* Was JSON asked for? What is wrong may stand before it. */
+static int asks_for_json(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--json") == 0)
+            return 1;
+    return 0;
+}
+
+static const char *add(struct list *list, const char *value)
 {
     if (list->count == MAX_LIST)
-        return -1;
+        return "it is given more often than 256 times";
     list->items[list->count++] = value;
-    return 0;
+    return NULL;
 }
 
 static int set_number(const char *text, int64_t low, int64_t high, int64_t *ret_number)
@@ -79,8 +116,8 @@ static int set_number(const char *text, int64_t low, int64_t high, int64_t *ret_
                : -1;
 }
 
-/* Store one option; -1 when its value is wrong. */
-static int set_option(struct options *options, const char *name, const char *value)
+/* Store one option; what is wrong with its value, or NULL. */
+static const char *set_option(struct options *options, const char *name, const char *value)
 {
     int64_t number = 0;
     const char *why;
@@ -92,7 +129,7 @@ static int set_option(struct options *options, const char *name, const char *val
     else if (strcmp(name, "exclude") == 0)
         return add(&options->exclude, value);
     else if (strcmp(name, "set") == 0)
-        return strchr(value, '=') ? add(&options->sets, value) : -1;
+        return strchr(value, '=') ? add(&options->sets, value) : "it takes NAME=VALUE";
     else if (strcmp(name, "policies") == 0)
         return add(&options->policies, value);
     else if (strcmp(name, "dataset") == 0)
@@ -103,18 +140,20 @@ static int set_option(struct options *options, const char *name, const char *val
         options->user = value;
     else if (strcmp(name, "since") == 0) {
         if (dray_duration_parse(value, strlen(value), &number, &why) != 0)
-            return -1;
+            return why;
         options->since = number == DRAY_NONE ? 0 : dray_now() - number;
     } else if (strcmp(name, "limit") == 0) {
         if (set_number(value, 1, 1000000, &number) != 0)
-            return -1;
+            return "it takes a number from 1 to 1000000";
         options->limit = (size_t)number;
     } else if (strcmp(name, "progress-fd") == 0) {
         if (set_number(value, 0, 1 << 20, &number) != 0)
-            return -1;
+            return "it takes the number of a descriptor";
+        if (fcntl((int)number, F_GETFD) < 0)
+            return "no such descriptor is open";
         options->progress_fd = (int)number;
     }
-    return 0;
+    return NULL;
 }
 
 static void set_flag(struct options *options, const char *name)
@@ -133,9 +172,10 @@ static void set_flag(struct options *options, const char *name)
 static int check_arguments(const struct command *command, const struct options *options)
 {
     if (options->argument_count < command->min_arguments)
-        return wrong(command, "an argument is missing", "");
+        return wrong(command, options, "dray %s: an argument is missing", command->name);
     if (options->argument_count > command->max_arguments)
-        return wrong(command, "unexpected argument ", options->arguments[command->max_arguments]);
+        return wrong(command, options, "dray %s: unexpected argument %s", command->name,
+                     options->arguments[command->max_arguments]);
     return 0;
 }
 
@@ -144,25 +184,30 @@ int options_read(const struct command *command, int argc, char **argv, struct op
     struct option longs[ROWS + 2] = {{"help", no_argument, NULL, 0}};
     size_t count = 1;
     int which, index = 0;
+    const char *fault;
 
+    options->json = asks_for_json(argc, argv);
     for (size_t i = 0; i < ROWS; i++)
         if (takes(command, &rows[i]))
             longs[count++] = (struct option){
                 rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, 0};
     opterr = 0;
     while ((which = getopt_long(argc, argv, ":h", longs, &index)) != -1) {
-        if (which == '?')
-            return wrong(command, "it does not take ", argv[optind - 1]);
+        if (which == '?') {
+            char letter[] = {'-', (char)optopt, '\0'};
+            return unknown_option(command, options, optopt ? letter : argv[optind - 1]);
+        }
         if (which == ':')
-            return wrong(command, "a value is missing for ", argv[optind - 1]);
+            return wrong(command, options, "dray %s: %s takes a value", command->name,
+                         argv[optind - 1]);
         if (which == 'h' || index == 0) {
             print_help(command);
             return -1;
         }
         if (longs[index].has_arg == no_argument)
             set_flag(options, longs[index].name);
-        else if (set_option(options, longs[index].name, optarg) != 0)
-            return wrong(command, "wrong value: ", optarg);
+        else if ((fault = set_option(options, longs[index].name, optarg)) != NULL)
+            return wrong(command, options, "--%s %s: %s", longs[index].name, optarg, fault);
     }
     options->arguments = (const char *const *)(void *)(argv + optind);
     options->argument_count = argc - optind;

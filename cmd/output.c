@@ -22,6 +22,32 @@ void print_text(FILE *stream, const char *text)
     (void)fputs(clean.data ? clean.data : "", stream);
 }
 
+/* A word of a command line that is to be copied: quoted where a shell would take it apart. */
+static void print_word(FILE *stream, const char *text)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "_-+=:,./@%";
+    dray_cleanup(dray_buffer_free) struct dray_buffer quoted = {.cap = 1u << 20};
+
+    if (text[strspn(text, plain)] == '\0') {
+        (void)fputs(text, stream);
+        return;
+    }
+    for (const char *at = text; *at; at++)
+        dray_buffer_add(&quoted, *at == '\'' ? "'\\''" : at, *at == '\'' ? 4 : 1);
+    (void)fputc('\'', stream);
+    print_text(stream, quoted.data ? quoted.data : "");
+    (void)fputc('\'', stream);
+}
+
+void print_start(FILE *stream, const char *text, size_t bytes)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer clean = {.cap = 1u << 10};
+
+    dray_utf8_add(&clean, text, strnlen(text, bytes), 1);
+    (void)fputs(clean.data ? clean.data : "", stream);
+}
+
 int print_buffer(const struct dray_buffer *buffer)
 {
     if (buffer->failed)
@@ -134,7 +160,8 @@ static void print_step_line(FILE *stream, const char *id, const char *uses, cons
 
     (void)fprintf(stream, "  %-20s %-18s %-9s", id, uses, outcome);
     if (strcmp(outcome, "done") == 0)
-        (void)fprintf(stream, " %8llu entries %10s %8s", number(counts, "entries_out"),
+        (void)fprintf(stream, " %8llu %-7s %10s %8s", number(counts, "entries_out"),
+                      number(counts, "entries_out") == 1 ? "entry" : "entries",
                       dray_size_print(number(counts, "bytes_out"), bytes),
                       dray_seconds_print(seconds, time));
     (void)fputc('\n', stream);
@@ -205,7 +232,8 @@ void print_job(const json_t *job)
         print_text(stdout, text(one, "destination"));
         (void)printf(": %s", text(one, "state"));
         if (strcmp(text(one, "state"), "delivered") == 0)
-            (void)printf(", %llu entries, %s", number(one, "entries"),
+            (void)printf(", %llu %s, %s", number(one, "entries"),
+                         number(one, "entries") == 1 ? "entry" : "entries",
                          dray_size_print(number(one, "bytes"), bytes));
         (void)fputc('\n', stdout);
     }
@@ -225,8 +253,12 @@ void print_delivered(const json_t *job)
             continue;
         const char *other = text(target, "job"); /* it was there before this job */
         if (already || other[0] != '\0') {
-            (void)printf("already delivered %.10s by job %.8s: ", text(target, "delivered"),
-                         other[0] != '\0' ? other : text(job, "job"));
+            /* Both may come from what lies at the target. */
+            (void)fputs("already delivered ", stdout);
+            print_start(stdout, text(target, "delivered"), 10);
+            (void)fputs(" by job ", stdout);
+            print_start(stdout, other[0] != '\0' ? other : text(job, "job"), 8);
+            (void)fputs(": ", stdout);
             print_text(stdout, text(target, "destination"));
             (void)printf("%s\n", json_is_true(json_object_get(target, "gone"))
                                      ? " (it is no longer there; --again delivers it anew)"
@@ -239,7 +271,7 @@ void print_delivered(const json_t *job)
         (void)printf(": %llu %s, %s; to check it: dray verify ", number(target, "entries"),
                      number(target, "entries") == 1 ? "entry" : "entries",
                      dray_size_print(number(target, "bytes"), bytes));
-        print_text(stdout, text(target, "destination"));
+        print_word(stdout, text(target, "destination"));
         (void)fputc('\n', stdout);
     }
     (void)fflush(stdout);

@@ -44,10 +44,12 @@ plugins_filter_glob_la_LIBADD = libdraypattern.la
 
 plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/commit.c \
+	plugins/hpfs/compare.c \
 	plugins/hpfs/hpfs.c \
 	plugins/hpfs/hpfs.h \
 	plugins/hpfs/place.c \
 	plugins/hpfs/probe.c \
+	plugins/hpfs/probe.h \
 	plugins/hpfs/write.c
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
 plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS)
@@ -55,9 +57,10 @@ plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS)
 plugins_source_archive_la_SOURCES = \
 	plugins/sources/archive.c \
 	plugins/sources/archive.h \
-	plugins/sources/archive_open.c
+	plugins/sources/archive_open.c \
+	plugins/sources/archive_stream.c
 plugins_source_archive_la_LDFLAGS = $(plugin_link_flags)
-plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS)
+plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS)
 
 plugins_source_directory_la_SOURCES = plugins/sources/directory.c
 plugins_source_directory_la_LDFLAGS = $(plugin_link_flags)

@@ -103,6 +103,9 @@ int dray_api_open(const struct dray_api_settings *settings, struct dray_api **re
     if (!api->state || !api->user)
         return dray_fail_memory(error);
     int result = dray_make_directories(api->state, 0700, error);
+    if (result != 0)
+        dray_hint(error, "it is for Dray's own state; let DRAY_STATE name a directory that you may "
+                         "write");
     if (result == 0)
         result = open_registry(api, account, error);
     if (result == 0)
@@ -148,7 +151,12 @@ struct dray_registry *dray_api_plugins(struct dray_api *api)
 
 int dray_api_store(struct dray_api *api, struct dray_error *error)
 {
-    return api->engine.store ? 0 : dray_store_open(api->state, &api->engine.store, error);
+    if (api->engine.store)
+        return 0;
+    int result = dray_store_open(api->state, &api->engine.store, error);
+    if (result == DRAY_DENIED)
+        dray_hint(error, "let DRAY_STATE name a directory that you may write");
+    return result;
 }
 
 /* ---- Planning ---- */
@@ -176,6 +184,11 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
         return dray_fail_memory(error);
     if (request->file) {
         int result = dray_read_file(request->file, &text, error);
+        if (result == DRAY_CONFLICT) {
+            result = dray_fail(error, DRAY_INVALID,
+                               "%s is a directory, and a workflow is a YAML file", request->file);
+            dray_hint(error, "to deliver a directory without a workflow: dray push");
+        }
         if (result != 0)
             return result;
     }
@@ -254,7 +267,15 @@ int dray_api_run(struct dray_api *api, const struct dray_workflow_request *reque
         return result;
     result = dray_engine_deliver(&api->engine, plan, request->file, again, &outcome, error);
     struct dray_error ignored = {0};
-    if (outcome.job && dray_api_show(api, outcome.job, ret_job, &ignored) != 0)
+    if (outcome.job && dray_api_show(api, outcome.job, ret_job, &ignored) == 0) {
+        /* A marker's job may by chance be the beginning of another one of ours. */
+        const char *shown = json_string_value(json_object_get(*ret_job, "job"));
+        if (!shown || strcmp(shown, outcome.job) != 0) {
+            json_decref(*ret_job);
+            *ret_job = NULL;
+        }
+    }
+    if (outcome.job && !*ret_job)
         *ret_job = dray_found_json(
             plan, outcome.job); /* our state was lost, and the target's marker answers */
     if (*ret_job && dray_complete_targets(api, plan, *ret_job, &ignored) != 0)

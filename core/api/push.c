@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* push.c - the workflow that `dray push` stands for. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,8 +14,10 @@ static int add_quoted(struct dray_buffer *out, const char *text, struct dray_err
     size_t length = strlen(text);
 
     if (!dray_utf8_valid(text, length)) {
-        dray_fail(error, DRAY_INVALID, "an argument is not UTF-8, which a workflow cannot hold");
-        dray_hint(error, "deliver from a directory whose name is, or rename it");
+        dray_fail(error, DRAY_INVALID, "%s is not UTF-8, and a workflow can hold nothing else",
+                  text);
+        dray_hint(error, "names of files in a dataset may be any bytes; the path of the dataset "
+                         "itself,\nof the target, and patterns may not");
         return error->class_;
     }
     dray_buffer_text(out, "\"");
@@ -73,7 +76,7 @@ static int add_target(struct dray_buffer *out, const char *here, const char *to,
     }
     dray_autofree char *path = length > 0 ? dray_path_absolute(here, to) : NULL;
     if (length == 0)
-        return dray_fail(error, DRAY_INVALID, "--to is empty");
+        return dray_fail(error, DRAY_INVALID, "--to is empty: it takes a directory");
     if (!path)
         return dray_fail_memory(error);
     dray_buffer_text(out, "  - id: deliver\n    uses: push/hpfs\n    with: { ");
@@ -89,7 +92,9 @@ int dray_api_push_workflow(const char *dataset, const char *to, const char *cons
 {
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 1u << 20};
     dray_autofree char *here = getcwd(NULL, 0);
-    dray_autofree char *settled = here ? settle(here, dataset) : NULL;
+    if (!here)
+        return dray_fail_errno(error, errno, "finding the working directory");
+    dray_autofree char *settled = settle(here, dataset);
 
     if (!settled)
         return dray_fail_memory(error);

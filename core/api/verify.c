@@ -61,14 +61,25 @@ static void record_problem(struct checked *checked, const char *record, const ch
 
 /* ---- Records ---- */
 
+static void unreadable(struct checked *checked, const char *record, const struct dray_error *error)
+{
+    dray_autofree char *what = dray_format("cannot be read: %s", error->message);
+
+    record_problem(checked, record, what ? what : "cannot be read");
+}
+
 static int read_record(struct checked *checked, const char *record, struct dray_buffer *out)
 {
     dray_autofree char *path = dray_format("%s/%s", checked->base, record);
     struct dray_error error = {0};
 
-    if (path && dray_read_file(path, out, &error) == 0)
+    int result = path ? dray_read_file(path, out, &error) : dray_fail_memory(&error);
+    if (result == 0)
         return 0;
-    record_problem(checked, record, error.class_ ? error.message : "out of memory");
+    if (result == DRAY_NOT_FOUND)
+        record_problem(checked, record, "is missing");
+    else
+        unreadable(checked, record, &error);
     return -1;
 }
 
@@ -142,6 +153,8 @@ static int read_tree(struct checked *checked)
         dray_tree_builder_new();
     struct dray_error error = {0};
 
+    if (!builder)
+        record_problem(checked, "tree.jsonl", "could not be compared: out of memory");
     if (!builder || read_record(checked, "tree.jsonl", &text) != 0)
         return -1;
     for (size_t at = 0; at < text.length;) {
@@ -201,18 +214,40 @@ static void check_manifest(struct checked *checked)
 
     if (read_record(checked, "manifest-sha256.txt", &text) != 0)
         return;
-    if (dray_sha256(text.data ? text.data : "", text.length, digest) != 0)
+    if (dray_sha256(text.data ? text.data : "", text.length, digest) != 0) {
+        record_problem(checked, "manifest-sha256.txt", "could not be hashed");
         return;
+    }
     dray_hex(digest, sizeof(digest), hex);
-    if (strcmp(hex, member(checked->marker, "manifest_sha256")) != 0)
+    if (checked->marker && strcmp(hex, member(checked->marker, "manifest_sha256")) != 0)
         record_problem(checked, "manifest-sha256.txt", "is not the one that delivered.json names");
-    if (strcmp(hex, member(checked->receipt, "manifest_sha256")) != 0)
+    if (checked->receipt && strcmp(hex, member(checked->receipt, "manifest_sha256")) != 0)
         record_problem(checked, "manifest-sha256.txt", "is not the one that receipt.json names");
     if (dray_manifest_read("manifest-sha256.txt", text.data ? text.data : "", text.length,
                            manifest_line, &check, &error) != 0)
         record_problem(checked, "manifest-sha256.txt", error.message);
     else if (check.lines != files_of(checked->expected))
         record_problem(checked, "manifest-sha256.txt", "does not list every file of tree.jsonl");
+}
+
+/* What stands in two of the records must be the same in both. */
+static void check_receipt(struct checked *checked)
+{
+    const json_t *receipt = checked->receipt, *marker = checked->marker;
+    const struct dray_tree *tree = checked->expected;
+    json_int_t entries = json_integer_value(json_object_get(receipt, "entries"));
+    json_int_t bytes = json_integer_value(json_object_get(receipt, "bytes"));
+
+    if (marker && strcmp(member(marker, "dataset"), checked->name) != 0)
+        record_problem(checked, "delivered.json", "is of another dataset");
+    if (receipt && strcmp(member(json_object_get(receipt, "dataset"), "name"), checked->name) != 0)
+        record_problem(checked, "receipt.json", "is of another dataset");
+    if (receipt && marker &&
+        (strcmp(member(receipt, "job"), member(marker, "job")) != 0 ||
+         strcmp(member(receipt, "request_key"), member(marker, "request_key")) != 0))
+        record_problem(checked, "receipt.json", "is of another delivery than delivered.json");
+    if (receipt && (entries != (json_int_t)tree->listed || bytes != (json_int_t)tree->bytes))
+        record_problem(checked, "receipt.json", "counts other entries or bytes than tree.jsonl");
 }
 
 /* ---- What is there ---- */
@@ -255,8 +290,10 @@ static void check_one(struct checked *checked, const struct dray_tree_entry *exp
     }
     if (result == DRAY_INTEGRITY)
         problem(checked, expected->path, expected->path_length, "has other content");
-    else if (result != 0)
-        problem(checked, expected->path, expected->path_length, error.message);
+    else if (result != 0) {
+        dray_autofree char *why = dray_format("cannot be read: %s", error.message);
+        problem(checked, expected->path, expected->path_length, why ? why : "cannot be read");
+    }
 }
 
 static int check_index(void *arg, uint64_t index)
@@ -315,6 +352,7 @@ static void check_dataset(struct checked *checked, struct dray_pool *pool)
     if (read_tree(checked) != 0)
         return;
     check_manifest(checked);
+    check_receipt(checked);
     if (dray_pool_run(pool, checked->expected->count, check_index, checked) != 0)
         record_problem(checked, "tree.jsonl", "could not be compared");
 }
@@ -329,6 +367,8 @@ static int walk_delivery(const char *directory, struct dray_roots *roots,
         return dray_fail_memory(error);
     dray_tree_builder_delivery(builder);
     int result = dray_walk(builder, roots, directory, NULL, NULL, error);
+    if (result == DRAY_PERMANENT) /* a fifo, a socket or a device: none was delivered */
+        result = dray_fail(error, DRAY_INTEGRITY, "the delivery is damaged: %s", error->message);
     return result != 0 ? result : dray_tree_builder_finish(builder, ret_tree, error);
 }
 

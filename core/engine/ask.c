@@ -44,9 +44,9 @@ static int listen_for(struct dray_engine *engine, struct dray_runner *runner, co
     return ended != 0 ? ended : dray_fail(error, DRAY_BUG, "the runner ended without an answer");
 }
 
-int dray_engine_ask(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error)
+static int ask(struct dray_engine *engine, const json_t *request, json_t **ret_answer,
+               struct dray_error *error)
 {
-    struct dray_engine *engine = arg;
     const json_t *steps = json_object_get(request, "steps");
     json_t *start =
         json_pack("{s:s, s:O}", "mode", "plan", "request", (json_t *)(uintptr_t)request);
@@ -80,6 +80,41 @@ int dray_engine_ask(void *arg, const json_t *request, json_t **ret_answer, struc
             result = dray_fail(error, DRAY_BUG, "the runner's answer is empty");
     }
     dray_runner_drop(&runner);
+    return result;
+}
+
+int dray_engine_ask(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error)
+{
+    struct dray_engine *engine = arg;
+    int result = ask(engine, request, ret_answer, error);
+
+    /* An answer that came all the same: nobody wants to go on with it. */
+    if (result == 0 && engine->interrupted) {
+        json_decref(*ret_answer);
+        *ret_answer = NULL;
+        result = dray_fail(error, DRAY_CANCELLED, "interrupted");
+    }
+    return result;
+}
+
+int dray_targets_probe(struct dray_engine *engine, const struct dray_plan *plan,
+                       json_t **ret_answer, struct dray_error *error)
+{
+    json_t *steps = json_array();
+
+    for (size_t i = 0; i < plan->target_count; i++) {
+        const struct dray_step *step = &plan->steps[plan->targets[i].step];
+        if (json_array_append_new(steps, json_pack("{s:s, s:s, s:s, s:s, s:O, s:b}", "id", step->id,
+                                                   "uses", step->uses, "file", step->file, "digest",
+                                                   step->digest, "with", step->with, "describe",
+                                                   1)) != 0) {
+            json_decref(steps);
+            return dray_fail_memory(error);
+        }
+    }
+    json_t *request = json_pack("{s:{s:s}, s:o}", "dataset", "name", plan->dataset, "steps", steps);
+    int result = request ? ask(engine, request, ret_answer, error) : dray_fail_memory(error);
+    json_decref(request);
     return result;
 }
 

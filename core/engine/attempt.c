@@ -53,7 +53,7 @@ static int sweep_scratch(const char *parent, const char *job, struct dray_error 
     int result = 0;
 
     if (!listing)
-        return dray_fail_errno(error, errno, "listing %s", parent);
+        return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "listing %s", parent);
     for (const struct dirent *one; result == 0 && (one = readdir(listing));)
         if (strncmp(one->d_name, job, length) == 0 && one->d_name[length] == '.')
             result = dray_remove_tree(dirfd(listing), one->d_name, error);
@@ -87,10 +87,13 @@ int dray_log_open(struct dray_engine *engine, const char *job, struct dray_error
     if (!path)
         return dray_fail_memory(error);
     int result = dray_make_directories(parent, 0700, error);
-    if (result != 0)
-        return result;
-    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
-    return fd >= 0 ? fd : dray_fail_errno(error, errno, "opening the log %s", path);
+    int fd =
+        result == 0 ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
+    if (result == 0 && fd < 0)
+        result = dray_fail_errno(error, errno, "opening the log %s", path);
+    if (result == DRAY_DENIED)
+        dray_hint(error, "let DRAY_STATE name a directory that you may write");
+    return result == 0 ? fd : result;
 }
 
 /* ---- Steps ---- */
@@ -164,8 +167,9 @@ static int store_step(struct dray_attempt *attempt, const json_t *message,
         row.version = attempt->plan->steps[step].version;
     if (!row.outcome)
         row.outcome = (char *)(uintptr_t) "running";
-    else
-        row.ended = row.started + (int64_t)number(message, "nanoseconds");
+    else if (__builtin_add_overflow(row.started, (int64_t)number(message, "nanoseconds"),
+                                    &row.ended))
+        row.ended = row.started;
     return dray_store_step(attempt->engine->store, attempt->job, attempt->number, &row, error);
 }
 
@@ -189,11 +193,17 @@ static int store_target(struct dray_attempt *attempt, long target, enum dray_sta
         row.entries = number(message, "entries");
         row.bytes = number(message, "bytes");
     } else if (state == DRAY_JOB_DELIVERED) {
-        row.confirmation = json_object_get(message, "confirmation");
+        json_t *confirmation = json_object_get(message, "confirmation");
+        row.confirmation = json_is_object(confirmation) ? confirmation : NULL;
         row.entries = number(message, "entries_out");
         row.bytes = number(message, "bytes_out");
     }
     return dray_store_target(attempt->engine->store, attempt->job, &row, error);
+}
+
+static int unknown_step(struct dray_error *error)
+{
+    return dray_fail(error, DRAY_BUG, "the runner spoke of a step that the plan does not have");
 }
 
 static int step_ended(struct dray_attempt *attempt, const json_t *message, struct dray_error *error)
@@ -204,7 +214,7 @@ static int step_ended(struct dray_attempt *attempt, const json_t *message, struc
     struct dray_error failure = {0};
 
     if (step < 0 || !outcome)
-        return dray_fail(error, DRAY_BUG, "the runner spoke of a step that the plan does not have");
+        return unknown_step(error);
     attempt->told[step] = 1;
     if (json_object_get(message, "error"))
         dray_error_from_json(&failure, json_object_get(message, "error"));
@@ -232,6 +242,8 @@ static int may_commit(struct dray_attempt *attempt, const json_t *message, struc
 
     if (target < 0)
         return dray_fail(error, DRAY_BUG, "a step that is no push wants to commit");
+    if (!json_is_object(json_object_get(message, "receipt")))
+        return dray_fail(error, DRAY_BUG, "a push wants to commit without a receipt");
     if (attempt->engine->interrupted)
         return dray_fail(error, DRAY_CANCELLED, "interrupted");
     int result = store_target(attempt, target, DRAY_COMMITTING, message, error);
@@ -253,8 +265,8 @@ static int checkpoint(struct dray_attempt *attempt, const json_t *message, json_
                                          error);
     int result =
         dray_store_checkpoint_get(attempt->engine->store, attempt->job, step, key, &stored, error);
-    if (result == 0 && stored)
-        (void)json_object_set_new(reply, "value", json_string(stored));
+    if (result == 0 && stored && json_object_set_new(reply, "value", json_string(stored)) != 0)
+        result = dray_fail_memory(error);
     return result;
 }
 
@@ -267,7 +279,9 @@ static int answer_request(struct dray_attempt *attempt, struct dray_runner *runn
     int result;
 
     if (!reply)
-        return dray_fail_memory(error);
+        return json_object_get(message, "id")
+                   ? dray_fail_memory(error)
+                   : dray_fail(error, DRAY_BUG, "the runner made a request without an id");
     if (strcmp(request, "may_commit") == 0)
         result = may_commit(attempt, message, &refusal);
     else if (strcmp(request, "checkpoint") == 0)
@@ -275,8 +289,11 @@ static int answer_request(struct dray_attempt *attempt, struct dray_runner *runn
     else
         result = dray_fail(&refusal, DRAY_BUG,
                            "the runner asked for %s, which this engine does not know", request);
-    if (result != 0)
-        (void)json_object_set_new(reply, "error", dray_error_to_json(&refusal));
+    /* A refusal that cannot be said must not become leave. */
+    if (result != 0 && json_object_set_new(reply, "error", dray_error_to_json(&refusal)) != 0) {
+        json_decref(reply);
+        return dray_fail_memory(error);
+    }
     /* A runner that is gone meanwhile shows at the next read. */
     struct dray_error gone = {0};
     if (dray_pipe_send(&runner->pipe, reply, &gone) != 0)
@@ -297,9 +314,11 @@ static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t
     if (!event)
         return 0;
     if (strcmp(event, "step-started") == 0) {
-        result = store_step(attempt, message, NULL, error);
         long step = step_number(attempt->plan, message);
-        if (step >= 0 && !attempt->running[step])
+        if (step < 0)
+            return unknown_step(error);
+        result = store_step(attempt, message, NULL, error);
+        if (!attempt->running[step])
             attempt->running[step] = json_incref(message);
     } else if (strcmp(event, "step-ended") == 0) {
         result = step_ended(attempt, message, error);
@@ -356,11 +375,14 @@ static int converse(struct dray_attempt *attempt, struct dray_runner *runner,
     }
     if (result != 0)
         return result; /* our own state cannot be kept: the runner is dropped */
+    struct dray_error unreadable = end;
     int died = dray_runner_end(runner, &blamed, &end);
     if (ended && died == 0)
         return 0;
     attempt->abandoned = 1;
-    if (died == 0 && received == 0)
+    if (received < 0)
+        end = unreadable; /* if it died, then because nobody listened any more */
+    else if (died == 0)
         dray_fail(&end, DRAY_BUG, "the runner ended before its work was done");
     if (attempt->engine->interrupted)
         dray_fail(&end, DRAY_CANCELLED, "interrupted");
@@ -406,7 +428,8 @@ int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *pla
 
     if (result != 0)
         return result;
-    while (result == 0 && dray_runner_next(engine, &runner, &message, error) == 1) {
+    int received = 0;
+    while (result == 0 && (received = dray_runner_next(engine, &runner, &message, error)) == 1) {
         const char *event = text(message, "event");
         if (event && strcmp(event, "failed") == 0) {
             dray_error_from_json(error, json_object_get(message, "error"));
@@ -416,9 +439,39 @@ int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *pla
     }
     long step;
     if (result == 0)
-        result = dray_runner_end(&runner, &step, error);
+        result = received < 0 ? received : dray_runner_end(&runner, &step, error);
     dray_runner_drop(&runner);
-    return result;
+    dray_autofree char *scratch = dray_format("%s/scratch", engine->state);
+    if (!scratch)
+        return dray_fail_memory(error);
+    return result == 0 ? sweep_scratch(scratch, job, error) : result;
+}
+
+/* What became of commits whose end was not told; it stays open where the target cannot be asked.
+ */
+static void settle(struct dray_attempt *attempt)
+{
+    size_t count = attempt->plan->target_count;
+    struct dray_error ignored = {0};
+
+    if (memchr(attempt->committing, 1, count) &&
+        dray_settle(attempt->engine, attempt->plan, attempt->job, attempt->delivered, &ignored) ==
+            0)
+        memset(attempt->committing, 0, count);
+}
+
+/* Let pushes that were left clean up, but for those that have or may have delivered. */
+static int discard_rest(struct dray_attempt *attempt, struct dray_error *error)
+{
+    size_t count = attempt->plan->target_count;
+    dray_autofree uint8_t *skip = calloc(count + 1, 1);
+
+    if (!skip)
+        return dray_fail_memory(error);
+    for (size_t i = 0; i < count; i++)
+        skip[i] = attempt->skip[i] || attempt->delivered[i] || attempt->committing[i];
+    return dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number, skip,
+                                error);
 }
 
 int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
@@ -436,10 +489,10 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
     struct dray_error removal = {0};
     if (scratch && dray_remove_tree(AT_FDCWD, scratch, &removal) != 0)
         note_failure(attempt, &removal, NULL);
+    settle(attempt);
     if (result != 0 || attempt->abandoned) {
         struct dray_error left = {0};
-        if (dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number,
-                                 attempt->skip, &left) != 0)
+        if (discard_rest(attempt, &left) != 0)
             dray_hint(result != 0 ? error : &attempt->error, "not all of it could be removed: %s",
                       left.message);
     }

@@ -2,6 +2,7 @@
 /* deliver.c - a request from what is known of it already to its outcome: answered by an earlier
  * delivery, taken up again, or new. */
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/random.h>
@@ -69,22 +70,12 @@ static int set_presence(struct dray_plan_target *target, const json_t *answer,
 /* Probe the targets again: time has passed since the plan was made. */
 static int refresh(struct dray_engine *engine, struct dray_plan *plan, struct dray_error *error)
 {
-    json_t *steps = json_array(), *answer = NULL;
+    json_t *answer = NULL;
+    int result = dray_targets_probe(engine, plan, &answer, error);
 
-    for (size_t i = 0; i < plan->target_count; i++) {
-        const struct dray_step *step = &plan->steps[plan->targets[i].step];
-        (void)json_array_append_new(steps,
-                                    json_pack("{s:s, s:s, s:s, s:s, s:O, s:b}", "id", step->id,
-                                              "uses", step->uses, "file", step->file, "digest",
-                                              step->digest, "with", step->with, "describe", 1));
-    }
-    json_t *request = json_pack("{s:{s:s}, s:o}", "dataset", "name", plan->dataset, "steps", steps);
-    int result =
-        request ? dray_engine_ask(engine, request, &answer, error) : dray_fail_memory(error);
     for (size_t i = 0; result == 0 && i < plan->target_count; i++)
         result = set_presence(&plan->targets[i],
                               json_array_get(json_object_get(answer, "steps"), i), error);
-    json_decref(request);
     json_decref(answer);
     return result;
 }
@@ -151,6 +142,53 @@ static int record_found(struct dray_engine *engine, const struct dray_job_row *j
                                          : 0;
 }
 
+int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const char *id,
+                uint8_t *delivered, struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    json_t *answer = NULL;
+    int result = dray_store_job(engine->store, id, &job, error);
+
+    if (result == 0)
+        result = dray_targets_probe(engine, plan, &answer, error);
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++) {
+        const struct dray_target_row *row = row_of_key(job, plan->targets[i].request_key);
+        const json_t *presence =
+            json_object_get(json_array_get(json_object_get(answer, "steps"), i), "presence");
+        const char *key = json_string_value(json_object_get(presence, "request_key"));
+        if (!row || row->state != DRAY_COMMITTING)
+            continue;
+        if (!presence)
+            result = dray_fail(error, DRAY_TEMPORARY, "%s does not say what it holds",
+                               plan->targets[i].uri);
+        else if (json_integer_value(json_object_get(presence, "state")) == DRAY_DELIVERED && key &&
+                 strcmp(key, row->request_key) == 0) {
+            result = record_found(engine, job, row, error);
+            delivered[i] = result == 0;
+        }
+    }
+    json_decref(answer);
+    return result;
+}
+
+/* The target has the delivery of this job: record it, unless its engine is at it just now. */
+static int settle_found(struct dray_engine *engine, const char *id, const char *key, int *ret_busy,
+                        struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    int lock = -1, locked = dray_store_lock(engine->store, id, &lock, error);
+
+    *ret_busy = locked == 0;
+    if (locked <= 0)
+        return locked;
+    int result = dray_store_job(engine->store, id, &job, error);
+    const struct dray_target_row *row = row_of_key(job, key);
+    if (result == 0 && row)
+        result = record_found(engine, job, row, error);
+    dray_store_unlock(engine->store, id, &lock);
+    return result;
+}
+
 static int look_at_target(struct dray_engine *engine, const struct dray_plan *plan, size_t index,
                           int again, struct standing *standing, struct dray_error *error)
 {
@@ -164,8 +202,14 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
     if (result != 0)
         return result;
     if (!again && there) {
-        if (row)
-            result = record_found(engine, job, row, error);
+        int busy = 0;
+        if (row && !dray_state_is_final(row->state))
+            result = settle_found(engine, job->id, row->request_key, &busy, error);
+        if (busy) {
+            if (!standing->job)
+                standing->job = DRAY_TAKE(job);
+            return 0;
+        }
         return result != 0
                    ? result
                    : mark_delivered(standing, index, row ? job->id : target->found_job, error);
@@ -190,10 +234,11 @@ static int same_targets(const struct dray_job_row *job, const struct dray_plan *
     size_t common = 0;
 
     for (size_t i = 0; i < plan->target_count; i++) {
-        int has = row_of_key(job, plan->targets[i].request_key) != NULL;
-        if (!has && !delivered[i])
+        const struct dray_target_row *row = row_of_key(job, plan->targets[i].request_key);
+        /* What another job delivered would stay open in this one. */
+        if (row ? delivered[i] && row->state != DRAY_JOB_DELIVERED : !delivered[i])
             return 0;
-        common += has ? 1 : 0;
+        common += row ? 1 : 0;
     }
     return common == job->target_count;
 }
@@ -209,6 +254,13 @@ static int look(struct dray_engine *engine, const struct dray_plan *plan, int ag
         return dray_fail_memory(error);
     for (size_t i = 0; result == 0 && i < plan->target_count; i++)
         result = look_at_target(engine, plan, i, again, standing, error);
+    /* Meanwhile one of its targets may have been recorded as delivered. */
+    if (result == 0 && standing->job) {
+        dray_autofree char *id = DRAY_TAKE(standing->job->id);
+        dray_job_row_free(standing->job);
+        standing->job = NULL;
+        result = dray_store_job(engine->store, id, &standing->job, error);
+    }
     if (standing->job && !same_targets(standing->job, plan, standing->delivered)) {
         dray_job_row_free(standing->job);
         standing->job = NULL;
@@ -270,13 +322,18 @@ static int bury(struct dray_engine *engine, const char *id, struct dray_error *e
     dray_autofree uint8_t *skip = calloc(plan->target_count + 1, 1);
     if (!skip)
         return dray_fail_memory(error);
+    int open = 0;
     for (size_t i = 0; i < plan->target_count; i++) {
         const struct dray_target_row *row = row_of_key(job, plan->targets[i].request_key);
         skip[i] = !row || row->state == DRAY_JOB_DELIVERED;
+        open |= row && row->state == DRAY_COMMITTING;
     }
-    result = dray_attempt_discard(engine, plan, job->id, number, skip, error);
+    result = open ? dray_settle(engine, plan, job->id, skip, error) : 0;
     if (result == 0)
-        result = dray_store_end(engine->store, job->id, number, "interrupted", DRAY_FAILED,
+        result = dray_attempt_discard(engine, plan, job->id, number, skip, error);
+    /* Outside of its attempts: it may have died between two. */
+    if (result == 0)
+        result = dray_store_end(engine->store, job->id, 0, "interrupted", DRAY_FAILED,
                                 "interrupted, and a later request took its target", NULL, error);
     return result;
 }
@@ -332,9 +389,11 @@ static int add_job(struct dray_engine *engine, const struct dray_plan *plan,
         return result;
     result = dray_store_add(engine->store, job, ret_other, error);
     if (result == 0)
-        result = dray_store_lock(engine->store, job->id, ret_lock, error) == 1
-                     ? 0
-                     : dray_fail(error, DRAY_BUG, "a new job's lock is held by somebody");
+        result = dray_store_lock(engine->store, job->id, ret_lock, error);
+    if (result == 0)
+        result = dray_fail(error, DRAY_BUG, "a new job's lock is held by somebody");
+    else if (result == 1)
+        result = 0;
     if (result == 0)
         result = dray_store_commit(engine->store, error);
     else
@@ -382,7 +441,9 @@ static int end_attempt(struct dray_attempt *attempt, int retry, struct dray_erro
     const char *outcome = all_delivered(attempt) ? "delivered"
                           : engine->interrupted  ? "interrupted"
                                                  : "failed";
-    enum dray_state state = retry ? DRAY_QUEUED : waiting ? DRAY_WAITING : DRAY_FAILED;
+    /* A commit that may have happened is for a later probe to settle: the job goes on. */
+    int open = memchr(attempt->committing, 1, attempt->plan->target_count) != NULL;
+    enum dray_state state = retry || open ? DRAY_QUEUED : waiting ? DRAY_WAITING : DRAY_FAILED;
 
     return dray_store_end(engine->store, attempt->job, attempt->number, outcome, state,
                           why->class_ ? why->message : NULL, why->hint[0] ? why->hint : NULL,
@@ -428,9 +489,9 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
         dray_event_send(engine, attempt->job, attempt->number,
                         json_pack("{s:s, s:s, s:I}", "event", "retrying", "step",
                                   attempt->failed->id, "milliseconds", (json_int_t)pause));
-        if (!sleep_ms(engine, (int)pause))
-            return dray_store_end(engine->store, attempt->job, attempt->number, "interrupted",
-                                  DRAY_FAILED, "interrupted", NULL, error);
+        if (!sleep_ms(engine, (int)(pause < INT_MAX ? pause : INT_MAX)))
+            return dray_store_end(engine->store, attempt->job, 0, "interrupted", DRAY_FAILED,
+                                  "interrupted", NULL, error);
         for (size_t i = 0; i < attempt->plan->target_count; i++)
             attempt->skip[i] |= attempt->delivered[i];
     }
@@ -479,27 +540,49 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     return result;
 }
 
+/* A job that is taken up, its lock held: 1 when it went on since it was looked at; DRAY_CONFLICT
+ * with *ret_other when another job has a destination of it now. */
+static int check_job(struct dray_engine *engine, const struct dray_job_row *job, char **ret_other,
+                     struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *now = NULL;
+    int result = dray_store_job(engine->store, job->id, &now, error);
+
+    if (result == 0 && now->updated != job->updated)
+        return 1;
+    for (size_t i = 0; result == 0 && i < job->target_count; i++)
+        if (job->targets[i].state != DRAY_JOB_DELIVERED)
+            result = dray_store_check_free(engine->store, job->id, job->targets[i].destination,
+                                           ret_other, error);
+    return result;
+}
+
 /* Have the job that delivers this, and its lock. 1: look again, since time has passed. */
 static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
                     const char *workflow_file, struct standing *standing, int *ret_lock,
                     struct dray_error *error)
 {
     dray_autofree char *other = NULL;
-    int waited = 0;
+    int waited = 0, result;
 
     if (standing->job) {
         int locked =
             lock_job(engine, standing->job->id, plan->targets[0].uri, ret_lock, &waited, error);
-        return locked < 0 ? locked : waited;
+        if (locked < 0 || waited)
+            return locked;
+        result = check_job(engine, standing->job, &other, error);
+    } else {
+        result = add_job(engine, plan, workflow_file, standing, ret_lock, &other, error);
     }
-    int result = add_job(engine, plan, workflow_file, standing, ret_lock, &other, error);
     if (result != DRAY_CONFLICT || !other)
         return result;
-    dray_autoclose int lock = -1;
-    int locked = lock_job(engine, other, plan->targets[0].uri, &lock, &waited, error);
+    dray_close_descriptor(ret_lock);
+    *ret_lock = -1;
+    int lock = -1, locked = lock_job(engine, other, plan->targets[0].uri, &lock, &waited, error);
     if (locked < 0)
         return locked;
     result = waited ? 0 : bury(engine, other, error);
+    dray_store_unlock(engine->store, other, &lock);
     return result != 0 ? result : 1;
 }
 
@@ -509,13 +592,21 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
 {
     struct standing standing = {0};
     dray_autoclose int lock = -1;
-    int result;
+    int result, fresh = 0;
 
-    for (;;) {
+    for (;; fresh = 1) {
         result = look(engine, plan, again, &standing, error);
-        if (result != 0 || standing.delivered_count == plan->target_count)
+        if (result != 0)
             break;
-        result = have_job(engine, plan, workflow_file, &standing, &lock, error);
+        /* The plan may be older than a delivery that came since: look before calling it gone. */
+        int all = standing.delivered_count == plan->target_count;
+        if (all && (!standing.gone || fresh))
+            break;
+        if (engine->interrupted) {
+            result = dray_fail(error, DRAY_CANCELLED, "interrupted");
+            break;
+        }
+        result = all ? 1 : have_job(engine, plan, workflow_file, &standing, &lock, error);
         if (result <= 0)
             break;
         dray_close_descriptor(&lock);
@@ -532,6 +623,8 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
         result = deliver_job(engine, plan, job, &standing, error);
     else if (result == 0 && job)
         tell_end(engine, job, 0, DRAY_JOB_DELIVERED);
+    if (lock >= 0 && job)
+        dray_store_unlock(engine->store, job, &lock);
     standing_free(&standing);
     return result;
 }

@@ -41,6 +41,15 @@ DRAY_MUST_CHECK int dray_attempt_discard(struct dray_engine *engine, const struc
                                          const char *job, uint32_t number, uint8_t *skip,
                                          struct dray_error *error);
 
+/* What is at the plan's targets now: {"steps": [{"presence"} or {"error"}]}, one for each target.
+ */
+DRAY_MUST_CHECK int dray_targets_probe(struct dray_engine *engine, const struct dray_plan *plan,
+                                       json_t **ret_answer, struct dray_error *error);
+/* A commit of this job that nobody told the end of is recorded as delivered if its target has it;
+ * delivered[i] becomes 1 then. The caller holds the job's lock. */
+DRAY_MUST_CHECK int dray_settle(struct dray_engine *engine, const struct dray_plan *plan,
+                                const char *job, uint8_t *delivered, struct dray_error *error);
+
 /* Pass an event on, with job, attempt and time. Takes `event`. */
 void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event);
 

@@ -191,18 +191,18 @@ int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, jso
                      struct dray_error *error)
 {
     for (;;) {
-        int result = dray_pipe_receive(&runner->pipe, 0, ret_message, error);
-        if (result != 2)
-            return result;
-        struct pollfd ready[] = {{.fd = runner->pipe.in, .events = POLLIN},
-                                 {.fd = engine->interrupt_fd, .events = POLLIN}};
-        int polled = poll(ready, 2, runner->cancelled_at ? 500 : -1);
-        if (polled < 0 && errno != EINTR)
-            return dray_fail_errno(error, errno, "waiting for the runner");
-        if (polled > 0 && (ready[1].revents & POLLIN))
+        /* First, so that a runner that never stops talking can be stopped. */
+        struct pollfd interrupt = {.fd = engine->interrupt_fd, .events = POLLIN};
+        if (poll(&interrupt, 1, 0) > 0 && (interrupt.revents & POLLIN))
             pass_interrupt_on(engine, runner);
         if (runner->cancelled_at && dray_monotonic() - runner->cancelled_at > CANCEL_GRACE)
             dray_process_signal(&runner->process, SIGKILL);
+        int result = dray_pipe_receive(&runner->pipe, 0, ret_message, error);
+        if (result != 2)
+            return result;
+        struct pollfd ready[] = {{.fd = runner->pipe.in, .events = POLLIN}, interrupt};
+        if (poll(ready, 2, runner->cancelled_at ? 500 : -1) < 0 && errno != EINTR)
+            return dray_fail_errno(error, errno, "waiting for the runner");
     }
 }
 
@@ -218,7 +218,12 @@ static void blame_plugin(const struct dray_runner *runner, const struct dray_bla
     const char *operation = dray_operation_name((enum dray_operation)slot->operation);
     char how[80];
 
-    if (slot->signal == 0 && WIFEXITED(status))
+    if (slot->signal == 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)
+        dray_fail(
+            error, DRAY_TEMPORARY,
+            "the runner was killed from outside (memory may have run out), in %s of plugin %s",
+            operation, plugin);
+    else if (slot->signal == 0 && WIFEXITED(status))
         dray_fail(error, DRAY_BUG, "plugin %s ended its process in %s: it called exit(%d)", plugin,
                   operation, WEXITSTATUS(status));
     else
@@ -246,7 +251,9 @@ int dray_runner_end(struct dray_runner *runner, long *ret_step, struct dray_erro
     const struct dray_blame_slot *slot = dray_blame_find(runner->blame);
     int well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (slot && slot->operation != DRAY_OPERATION_NONE) {
-        *ret_step = (long)slot->step;
+        /* The runner could write there what it liked. */
+        if (slot->step < json_array_size(runner->steps))
+            *ret_step = (long)slot->step;
         blame_plugin(runner, slot, status, error);
         result = error->class_;
     } else if (!well) {

@@ -46,6 +46,22 @@ static int match_one(struct dray_draft *draft, const struct dray_facts *facts,
     return DRAY_DENIED;
 }
 
+/* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
+ * the dataset's name or for that of anything that is read. */
+static int match_names(struct dray_draft *draft, struct dray_facts *facts,
+                       const struct dray_rule *rule, int *ret_matches)
+{
+    facts->values[DRAY_FACT_DATASET_NAME] = draft->dataset;
+    int result = match_one(draft, facts, rule, ret_matches);
+
+    for (size_t i = 0; result == 0 && !*ret_matches && i < draft->step_count; i++) {
+        facts->values[DRAY_FACT_DATASET_NAME] = draft->steps[i].reads_name;
+        if (draft->steps[i].reads_name)
+            result = match_one(draft, facts, rule, ret_matches);
+    }
+    return result;
+}
+
 /* Rules in the order of the set. */
 static int match_push(struct dray_compose *compose, struct dray_match *match)
 {
@@ -54,7 +70,6 @@ static int match_push(struct dray_compose *compose, struct dray_match *match)
     const struct dray_draft_target *target = step->target;
     const struct dray_plan_request *request = compose->request;
     struct dray_facts facts = {.values = {
-                                   [DRAY_FACT_DATASET_NAME] = draft->dataset,
                                    [DRAY_FACT_TARGET_TYPE] = dray_target_type_name(target->type),
                                    [DRAY_FACT_TARGET_PLUGIN] = strchr(step->uses, '/') + 1,
                                    [DRAY_FACT_TARGET_HOST] = target->host,
@@ -75,7 +90,7 @@ static int match_push(struct dray_compose *compose, struct dray_match *match)
         const struct dray_policy *policy = draft->policies[i];
         for (size_t k = 0; k < policy->rule_count; k++) {
             int matches = 0;
-            int result = match_one(draft, &facts, &policy->rules[k], &matches);
+            int result = match_names(draft, &facts, &policy->rules[k], &matches);
             if (result != 0)
                 return result;
             if (matches)
@@ -147,8 +162,8 @@ static size_t add_node(struct dray_compose *compose, const struct dray_draft_ste
     if (compose->count >= DRAY_PLAN_MAX_STEPS) {
         (void)dray_fail(
             draft->error, DRAY_INVALID,
-            "the plan would have more than %d steps, for the policies ask for a chain of its own "
-            "for each of many pushes",
+            "the plan would have more than %d steps, with what the policies put behind each source "
+            "and before each push",
             DRAY_PLAN_MAX_STEPS);
         return NONE;
     }

@@ -60,6 +60,45 @@ static void report_fact(struct dray_draft *draft, const struct dray_node *key, c
     dray_diagnose_nearest(draft->diagnostics, name, names, DRAY_FACT_COUNT);
 }
 
+/* An address is compared as it is when all links are resolved: it has one spelling. */
+static int is_canonical(const char *path)
+{
+    if (path[0] != '/' && path[0] != '*')
+        return 0;
+    if (path[1] == '\0')
+        return 1;
+    for (const char *segment = path[0] == '/' ? path + 1 : path;;) {
+        size_t length = strcspn(segment, "/");
+        if (length == 0 || (length == 1 && segment[0] == '.') ||
+            (length == 2 && segment[0] == '.' && segment[1] == '.'))
+            return 0;
+        if (segment[length] == '\0')
+            return 1;
+        segment += length + 1;
+    }
+}
+
+static int check_shape(struct dray_draft *draft, const struct dray_condition *condition,
+                       const struct dray_node *node)
+{
+    if (node->length == 0) {
+        dray_problem(draft, node->place, "%s is never empty", condition->name);
+    } else if (condition->fact == DRAY_FACT_TARGET_PLUGIN && strchr(node->text, '/')) {
+        dray_problem(draft, node->place, "a value of target.plugin is the name behind push/");
+    } else if (condition->fact == DRAY_FACT_DATASET_NAME && strchr(node->text, '/')) {
+        dray_problem(draft, node->place, "a dataset's name has no `/`, so this is never one");
+        dray_diagnose_hint(draft->diagnostics, "of a path it is the last part");
+    } else if (condition->fact == DRAY_FACT_TARGET_PATH && !is_canonical(node->text)) {
+        dray_problem(draft, node->place, "target.path is never \"%s\"", node->text);
+        dray_diagnose_hint(draft->diagnostics,
+                           "it is absolute, without `.`, `..`, `//` and a `/` at its end; DIR/* is "
+                           "what lies below DIR");
+    } else {
+        return 0;
+    }
+    return -1;
+}
+
 /* A value that can never match would be a rule that never holds, and nobody would notice. */
 static int check_value(struct dray_draft *draft, const struct dray_condition *condition,
                        const struct dray_node *node)
@@ -77,10 +116,8 @@ static int check_value(struct dray_draft *draft, const struct dray_condition *co
         dray_diagnose_hint(draft->diagnostics, "target.host, target.path and target.uri take it");
         return -1;
     }
-    if (condition->fact == DRAY_FACT_TARGET_PLUGIN && strchr(node->text, '/')) {
-        dray_problem(draft, node->place, "a value of target.plugin is the name behind push/");
+    if (check_shape(draft, condition, node) != 0)
         return -1;
-    }
     while (choices[count] && strcmp(choices[count], node->text) != 0)
         count++;
     if (!choices[0] || choices[count])

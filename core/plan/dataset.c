@@ -34,6 +34,15 @@ static size_t archive_suffix(const char *name)
     return 0;
 }
 
+/* The last part of a real path, that of an archive without its suffix. */
+static const char *name_of(struct dray_draft *draft, const char *real, const struct stat *status)
+{
+    const char *name = strrchr(real, '/') + 1;
+    size_t suffix = S_ISREG(status->st_mode) ? archive_suffix(name) : 0;
+
+    return dray_draft_copy(draft, name, strlen(name) - suffix);
+}
+
 /* A fault of the command line is an error, one of the file a problem at its place. */
 static int refuse(struct dray_draft *draft, const struct dray_place *place, int class_,
                   const char *message, const char *hint)
@@ -97,9 +106,8 @@ static int take_path(struct dray_draft *draft, const char *text, const char *bas
         return refuse_path(draft, path, place, DRAY_INVALID, "the root directory has no name");
     if (!dray_utf8_valid(real, strlen(real)))
         return refuse_path(draft, path, place, DRAY_INVALID, "its path is not UTF-8");
-    size_t suffix = S_ISREG(status.st_mode) ? archive_suffix(name) : 0;
-    draft->dataset = dray_draft_copy(draft, name, strlen(name) - suffix);
-    draft->dataset_is_archive = suffix > 0;
+    draft->dataset = name_of(draft, real, &status);
+    draft->dataset_is_archive = S_ISREG(status.st_mode) && archive_suffix(name) > 0;
     draft->dataset_id = dray_draft_copy(draft, real, strlen(real));
     return draft->dataset && draft->dataset_id ? 0 : DRAY_NO_MEMORY;
 }
@@ -143,10 +151,26 @@ static int take_file(struct dray_draft *draft)
     return draft->checking ? 0 : take_path(draft, text, draft->base, &node->place);
 }
 
+/* The command line is quoted like a file, for what a plugin finds wrong with the dataset. */
+static struct dray_place quote(struct dray_draft *draft, const char *text)
+{
+    static const char option[] = "--dataset ";
+    struct dray_place place = {.line = 1, .column = sizeof(option), .width = 1};
+    dray_autofree char *line = dray_format("%s%s", option, text);
+
+    if (!line) {
+        draft->diagnostics->no_memory = 1;
+        return place;
+    }
+    place.source = dray_diagnostics_source(draft->diagnostics, "command line", line, strlen(line));
+    place.width = (uint32_t)strlen(text);
+    return place;
+}
+
 int dray_dataset_find(struct dray_draft *draft, const char *text, const char *base)
 {
     if (text) {
-        draft->dataset_place = draft->dataset_node ? draft->dataset_node->place : draft->top;
+        draft->dataset_place = quote(draft, text);
         return dray_is_path(text) ? take_path(draft, text, base, NULL)
                                   : refuse_name(draft, text, base, NULL);
     }
@@ -160,4 +184,43 @@ int dray_dataset_find(struct dray_draft *draft, const char *text, const char *ba
     dray_diagnose_hint(draft->diagnostics,
                        "write dataset: ./PATH, or give one on the command line");
     return 0;
+}
+
+/* The name of what a flagged option of the step says, which is then a real path. */
+static int resolve_source(struct dray_draft *draft, struct dray_draft_step *step)
+{
+    struct stat status;
+    struct dray_place place;
+    const char *path = dray_step_flagged(step, DRAY_OPTION_READS, &place);
+    dray_autofree char *real = path ? realpath(path, NULL) : NULL;
+
+    if (!real || stat(real, &status) != 0)
+        return path && errno == ENOMEM ? dray_fail_memory(draft->error) : 0;
+    if (!dray_utf8_valid(real, strlen(real)))
+        return refuse_path(draft, path, &place, DRAY_INVALID, "its real path is not UTF-8");
+    step->reads = dray_draft_copy(draft, real, strlen(real));
+    step->reads_name = name_of(draft, real, &status);
+    if (!step->reads || !step->reads_name)
+        return DRAY_NO_MEMORY;
+    for (size_t i = 0; i < step->plugin->option_count; i++) {
+        const struct dray_option_info *option = &step->plugin->options[i];
+        const json_t *value = json_object_get(step->with, option->name);
+        if ((option->flags & DRAY_OPTION_READS) && json_string_value(value) == path)
+            return json_object_set_new(step->with, option->name, json_string(real)) == 0
+                       ? 0
+                       : dray_fail_memory(draft->error);
+    }
+    return 0;
+}
+
+int dray_dataset_sources(struct dray_draft *draft)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < draft->step_count; i++) {
+        struct dray_draft_step *step = &draft->steps[i];
+        if (step->known && step->role == DRAY_STEP_SOURCE && step->node && step->with)
+            result = resolve_source(draft, step);
+    }
+    return result;
 }

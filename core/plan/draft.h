@@ -48,6 +48,7 @@ struct dray_draft_step {
     size_t needs_count, after_count;
     int64_t timeout, stall; /* ns */
     struct dray_retry retry;
+    const char *reads, *reads_name; /* of a workflow's own source: the real path, and its name */
     /* from the answer */
     const char *revision;             /* of a source */
     struct dray_draft_target *target; /* of a push */
@@ -193,6 +194,9 @@ int dray_is_path(const char *text);
 /* What is delivered: by the command line (text from base; NULL: not given), else by the workflow,
  * else by its one source. A fault of the command line is an error, one of the file a problem. */
 DRAY_MUST_CHECK int dray_dataset_find(struct dray_draft *draft, const char *text, const char *base);
+/* What the workflow's own sources read, by real path: the same place is the same request, however
+ * it is spelled. One that is not there stays as it is, for its plugin to refuse. */
+DRAY_MUST_CHECK int dray_dataset_sources(struct dray_draft *draft);
 
 /* ---- policy.c, rule.c */
 

@@ -88,19 +88,28 @@ static void report_same_targets(struct dray_draft *draft)
     }
 }
 
+static int lies_below(const char *path, const char *directory)
+{
+    size_t length = strlen(directory);
+
+    return strcmp(directory, "/") == 0 ||
+           (strncmp(path, directory, length) == 0 && path[length] == '/');
+}
+
 /* A delivery below the dataset would become part of it while it is read. */
 static void report_targets_inside(struct dray_draft *draft)
 {
-    size_t length = draft->dataset_id ? strlen(draft->dataset_id) : 0;
-
-    for (size_t i = 0; length > 0 && i < draft->step_count; i++) {
+    for (size_t i = 0; i < draft->step_count; i++) {
         const struct dray_draft_step *step = &draft->steps[i];
         const char *path = step->target ? step->target->path : NULL;
-        if (!path || strncmp(path, draft->dataset_id, length) != 0 || path[length] != '/')
+        const char *around = draft->dataset_id;
+        for (size_t k = 0; path && k < draft->step_count; k++)
+            if (draft->steps[k].reads && lies_below(path, draft->steps[k].reads))
+                around = draft->steps[k].reads;
+        if (!path || !around || !lies_below(path, around))
             continue;
         dray_problem(draft, place_of_target(step), "the target %s lies inside the dataset", path);
-        dray_diagnose_hint(draft->diagnostics, "deliver to a place outside of %s",
-                           draft->dataset_id);
+        dray_diagnose_hint(draft->diagnostics, "deliver to a place outside of %s", around);
     }
 }
 
@@ -118,6 +127,8 @@ static int read_all(struct dray_draft *draft, const struct dray_plan_request *re
         result = dray_policies_read(draft, request);
     if (result == 0)
         result = dray_dataset_find(draft, request->dataset, request->dataset_base);
+    if (result == 0)
+        result = dray_dataset_sources(draft);
     if (result == 0)
         result = dray_workflow_wire(draft);
     return result;

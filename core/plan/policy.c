@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 static const char *const policy_keys[] = {"version", "policy", "revision",  "owner",
@@ -141,6 +142,14 @@ static int compare_names(const void *left, const void *right)
     return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
+/* Whatever its letters' case: a policy that is called P.YAML must not be passed over. */
+static int is_yaml(const char *name)
+{
+    const char *dot = strrchr(name, '.');
+
+    return dot && dot != name && (strcasecmp(dot, ".yaml") == 0 || strcasecmp(dot, ".yml") == 0);
+}
+
 static int ends_with(const char *name, const char *suffix)
 {
     size_t length = strlen(name), tail = strlen(suffix);
@@ -159,18 +168,21 @@ static int list(struct dray_draft *draft, const char *path, int optional, struct
 {
     dray_cleanup(close_directory) DIR *directory = opendir(path);
     struct dirent *item;
+    struct stat status;
 
     if (!directory) {
-        if (optional && errno == ENOENT)
+        int problem = errno;
+        /* A link to nothing says that there should be some. */
+        if (optional && problem == ENOENT && lstat(path, &status) != 0 && errno == ENOENT)
             return 0;
-        int result = dray_fail_errno(draft->error, errno, "reading the policies of %s", path);
+        int result = dray_fail_errno(draft->error, problem, "reading the policies of %s", path);
         dray_hint(draft->error, "nothing is delivered while policies cannot be read");
         return result;
     }
     while (errno = 0, (item = readdir(directory)) != NULL) {
         if (item->d_name[0] == '.')
             continue;
-        if (!ends_with(item->d_name, ".yaml") && !ends_with(item->d_name, ".yml"))
+        if (!is_yaml(item->d_name))
             continue;
         char *name = strdup(item->d_name);
         if (!name || DRAY_GROW(names->items, names->count, names->capacity)) {
@@ -228,7 +240,7 @@ static int load(struct dray_draft *draft, const char *base, const char *file)
     result = dray_text_digest(text, length, policy->digest, draft->error);
     if (result != 0)
         return result;
-    if (ends_with(file, ".yml")) {
+    if (!ends_with(file, ".yaml")) {
         dray_problem(draft, policy->place, "the name of a policy's file ends in .yaml");
         dray_diagnose_hint(draft->diagnostics, "rename it, or remove it");
     } else {

@@ -40,7 +40,7 @@ void dray_step_hint(struct dray_draft *draft, const struct dray_error *error)
 
     for (const char *c = error->hint; *c; c++) {
         if (*c == '\n')
-            dray_buffer_text(&line, "; ");
+            dray_buffer_text(&line, c > error->hint && c[-1] == '?' ? " " : "; ");
         else
             dray_buffer_add(&line, c, 1);
     }

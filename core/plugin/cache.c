@@ -4,8 +4,10 @@
  * the digest of its path, that says in full which bytes it is about. One that is about other bytes,
  * or is damaged, is as good as none.
  */
-#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/digest.h"
 #include "core/base/io.h"
@@ -44,29 +46,31 @@ static json_t *pack_key(const struct dray_file_key *key)
                      key->digest);
 }
 
-/* What somebody else may have written is not read. */
-static int is_ours(const char *path)
+/* What somebody else may have written is not read: judged by the open file, which nobody can put
+ * another in the place of. NULL also when there is none. */
+static json_t *read_ours(const char *path)
 {
+    dray_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK);
     struct stat status;
 
-    return lstat(path, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid() &&
-           (status.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+    if (fd < 0 || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode) ||
+        status.st_uid != geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0 ||
+        (uint64_t)status.st_size > MOST_BYTES)
+        return NULL;
+    size_t length = (size_t)status.st_size;
+    dray_autofree char *text = malloc(length + 1);
+    if (text == NULL || dray_read_full(fd, text, length) != (ssize_t)length)
+        return NULL;
+    return json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
 }
 
 json_t *dray_cache_get(const char *cache, const char *entry, const struct dray_file_key *key)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = MOST_BYTES};
     dray_autofree char *path = cache_path(cache, entry);
-    struct dray_error ignored;
-    json_t *kept = NULL;
-    json_t *wanted = NULL;
+    json_t *kept = path == NULL ? NULL : read_ours(path);
+    json_t *wanted = pack_key(key);
     json_t *plugin = NULL;
 
-    if (path == NULL || !is_ours(path) || dray_read_file(path, &text, &ignored) != 0 ||
-        text.data == NULL)
-        return NULL;
-    kept = json_loadb(text.data, text.length, JSON_REJECT_DUPLICATES, NULL);
-    wanted = pack_key(key);
     if (kept != NULL && wanted != NULL && json_equal(json_object_get(kept, "file"), wanted))
         plugin = json_incref(json_object_get(kept, "plugin"));
     json_decref(kept);

@@ -101,9 +101,9 @@ struct dray_run {
     int scratch_fd;
     char *job_id, *user, *actor;
     uint32_t attempt;
-    int64_t clock; /* CLOCK_REALTIME at the start, ns */
-    int preview;   /* pushes are not run */
-    int planning;  /* no step runs: plugins are only asked */
+    int64_t clock;  /* CLOCK_REALTIME at the start, ns */
+    int preview;    /* pushes are not run */
+    int planning;   /* no step runs: plugins are only asked */
     int discarding; /* what earlier attempts left is removed, nothing is made */
 
     pthread_mutex_t lock;

@@ -49,27 +49,28 @@ static void set_text(json_t *object, const char *key, const char *text)
 
 static void tell_ended(struct dray_step_run *step)
 {
-    const struct dray_tree *output = step->output ? step->output : step->input;
+    /* The thread of a step that was abandoned may still be writing results. */
+    int done = step->state == DRAY_STEP_DONE;
+    const struct dray_tree *output = !done ? NULL : step->output ? step->output : step->input;
     uint8_t digest[DRAY_SHA256_BYTES];
     char hex[DRAY_SHA256_HEX] = "";
 
-    if (step->state == DRAY_STEP_DONE && !step->run->preview && output &&
-        dray_tree_digest(output, digest) == 0)
+    if (output && !step->run->preview && dray_tree_digest(output, digest) == 0)
         dray_hex(digest, sizeof(digest), hex);
-    json_t *event =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "step-ended",
-                  "step", step->step->id, "uses", step->step->uses, "outcome", outcome_of(step),
-                  "entries_in", (json_int_t)(step->input ? step->input->listed : 0), "bytes_in",
-                  (json_int_t)(step->input ? step->input->bytes : 0), "entries_out",
-                  (json_int_t)step->out_entries, "bytes_out", (json_int_t)step->out_bytes,
-                  "started", (json_int_t)step->wall_started, "nanoseconds",
-                  (json_int_t)(step->started ? step->ended - step->started : 0));
+    json_t *event = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I}", "event", "step-ended", "step",
+        step->step->id, "uses", step->step->uses, "outcome", outcome_of(step), "entries_in",
+        (json_int_t)(step->input ? step->input->listed : 0), "bytes_in",
+        (json_int_t)(step->input ? step->input->bytes : 0), "entries_out",
+        (json_int_t)(done ? step->out_entries : 0), "bytes_out",
+        (json_int_t)(done ? step->out_bytes : 0), "started", (json_int_t)step->wall_started,
+        "nanoseconds", (json_int_t)(step->started ? step->ended - step->started : 0));
     if (!event)
         return;
     set_text(event, "tree_digest", hex);
     if (step->error.class_ != 0)
         (void)json_object_set_new(event, "error", dray_error_to_json(&step->error));
-    if (step->decisions && step->state == DRAY_STEP_DONE)
+    if (done && step->decisions)
         (void)json_object_set_new(event, "rules", dray_rules_json(step));
     if (step->confirmation)
         (void)json_object_set(event, "confirmation", step->confirmation);
@@ -267,13 +268,13 @@ static void tell_progress(struct dray_run *run)
         struct dray_step_run *step = &run->steps[i];
         if (step->state != DRAY_STEP_RUNNING)
             continue;
-        json_t *event = json_pack(
-            "{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "event", "progress", "step", step->step->id,
-            "nanoseconds", (json_int_t)(dray_monotonic() - step->started), "entries",
-            (json_int_t)__atomic_load_n(&step->entries_done, __ATOMIC_RELAXED), "bytes",
-            (json_int_t)__atomic_load_n(&step->bytes_done, __ATOMIC_RELAXED), "of_entries",
-            (json_int_t)(step->input ? step->input->listed : 0), "of_bytes",
-            (json_int_t)(step->input ? step->input->bytes : 0));
+        json_t *event =
+            json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "event", "progress", "step",
+                      step->step->id, "nanoseconds", (json_int_t)(dray_monotonic() - step->started),
+                      "entries", (json_int_t)__atomic_load_n(&step->entries_done, __ATOMIC_RELAXED),
+                      "bytes", (json_int_t)__atomic_load_n(&step->bytes_done, __ATOMIC_RELAXED),
+                      "of_entries", (json_int_t)(step->input ? step->input->listed : 0), "of_bytes",
+                      (json_int_t)(step->input ? step->input->bytes : 0));
         pthread_mutex_unlock(&run->lock);
         dray_run_tell(run, event);
         pthread_mutex_lock(&run->lock);

@@ -221,6 +221,11 @@ static int ask(struct dray_ctx *ctx, json_t *request, json_t **ret_reply)
 static int service_checkpoint_put(struct dray_ctx *ctx, const char *key, const char *value)
 {
     json_t *reply = NULL;
+
+    if (!value || !dray_utf8_valid(key, strlen(key)) || !dray_utf8_valid(value, strlen(value)))
+        return dray_fail(&call_of(ctx)->error, DRAY_BUG,
+                         "plugin %s stores a checkpoint that is not UTF-8 text",
+                         call_of(ctx)->step->step->uses);
     int result = ask(ctx,
                      json_pack("{s:s, s:s, s:s, s:s}", "request", "checkpoint", "step",
                                call_of(ctx)->step->step->id, "key", key, "value", value),

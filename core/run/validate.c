@@ -11,6 +11,7 @@
 #define NAMED 5
 
 struct comparison {
+    const char *manifest;
     struct dray_tree *tree;
     uint8_t (*digests)[DRAY_SHA256_BYTES]; /* by entry */
     uint8_t *listed;                       /* by entry: 1 in the manifest, 2 the manifest itself */
@@ -28,13 +29,23 @@ static void name_one(struct dray_buffer *names, size_t number, const char *path,
     }
 }
 
+static void count_all(struct dray_buffer *names, size_t count)
+{
+    if (count > NAMED)
+        dray_buffer_format(names, " (%zu in all)", count);
+}
+
 static int compare_line(void *arg, const uint8_t *digest, size_t digest_bytes, const char *path,
                         size_t path_length, struct dray_error *error)
 {
     struct comparison *comparison = arg;
 
-    if (digest_bytes != DRAY_SHA256_BYTES)
-        return dray_fail(error, DRAY_UNSUPPORTED, "the manifest's digests are no SHA-256");
+    if (digest_bytes != DRAY_SHA256_BYTES) {
+        dray_fail(error, DRAY_UNSUPPORTED, "%s lists MD5 digests, and only SHA-256 is compared",
+                  comparison->manifest);
+        dray_hint(error, "name a manifest that sha256sum wrote, or leave `manifest` out");
+        return error->class_;
+    }
     comparison->lines++;
     int64_t found = dray_tree_find(comparison->tree, path, path_length);
     if (found < 0 || comparison->tree->entries[found]->type != DRAY_FILE) {
@@ -119,6 +130,8 @@ static int judge(struct comparison *comparison, const char *manifest, struct dra
     }
     if (comparison->missing_count == 0 && extra_count == 0)
         return 0;
+    count_all(&comparison->missing, comparison->missing_count);
+    count_all(&extra, extra_count);
     dray_fail(error, DRAY_INTEGRITY, "the dataset is not what %s says:%s%s%s%s%s", manifest,
               comparison->missing_count ? " missing:" : "",
               comparison->missing_count ? comparison->missing.data : "",
@@ -145,6 +158,8 @@ static int validate(struct dray_step_run *step, const char *manifest, struct com
         comparison->listed[at] = 2;
         result =
             dray_manifest_read(manifest, text.data, text.length, compare_line, comparison, error);
+        if (result != 0)
+            error->side = DRAY_SIDE_SOURCE;
     }
     if (result == 0 && comparison->missing.failed == DRAY_NO_MEMORY)
         result = dray_fail_memory(error);
@@ -165,8 +180,11 @@ int dray_validate_execute(struct dray_step_run *step, struct dray_error *error)
     }
     dray_autofree uint8_t(*digests)[DRAY_SHA256_BYTES] = calloc(count + 1, sizeof(*digests));
     dray_autofree uint8_t *listed = calloc(count + 1, 1);
-    struct comparison comparison = {
-        .tree = step->input, .digests = digests, .listed = listed, .missing = {.cap = 64u << 10}};
+    struct comparison comparison = {.manifest = manifest,
+                                    .tree = step->input,
+                                    .digests = digests,
+                                    .listed = listed,
+                                    .missing = {.cap = 64u << 10}};
     if (!digests || !listed)
         return dray_fail_memory(error);
     int result = validate(step, manifest, &comparison, error);

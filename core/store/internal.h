@@ -172,9 +172,4 @@ int dray_job_may_become(enum dray_state from, enum dray_state to);
 
 /* --- Shared by jobs.c and attempts.c --- */
 
-/* Is another job live at the destination of this target? DRAY_CONFLICT, its id in *ret_other. */
-DRAY_MUST_CHECK int dray_store_check_free(struct dray_store *store, const char *job,
-                                          const char *destination, char **ret_other,
-                                          struct dray_error *error);
-
 #endif

@@ -104,6 +104,11 @@ void dray_job_row_freep(struct dray_job_row **job);
  */
 DRAY_MUST_CHECK int dray_store_add(struct dray_store *store, struct dray_job_row *job,
                                    char **ret_other, struct dray_error *error);
+/* Is another job than this one live at a destination? Then DRAY_CONFLICT, and *ret_other (may be
+ * NULL) gets its id. */
+DRAY_MUST_CHECK int dray_store_check_free(struct dray_store *store, const char *job,
+                                          const char *destination, char **ret_other,
+                                          struct dray_error *error);
 /* The job whose target has this key: the delivered one, else a live one, else the newest. *ret_job
  * NULL when there is none. */
 DRAY_MUST_CHECK int dray_store_by_key(struct dray_store *store, const char *request_key,

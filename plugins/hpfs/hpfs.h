@@ -5,7 +5,7 @@
  *
  * hpfs.c   options, operations and the order of a push
  * place.c  where it delivers
- * probe.c  what is there already
+ * probe.c  what is there already; compare.c  is it whole?
  * write.c  the tree's entries into staging
  * commit.c records, durability and the rename
  */

@@ -174,6 +174,25 @@ static int extract(struct reading *reading, struct archive_entry *entry,
     return result == DRAY_OK ? host->finish(reading->ctx, &writer) : result;
 }
 
+/* Of an entry that nobody wants. What is compressed has to be expanded to get past it, which can
+ * take as long as extracting it. */
+static int skip_bytes(struct reading *reading)
+{
+    const struct dray_host *host = reading->ctx->host;
+    const void *data;
+    size_t length;
+    int64_t offset;
+    int status;
+
+    while ((status = archive_read_data_block(reading->archive, &data, &length, &offset)) ==
+           ARCHIVE_OK) {
+        host->progress(reading->ctx, 0, 0);
+        if (host->cancelled(reading->ctx))
+            return host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
+    }
+    return status == ARCHIVE_EOF ? DRAY_OK : archive_failed(reading);
+}
+
 /* The tar's own file holds the bytes, right behind the header that was just read. Where the next
  * header must begin is noted, and compared when it is read: the proof that this is so. */
 static int add_in_place(struct reading *reading, struct dray_item *item)
@@ -239,7 +258,8 @@ static int take_file(struct reading *reading, struct archive_entry *entry, struc
     if (host->wanted(reading->ctx, item))
         return extract(reading, entry, item);
     item->root = reading->root;
-    return host->add(reading->ctx, item);
+    int result = host->add(reading->ctx, item);
+    return result == DRAY_OK ? skip_bytes(reading) : result;
 }
 
 static int take_hard_link(struct reading *reading, const char *target, struct dray_item *item)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* archive.h - what the two files of source/archive share: archive.c decides what entries may be,
- * archive_open.c opens the file and says what is wrong with it. */
+/* archive.h - what the files of source/archive share: archive.c decides what entries may be,
+ * archive_open.c opens the file and says what is wrong with it, archive_stream.c expands it. */
 #ifndef DRAY_PLUGINS_ARCHIVE_H
 #define DRAY_PLUGINS_ARCHIVE_H
 
@@ -28,6 +28,7 @@ struct reading {
     struct archive *archive;
     int fd;
     struct stat before;              /* the file when it was opened */
+    int compressed;                  /* a compressed tar: it is read through the stream */
     int plain;                       /* an uncompressed tar: files are read where they lie */
     uint32_t root;                   /* number of the file as a root */
     int64_t next_header;             /* where it must begin, 0: anywhere */
@@ -35,6 +36,15 @@ struct reading {
     uint64_t bytes;                  /* of their files */
     uint64_t extracted;              /* of them, written to scratch */
     char reached[ARCHIVE_SHOWN + 1]; /* name of the last entry that was read */
+
+    /* The stream of a compressed tar. */
+    struct archive_gzip *gzip; /* either this */
+    struct archive *filters;   /* or this */
+    int cancelled;
+    int stream_errno;        /* why it failed, */
+    char stream_reason[200]; /* if there is a reason */
+    int64_t expanded;        /* bytes so far */
+    int64_t last_byte;       /* where the last of them that is not 0 ends */
 };
 
 /* Open the file and note what it is. */
@@ -53,5 +63,13 @@ int archive_failed(struct reading *reading);
 /* There are no more entries: is that the archive's end, or was it cut off? */
 int archive_check_end(struct reading *reading);
 int archive_check_unchanged(struct reading *reading);
+
+/* Find out whether the file is compressed, and be ready to expand it. */
+int archive_stream_open(struct reading *reading);
+void archive_stream_close(struct reading *reading);
+/* For libarchive: the next expanded bytes. */
+la_ssize_t archive_stream_read(struct archive *archive, void *arg, const void **ret_data);
+/* Expand what is behind the tar's end: only then all checksums were compared. */
+int archive_stream_drain(struct reading *reading);
 
 #endif

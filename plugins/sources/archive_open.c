@@ -55,6 +55,7 @@ void archive_close(struct reading *reading)
     /* Nothing was written, so closing has nothing to say. */
     (void)archive_read_free(reading->archive);
     reading->archive = NULL;
+    archive_stream_close(reading);
     if (reading->fd >= 0)
         (void)close(reading->fd);
     reading->fd = -1;
@@ -62,27 +63,17 @@ void archive_close(struct reading *reading)
 
 /* ---- The formats --------------------------------------------------------------------------- */
 
-/* Only compressions that libarchive has built in: for others it would start programs. */
-static int support(struct archive *archive)
+static int support_formats(struct reading *reading)
 {
-    int failed = archive_read_support_format_tar(archive) != ARCHIVE_OK ||
-                 archive_read_support_format_zip(archive) != ARCHIVE_OK ||
-                 archive_read_support_format_7zip(archive) != ARCHIVE_OK ||
-                 archive_read_support_filter_compress(archive) != ARCHIVE_OK;
+    struct archive *archive = reading->archive;
 
-    if (archive_zlib_version() != NULL)
-        failed |= archive_read_support_filter_gzip(archive) != ARCHIVE_OK;
-    if (archive_bzlib_version() != NULL)
-        failed |= archive_read_support_filter_bzip2(archive) != ARCHIVE_OK;
-    if (archive_liblzma_version() != NULL)
-        failed |= archive_read_support_filter_xz(archive) != ARCHIVE_OK ||
-                  archive_read_support_filter_lzma(archive) != ARCHIVE_OK ||
-                  archive_read_support_filter_lzip(archive) != ARCHIVE_OK;
-    if (archive_liblz4_version() != NULL)
-        failed |= archive_read_support_filter_lz4(archive) != ARCHIVE_OK;
-    if (archive_libzstd_version() != NULL)
-        failed |= archive_read_support_filter_zstd(archive) != ARCHIVE_OK;
-    return failed;
+    if (archive_read_support_format_tar(archive) != ARCHIVE_OK)
+        return -1;
+    /* These have their table of contents at the end: they cannot be read as a stream. */
+    return !reading->compressed && (archive_read_support_format_zip(archive) != ARCHIVE_OK ||
+                                    archive_read_support_format_7zip(archive) != ARCHIVE_OK)
+               ? -1
+               : 0;
 }
 
 int archive_open(struct reading *reading)
@@ -94,25 +85,24 @@ int archive_open(struct reading *reading)
         result = archive_open_file(reading);
     if (result != DRAY_OK)
         return result;
-    reading->archive = archive_read_new();
-    if (reading->archive == NULL)
-        return host->fail(reading->ctx, DRAY_NO_MEMORY, "reading %s: out of memory",
-                          reading->options->path);
-    if (support(reading->archive))
-        return host->fail(reading->ctx, DRAY_UNSUPPORTED,
-                          "reading %s: libarchive lacks a format that it should know: %s",
-                          reading->options->path, archive_error_string(reading->archive));
     (void)posix_fadvise(reading->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-    return archive_read_open_fd(reading->archive, reading->fd, BLOCK_BYTES) == ARCHIVE_OK
-               ? DRAY_OK
-               : archive_failed(reading);
+    result = archive_stream_open(reading);
+    if (result != DRAY_OK)
+        return result;
+    reading->archive = archive_read_new();
+    if (reading->archive == NULL || support_formats(reading) != 0)
+        return archive_failed(reading);
+    int status = reading->compressed
+                     ? archive_read_open(reading->archive, reading, NULL, archive_stream_read, NULL)
+                     : archive_read_open_fd(reading->archive, reading->fd, BLOCK_BYTES);
+    return status == ARCHIVE_OK ? DRAY_OK : archive_failed(reading);
 }
 
 void archive_look_at_format(struct reading *reading)
 {
-    reading->plain =
-        archive_filter_count(reading->archive) == 1 &&
-        (archive_format(reading->archive) & ARCHIVE_FORMAT_BASE_MASK) == ARCHIVE_FORMAT_TAR;
+    int format = archive_format(reading->archive) & ARCHIVE_FORMAT_BASE_MASK;
+
+    reading->plain = !reading->compressed && format == ARCHIVE_FORMAT_TAR;
 }
 
 void archive_reach(struct reading *reading, const char *name)
@@ -126,10 +116,24 @@ void archive_reach(struct reading *reading, const char *name)
 
 /* ---- Failures ------------------------------------------------------------------------------ */
 
+/* The tar's reader, or while there is none yet that of the stream. */
+static struct archive *reader_of(struct reading *reading)
+{
+    return reading->archive != NULL ? reading->archive : reading->filters;
+}
+
+static int errno_of(struct reading *reading)
+{
+    return reading->stream_reason[0] != '\0' ? reading->stream_errno
+                                             : archive_errno(reader_of(reading));
+}
+
 static const char *reason_of(struct reading *reading)
 {
-    const char *reason = archive_error_string(reading->archive);
+    const char *reason = archive_error_string(reader_of(reading));
 
+    if (reading->stream_reason[0] != '\0')
+        return reading->stream_reason;
     return reason != NULL ? reason : "libarchive gives no reason";
 }
 
@@ -169,16 +173,19 @@ int archive_failed(struct reading *reading)
     static const char *const encryption[] = {"ncrypt", "assphrase", "ecrypt", "Crypto", NULL};
     static const char *const missing[] = {"nsupported", "not supported", NULL};
     const struct dray_host *host = reading->ctx->host;
-    const char *reason = reason_of(reading), *path = reading->options->path;
-    int number = archive_errno(reading->archive);
+    struct archive *archive = reader_of(reading);
+    const char *path = reading->options->path;
 
-    if (number == ENOMEM)
+    if (reading->cancelled)
+        return host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
+    if (archive == NULL || errno_of(reading) == ENOMEM)
         return host->fail(reading->ctx, DRAY_NO_MEMORY, "reading %s: out of memory", path);
+    const char *reason = reason_of(reading);
     if (strncmp(reason, "Error reading fd", 16) == 0)
-        return host->fail_errno(reading->ctx, number, "reading %s", path);
+        return host->fail_errno(reading->ctx, errno_of(reading), "reading %s", path);
     if (strcmp(reason, "Unrecognized archive format") == 0)
         return fail_no_archive(reading);
-    if (archive_read_has_encrypted_entries(reading->archive) == 1 || is_about(reason, encryption)) {
+    if (archive_read_has_encrypted_entries(archive) == 1 || is_about(reason, encryption)) {
         int result =
             host->fail(reading->ctx, DRAY_UNSUPPORTED, "%s is encrypted: %s", path, reason);
         host->hint(reading->ctx,
@@ -195,29 +202,78 @@ int archive_failed(struct reading *reading)
 
 /* ---- The end ------------------------------------------------------------------------------- */
 
-/* A tar ends with blocks of zeros. One that was cut off between two entries has none, and nothing
- * else tells: compressions have an end of their own. */
-int archive_check_end(struct reading *reading)
+static int fail_cut_off(struct reading *reading)
 {
-    static const char zeros[TAR_BLOCK];
     const struct dray_host *host = reading->ctx->host;
-    char block[TAR_BLOCK];
-
-    if (!reading->plain)
-        return DRAY_OK;
-    int64_t position = archive_read_header_position(reading->archive);
-    ssize_t got = pread(reading->fd, block, sizeof(block), position);
-    if (got < 0)
-        return host->fail_errno(reading->ctx, errno, "reading %s", reading->options->path);
-    if (got == TAR_BLOCK && memcmp(block, zeros, sizeof(block)) == 0)
-        return DRAY_OK;
     int result = host->fail(
         reading->ctx, DRAY_INTEGRITY,
         "%s is cut off: it ends after its entry \"%.*s\" without the mark of a tar's end",
         reading->options->path, ARCHIVE_SHOWN, reading->reached);
+
     host->hint(reading->ctx,
                "fetch it again; if it is whole after all, extract it and deliver the directory");
     return result;
+}
+
+static int fail_more(struct reading *reading)
+{
+    const struct dray_host *host = reading->ctx->host;
+    int result = host->fail(reading->ctx, DRAY_INVALID,
+                            "%s goes on behind the mark of its end, after its entry \"%.*s\"",
+                            reading->options->path, ARCHIVE_SHOWN, reading->reached);
+
+    host->hint(reading->ctx, "if these are several archives in one file, deliver each by itself");
+    return result;
+}
+
+/* What stands behind a place of the file: how many bytes, and are they all 0? */
+static int look_behind(struct reading *reading, int64_t place, int64_t *ret_bytes, int *ret_zeros)
+{
+    const struct dray_host *host = reading->ctx->host;
+    char block[4096];
+    ssize_t got;
+
+    *ret_bytes = 0;
+    *ret_zeros = 1;
+    while (*ret_zeros) {
+        got = pread(reading->fd, block, sizeof(block), place + *ret_bytes);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return host->fail_errno(reading->ctx, errno, "reading %s", reading->options->path);
+        if (got == 0)
+            break;
+        for (ssize_t i = 0; i < got; i++)
+            *ret_zeros &= block[i] == 0;
+        *ret_bytes += got;
+        host->progress(reading->ctx, 0, 0);
+        if (host->cancelled(reading->ctx))
+            return host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
+    }
+    return DRAY_OK;
+}
+
+/* A tar ends with blocks of zeros. One that was cut off between two entries has none, and nothing
+ * else tells. What is not 0 behind them would be left out in silence. */
+int archive_check_end(struct reading *reading)
+{
+    int64_t bytes = 0, place = archive_read_header_position(reading->archive);
+    int zeros = 1, result = DRAY_OK;
+
+    if (reading->compressed) {
+        result = archive_stream_drain(reading);
+        bytes = reading->expanded - place;
+        zeros = reading->last_byte <= place;
+    } else if (reading->plain) {
+        result = look_behind(reading, place, &bytes, &zeros);
+    } else {
+        return DRAY_OK;
+    }
+    if (result != DRAY_OK)
+        return result;
+    if (bytes < TAR_BLOCK)
+        return fail_cut_off(reading);
+    return zeros ? DRAY_OK : fail_more(reading);
 }
 
 int archive_check_unchanged(struct reading *reading)

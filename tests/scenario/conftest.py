@@ -6,6 +6,7 @@ state of its own below its tmp_path, and sees nothing of the caller's environmen
 """
 import json
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -33,8 +34,14 @@ class Result:
         return [json.loads(line) for line in self.out.splitlines()]
 
     def __str__(self):
-        return (f"$ {' '.join(map(str, self.args))}\nexit {self.code}\n"
+        text = (f"$ {' '.join(map(str, self.args))}\nexit {self.code}\n"
                 f"--- standard output\n{self.out}--- standard error\n{self.err}---")
+        return text.encode(errors="backslashreplace").decode()
+
+
+def as_argument(value):
+    """An argument of a command line: a path, bytes, or what str() makes of it."""
+    return value if isinstance(value, (bytes, os.PathLike)) else str(value)
 
 
 class Dray:
@@ -45,14 +52,15 @@ class Dray:
         self.program = BUILD / "dray"
         self.home = home
         self.state = home / "state"
+        self.prefix = []  # what it is started by
         self.env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self.env.update(HOME=str(home), DRAY_STATE=str(self.state), LANG="C.UTF-8", TZ="UTC",
                         USER=os.environ.get("USER", "tester"))
 
-    def __call__(self, *args, exit=0, env=None, cwd=None, input=b"", timeout=100):
-        command = [str(self.program), *map(str, args)]
+    def __call__(self, *args, exit=0, env=None, cwd=None, input=b"", timeout=100, **keywords):
+        command = [*self.prefix, str(self.program), *map(os.fsdecode, map(as_argument, args))]
         done = subprocess.run(command, env={**self.env, **(env or {})}, cwd=cwd or self.home,
-                              input=input, capture_output=True, timeout=timeout)
+                              input=input, capture_output=True, timeout=timeout, **keywords)
         result = Result(command, done.returncode, done.stdout, done.stderr)
         assert exit is None or result.code == exit, f"exit {exit} expected\n{result}"
         return result
@@ -73,6 +81,93 @@ def dray(tmp_path):
     home = tmp_path / "home"
     home.mkdir()
     return Dray(home)
+
+
+@pytest.fixture
+def bound(dray):
+    """dray, started so that permissions bind it, as they do not bind root."""
+    if os.geteuid() == 0:
+        rights = "-dac_override,-dac_read_search"
+        dray.prefix = ["setpriv", f"--bounding-set={rights}", f"--inh-caps={rights}"]
+    return dray
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """small_disk("1m") is a file system of that size, small_disk.grow("9m") makes it larger."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system of its own")
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(size):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "dray-test", place], check=True)
+        return place
+
+    def grow(size):
+        subprocess.run(["mount", "-o", f"remount,size={size}", place], check=True)
+
+    mount.grow = grow
+    yield mount
+    if os.path.ismount(place):
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+@pytest.fixture
+def workflow(tmp_path):
+    """workflow(text, name="work.yaml") writes a workflow into tmp_path and returns its path."""
+
+    def write(text, name="work.yaml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def contents(root):
+    """All below root but Dray's records, by path: bytes of a file, target of a link as text, None."""
+    found = {}
+    root = os.fsencode(root)
+    for folder, folders, names in os.walk(root):
+        below = os.path.relpath(folder, root)
+        if below == b".":
+            folders[:] = [name for name in folders if name != b".dray"]
+        for name in folders + names:
+            path = os.path.join(folder, name)
+            key = os.fsdecode(os.path.normpath(os.path.join(below, name)))
+            if os.path.islink(path):
+                found[key] = os.fsdecode(os.readlink(path))
+            elif os.path.isdir(path):
+                found[key] = None
+            else:
+                found[key] = Path(os.fsdecode(path)).read_bytes()
+    return found
+
+
+def record(target, name):
+    """One of the records of the one dataset that was delivered to target, parsed where it is JSON."""
+    [folder] = (Path(target) / ".dray").iterdir()
+    text = (folder / name).read_text()
+    if name.endswith(".jsonl"):
+        return [json.loads(line) for line in text.splitlines()]
+    return json.loads(text) if name.endswith(".json") else text
+
+
+def checked_by_sha256sum(target):
+    """Do coreutils agree, and did they look at as many files as there are?"""
+    [folder] = (Path(target) / ".dray").iterdir()
+    manifest = Path(".dray") / folder.name / "manifest-sha256.txt"
+    done = subprocess.run(["sha256sum", "--strict", "--quiet", "-c", manifest], cwd=target,
+                          capture_output=True)
+    lines = (Path(target) / manifest).read_bytes().split(b"\n")[:-1]
+    files = [path for path, what in contents(target).items() if isinstance(what, bytes)]
+    return done.returncode == 0 and len(lines) == len(files)
+
+
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
+DIGEST = re.compile(r"[0-9a-f]{64}$")
 
 
 @pytest.fixture

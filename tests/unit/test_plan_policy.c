@@ -215,6 +215,27 @@ static void test_conditions_are_and_or_not(void **state)
             fail_msg("when: %s", table[i].when);
 }
 
+/* Else a workflow would deliver a dataset under the name of another. */
+static void test_a_rule_holds_for_the_name_of_all_that_is_read(void **state)
+{
+    static const char workflow[] =
+        HEAD "  - { id: one, uses: source/directory, with: { path: ./data/ } }\n"
+             "  - { id: two, uses: source/directory, with: { path: ./policies/../other } }\n"
+             "  - { id: out, uses: push/hpfs, needs: [one, two], with: { into: ./out } }\n";
+    struct plan_fixture *fixture = *state;
+
+    fixture_policy(fixture, "p", "rules:\n" DROP("r", "    when: { dataset.name: other }\n"));
+    fixture_plan_good(fixture, workflow);
+    assert_string_equal(fixture_needs(fixture, "out"), "p/r p/r@validate-2");
+    fixture_policy(fixture, "p",
+                   "rules:\n" DROP("r", "    when: { not: { dataset.name: data } }\n"));
+    fixture_plan_good(fixture, workflow);
+    assert_string_equal(fixture_needs(fixture, "out"), "p/r p/r@validate-2");
+    fixture_policy(fixture, "p", "rules:\n" DROP("r", "    when: { dataset.name: third }\n"));
+    fixture_plan_good(fixture, workflow);
+    assert_string_equal(fixture_needs(fixture, "out"), "validate validate-2");
+}
+
 static void test_a_target_without_a_host_matches_no_host(void **state)
 {
     struct plan_fixture *fixture = *state;
@@ -302,6 +323,11 @@ static void test_what_cannot_be_read_stops_every_delivery(void **state)
     assert_string_equal(fixture->diagnostics.items[0].message,
                         "the name of a policy's file ends in .yaml");
 
+    fixture_write(fixture, "policies/x.YAML", "version: 1\npolicy: q\nrevision: 1\nrules: []\n");
+    fixture_plan(fixture, HEAD HPFS("out"));
+    assert_int_equal(fixture->result, DRAY_DENIED);
+    assert_int_equal(fixture->diagnostics.errors, 2);
+
     assert_int_equal(mkfifo(file, 0600), 0);
     fixture_plan(fixture, HEAD HPFS("out"));
     assert_int_equal(fixture->result, DRAY_DENIED);
@@ -318,6 +344,14 @@ static void test_what_cannot_be_read_stops_every_delivery(void **state)
     fixture->request.first_policy_optional = 1;
     fixture_plan_good(fixture, HEAD HPFS("out"));
     assert_int_equal(fixture->plan->policy_count, 0);
+
+    /* a link to nothing says that there should be some */
+    dray_autofree char *link = dray_format("%s/link", fixture->directory);
+    const char *const dangling[] = {link};
+    assert_int_equal(symlink("gone", link), 0);
+    fixture->request.policy_directories = dangling;
+    fixture_plan(fixture, HEAD HPFS("out"));
+    assert_int_equal(fixture->result, DRAY_NOT_FOUND);
 }
 
 /* What follows a policy's problem is worth nothing, but what is wrong with the workflow is still
@@ -346,6 +380,7 @@ int main(void)
         TEST(test_a_limit_alone_splits_nothing),
         TEST(test_watched_filters_are_shadows),
         TEST(test_conditions_are_and_or_not),
+        TEST(test_a_rule_holds_for_the_name_of_all_that_is_read),
         TEST(test_a_target_without_a_host_matches_no_host),
         TEST(test_what_is_not_known_of_a_dataset_stops_it),
         TEST(test_policies_are_read_in_order_and_once),

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Help and mistakes on the command line: each command explains itself with an example that can be run,
+and each mistake is told with what would be right."""
+import re
+import shlex
+
+import pytest
+
+COMMANDS = ["push", "run", "plan", "preview", "check", "jobs", "show", "verify", "plugin"]
+
+# An option of each command that takes a value.
+VALUED = {"push": "--to", "run": "--set", "plan": "--dataset", "preview": "--policies", "jobs": "--since"}
+
+
+@pytest.fixture
+def world(dray, files, tmp_path):
+    """What the examples of the help speak of, in places of our own."""
+    files(tmp_path, {
+        "run-0042/a.nc": "a", "run-0042/b.tmp": "b", "hpfs/smith/incoming/": None, "hpfs/smith/": None,
+        "policies/site.yaml": "version: 1\npolicy: site\nrevision: 1\nrules: []\n",
+        "ocean.yaml": "version: 1\ndataset: ./run-0042\nparameters: { lab: { type: string, default: jones } }\n"
+                      "steps:\n  - { id: pick, uses: filter/glob, with: { exclude: ['*.tmp'] } }\n"
+                      "  - { id: deliver, uses: push/hpfs, with: { path: \"./${lab}\" } }\n"})
+    return tmp_path
+
+
+def test_the_overview_names_every_command_and_the_exit_codes(dray):
+    for argument in ("--help", "-h", "help"):
+        said = dray(argument).out
+        assert "usage: dray COMMAND" in said
+        assert [line.split()[0] for line in said.splitlines() if re.match(r"  [a-z]+ +[A-Z]", line)] == COMMANDS
+        for code in ("0 done", "1 delivery failed", "2 wrong input", "3 denied", "4 not found",
+                     "75 try again", "130 interrupted"):
+            assert code in said
+    nothing = dray(exit=2)
+    assert nothing.out == "" and nothing.err == said
+
+
+def test_the_version_names_the_plugin_abi(dray):
+    assert re.fullmatch(r"dray \d+\.\d+\.\d+\S*, plugin ABI \d+\.\d+\n", dray("--version").out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_usage_options_and_an_example(dray, command):
+    said = dray(command, "--help").out
+    assert f"usage: dray {command}" in said and "--json" in said
+    assert re.search(rf"^  dray {command} \S", said, re.MULTILINE), "an example"
+    assert dray(command, "-h").out == said
+    for line in said.splitlines():
+        assert len(line) <= 100
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_the_help_works(dray, world, command):
+    said = dray(command, "--help").out
+    [example] = re.findall(rf"^  (dray {command} .*)$", said, re.MULTILINE)
+    if command in ("show", "verify"):
+        delivered = dray.json("push", "./run-0042", "--to", world / "hpfs/smith/incoming/run-0042", cwd=world)
+        example = re.sub(r"\b[0-9a-f]{8}\b", delivered["job"][:8], example)
+    example = example.replace("/hpfs/", f"{world}/hpfs/").replace("policies/*.yaml", "policies/site.yaml")
+    dray(*shlex.split(example)[1:], cwd=world)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_unknown_option_is_refused_with_a_hint(dray, command):
+    refused = dray(command, "--bogus", exit=2)
+    assert refused.err.startswith(f"error: dray {command} does not take --bogus\n hint: usage: dray {command}")
+    assert dray(command, "-x", exit=2).err.startswith(f"error: dray {command} does not take -x\n hint: ")
+    near = dray(command, "--jsno", exit=2)
+    assert 'hint: did you mean --json?' in near.err
+    assert refused.out == near.out == ""
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("jobs",)])
+def test_a_missing_argument_is_refused_with_the_usage(dray, command):
+    refused = dray(command, exit=2)
+    assert refused.err.startswith(f"error: dray {command}: an argument is missing\n hint: usage: dray {command} ")
+
+
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("check", "plugin")])
+def test_one_argument_too_many_is_refused(dray, command):
+    arguments = ["one", "two"] if command != "jobs" else ["two"]
+    refused = dray(command, *arguments, exit=2)
+    assert f"error: dray {command}: unexpected argument two\n hint: usage: dray {command}" in refused.err
+
+
+@pytest.mark.parametrize("command, option", VALUED.items())
+def test_an_option_without_its_value_is_refused(dray, command, option):
+    refused = dray(command, option, exit=2)
+    assert refused.err.startswith(f"error: dray {command}: {option} takes a value\n hint: usage: ")
+
+
+@pytest.mark.parametrize("word, near", [("psh", "push"), ("previw", "preview"), ("job", "jobs"),
+                                        ("plugins", "plugin")])
+def test_an_unknown_command_gets_the_nearest(dray, word, near):
+    refused = dray(word, exit=2)
+    assert refused.err == f'error: dray has no command "{word}"\n hint: did you mean "{near}"?\n'
+    assert "dray --help lists the commands" in dray("frobnicate", exit=2).err
+    error = dray(word, "--json", exit=2).json()["error"]
+    assert error == {"class": "invalid", "message": f'dray has no command "{word}"',
+                     "hint": f'did you mean "{near}"?'}
+
+
+@pytest.mark.parametrize("arguments, said", [
+    (["push", "./x"], "--to is missing"), (["plugin", "list", "x"], "wrong arguments"),
+    (["plugin", "shw", "filter/glob"], "wrong arguments"), (["plugin", "show", "glob"], "does not name a plugin"),
+    (["run", "x.yaml", "--set", "novalue"], "--set novalue: it takes NAME=VALUE"),
+    (["push", "./x", "--to", "./y", "--progress-fd", "77"], "--progress-fd 77: no such descriptor is open"),
+    (["push", "./x", "--to", "./y", "--progress-fd", "x"], "--progress-fd x: "),
+    (["push", "--", "-rf", "--to", "./y"], "unexpected argument --to"),
+])
+def test_other_mistakes_are_told_with_a_hint(dray, arguments, said):
+    refused = dray(*arguments, exit=2)
+    assert said in refused.err and "\n hint: " in refused.err and refused.out == ""
+
+
+def test_help_is_given_before_anything_is_asked_for(dray, tmp_path):
+    """Also where the state directory is of no use."""
+    assert "usage:" in dray("push", "--help", env={"DRAY_STATE": "/dev/null/x"}).out
+    assert "usage:" in dray("--help", env={"HOME": "/nonexistent"}).out
+
+
+def test_colour_is_for_terminals_only(dray, world):
+    (world / "bad.yaml").write_text("version: 1\nsteps: 3\n")
+    for arguments in (["run", "bad.yaml"], ["check", "bad.yaml"], ["--help"]):
+        done = dray(*arguments, exit=None, cwd=world)
+        assert "\x1b" not in done.out + done.err
