@@ -118,6 +118,7 @@ int dray_api_open(const struct dray_api_settings *settings, struct dray_api **re
                                        .actor = api->user,
                                        .unconfined = settings->unconfined,
                                        .interrupt_fd = settings->interrupt_fd,
+                                       .journal = -1,
                                        .on_event = settings->on_event,
                                        .arg = settings->arg};
     *ret_api = DRAY_TAKE(api);

@@ -64,7 +64,7 @@ static int ask(struct dray_engine *engine, const json_t *request, json_t **ret_a
         json_decref(start);
         return result;
     }
-    dray_autoclose int log = dray_log_open(engine, "plan", error);
+    dray_autoclose int log = dray_log_open(engine, "plan", 1, error);
     if (log < 0) {
         json_decref(start);
         return error->class_;
@@ -144,7 +144,7 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
                                        request->kept, "dropped", request->dropped)) != 0 ||
          (scratch && json_object_set_new(start, "scratch", json_string(scratch)) != 0)))
         result = dray_fail_memory(error);
-    dray_autoclose int log = result == 0 ? dray_log_open(engine, "preview", error) : -1;
+    dray_autoclose int log = result == 0 ? dray_log_open(engine, "preview", 1, error) : -1;
     if (result == 0 && log < 0)
         result = error->class_;
     if (result == 0)

@@ -11,19 +11,6 @@
 #include "core/base/text.h"
 #include "core/engine/deliver.h"
 
-void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event)
-{
-    char time[24];
-
-    if (engine->on_event && event) {
-        (void)json_object_set_new(event, "time", json_string(dray_time_print(dray_now(), time)));
-        (void)json_object_set_new(event, "job", json_string(job));
-        (void)json_object_set_new(event, "attempt", json_integer(attempt));
-        engine->on_event(engine->arg, event);
-    }
-    json_decref(event);
-}
-
 json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *plan, const char *mode,
                          const char *job, uint32_t attempt, struct dray_error *error)
 {
@@ -77,23 +64,6 @@ int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t atte
     if (result == 0)
         *ret_path = DRAY_TAKE(path);
     return result;
-}
-
-int dray_log_open(struct dray_engine *engine, const char *job, struct dray_error *error)
-{
-    dray_autofree char *parent = dray_format("%s/logs", engine->state);
-    dray_autofree char *path = parent ? dray_format("%s/%s.log", parent, job) : NULL;
-
-    if (!path)
-        return dray_fail_memory(error);
-    int result = dray_make_directories(parent, 0700, error);
-    int fd =
-        result == 0 ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600) : -1;
-    if (result == 0 && fd < 0)
-        result = dray_fail_errno(error, errno, "opening the log %s", path);
-    if (result == DRAY_DENIED)
-        dray_hint(error, "let DRAY_STATE name a directory that you may write");
-    return result == 0 ? fd : result;
 }
 
 /* ---- Steps ---- */
@@ -409,7 +379,7 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
     (void)json_object_set_new(start, "skip", skip);
     if (scratch)
         (void)json_object_set_new(start, "scratch", json_string(scratch));
-    log = dray_log_open(attempt->engine, attempt->job, error);
+    log = dray_log_open(attempt->engine, attempt->job, 0, error);
     if (log < 0) {
         json_decref(start);
         return error->class_;

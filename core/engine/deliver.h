@@ -14,8 +14,28 @@ DRAY_MUST_CHECK json_t *dray_orders_make(struct dray_engine *engine, const struc
  * directory. */
 DRAY_MUST_CHECK int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt,
                                       char **ret_path, struct dray_error *error);
-/* The log that a job's runners print to, opened to append: a descriptor or a class. */
-DRAY_MUST_CHECK int dray_log_open(struct dray_engine *engine, const char *job,
+/* What is known of a request before anything is done. */
+struct dray_standing {
+    struct dray_job_row *job; /* the job to go on with; NULL: a new one */
+    uint8_t *delivered;       /* by target */
+    char *delivered_by;       /* id of the job that delivered the first of these */
+    size_t delivered_count;
+    int gone; /* one that the store calls delivered is no longer there */
+};
+void dray_standing_free(struct dray_standing *standing);
+/* Find out. DRAY_CONFLICT when a target holds something else. */
+DRAY_MUST_CHECK int dray_standing_look(struct dray_engine *engine, const struct dray_plan *plan,
+                                       int again, struct dray_standing *standing,
+                                       struct dray_error *error);
+/* Probe the targets again: time has passed since the plan was made. */
+DRAY_MUST_CHECK int dray_targets_refresh(struct dray_engine *engine, struct dray_plan *plan,
+                                         struct dray_error *error);
+/* The target of a job that has this request key, or NULL. */
+const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, const char *key);
+
+/* A log in the state directory, opened to append; `anew` empties it first. A descriptor or a class.
+ */
+DRAY_MUST_CHECK int dray_log_open(struct dray_engine *engine, const char *name, int anew,
                                   struct dray_error *error);
 
 /* One attempt of a job, from start to its last word. `skip[i]` says that target i is delivered
@@ -50,7 +70,7 @@ DRAY_MUST_CHECK int dray_targets_probe(struct dray_engine *engine, const struct 
 DRAY_MUST_CHECK int dray_settle(struct dray_engine *engine, const struct dray_plan *plan,
                                 const char *job, uint8_t *delivered, struct dray_error *error);
 
-/* Pass an event on, with job, attempt and time. Takes `event`. */
+/* Pass an event on, with job, attempt and time, and write it to the job's log. Takes `event`. */
 void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event);
 
 #endif

@@ -26,6 +26,7 @@ struct dray_engine {
     void *arg;
     /* private */
     int interrupted;
+    int journal; /* the log of the job in hand; -1: none */
 };
 
 /* The planner's questions, answered by a runner that may write nothing. For struct dray_asker: arg

@@ -56,6 +56,20 @@ int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char
 
 /* ---- Starting ---- */
 
+/* A plugin sees of our environment what says where and in which words it runs, and no more: a
+ * service's holds secrets. */
+static int is_passed_on(const char *variable)
+{
+    static const char *const names[] = {
+        "HOME=",         "LANG=",          "LC_",           "PATH=",        "TMPDIR=", "TZ=",
+        "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LSAN_OPTIONS="};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return 1;
+    return 0;
+}
+
 static int spawn(struct dray_runner *runner, int child, int log_fd, int blame_fd, int preview_fd,
                  struct dray_error *error)
 {
@@ -77,7 +91,7 @@ static int spawn(struct dray_runner *runner, int child, int log_fd, int blame_fd
     environment[0] = "LD_BIND_NOW=1";
     size_t kept = 1;
     for (size_t i = 0; i < count; i++)
-        if (strncmp(environ[i], "LD_", 3) != 0)
+        if (is_passed_on(environ[i]))
             environment[kept++] = environ[i];
     return dray_process_start(&runner->process, argv, environment, fds, preview_fd >= 0 ? 5 : 4, 1,
                               error);

@@ -5,5 +5,7 @@ libdraycore_a_SOURCES += \
 	core/engine/deliver.c \
 	core/engine/deliver.h \
 	core/engine/engine.h \
+	core/engine/journal.c \
 	core/engine/launch.c \
-	core/engine/launch.h
+	core/engine/launch.h \
+	core/engine/standing.c

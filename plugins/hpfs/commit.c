@@ -39,7 +39,7 @@ static int fail_record(struct dray_ctx *ctx, int reason, const char *what, const
     return ctx->host->fail_errno(ctx, reason, "%s %s of the delivery", what, path);
 }
 
-/* Every directory on the way to the record. Modes are exact, whatever the umask is. */
+/* Every directory on the way to the record. */
 static int make_parents(struct dray_ctx *ctx, int root, const char *path)
 {
     char *directory = strdup(path);
@@ -50,12 +50,8 @@ static int make_parents(struct dray_ctx *ctx, int root, const char *path)
     for (char *slash = directory; result == DRAY_OK && (slash = strchr(slash, '/')) != NULL;
          *slash++ = '/') {
         *slash = '\0';
-        if (mkdirat(root, directory, 0755) == 0) {
-            if (fchmodat(root, directory, 0755, 0) != 0)
-                result = fail_record(ctx, errno, "setting the mode of", directory);
-        } else if (errno != EEXIST) {
+        if (mkdirat(root, directory, 0700) != 0 && errno != EEXIST)
             result = fail_record(ctx, errno, "making", directory);
-        }
     }
     free(directory);
     return result;
@@ -68,7 +64,9 @@ static int write_all(int fd, const char *data, uint64_t length)
         ssize_t written = write(fd, data, length < (1u << 30) ? length : 1u << 30);
         if (written < 0 && errno == EINTR)
             continue;
-        if (written < 0)
+        if (written == 0)
+            errno = ENOSPC; /* no file system should say so, and none may keep us here */
+        if (written <= 0)
             return -1;
         data += written;
         length -= (uint64_t)written;
@@ -106,8 +104,20 @@ static int write_marker(struct dray_ctx *ctx, int root, const struct dray_record
     return result;
 }
 
-/* The directories that records lie in, from the innermost out. */
-static int sync_parents(struct dray_ctx *ctx, int root, const char *path)
+/* Is it the directory of the record before? */
+static int is_neighbour(const struct dray_record *record, const struct dray_record *before)
+{
+    const char *slash = strrchr(record->path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - record->path) + 1;
+
+    return strncmp(record->path, before->path, length) == 0 &&
+           strchr(before->path + length, '/') == NULL;
+}
+
+/* The directories that a record lies in, from the innermost out. They get their mode only now:
+ * setting it takes away the set-group-ID bit of the parent, by which what is made in them gets its
+ * group. */
+static int finish_parents(struct dray_ctx *ctx, int root, const char *path, int each)
 {
     char *directory = strdup(path);
     int result = directory == NULL
@@ -117,7 +127,9 @@ static int sync_parents(struct dray_ctx *ctx, int root, const char *path)
     for (char *slash; result == DRAY_OK && (slash = strrchr(directory, '/')) != NULL;) {
         *slash = '\0';
         HPFS_FD fd = openat(root, directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (fd < 0 || fsync(fd) != 0)
+        if (fd < 0 || fchmod(fd, 0755) != 0)
+            result = fail_record(ctx, errno, "setting the mode of", directory);
+        else if (each && fsync(fd) != 0)
             result = fail_record(ctx, errno, "making durable", directory);
     }
     free(directory);
@@ -139,8 +151,9 @@ int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
             result = i + 1 == count ? write_marker(ctx, root, &records[i], each)
                                     : write_record(ctx, root, records[i].path, &records[i], each);
     }
-    for (uint64_t i = 0; each && result == DRAY_OK && i < count; i++)
-        result = sync_parents(ctx, root, records[i].path);
+    for (uint64_t i = 0; result == DRAY_OK && i < count; i++)
+        if (i == 0 || !is_neighbour(&records[i], &records[i - 1]))
+            result = finish_parents(ctx, root, records[i].path, each);
     return result;
 }
 

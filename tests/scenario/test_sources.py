@@ -370,7 +370,7 @@ def test_a_compressed_tar_cut_off_or_damaged_is_refused(deliver, libarchive, tmp
 
 def test_the_checksum_of_a_gzip_is_compared(deliver, files, tmp_path):
     """A bit of content that is flipped still expands, and the tar around it is in order."""
-    data = files(tmp_path / "data", {"a": os.urandom(100_000)})
+    data = files(tmp_path / "data", {"a": os.urandom(900_000)})
     path = gnu_tar(tmp_path / "x.tar.gz", data, "--gzip")
     damaged = bytearray(path.read_bytes())
     damaged[50_000] ^= 1

@@ -17,6 +17,7 @@ unit_tests += tests/unit/test_node
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_pattern
 unit_tests += tests/unit/test_pattern_property
+unit_tests += tests/unit/test_pipe
 unit_tests += tests/unit/test_plan
 unit_tests += tests/unit/test_plan_golden
 unit_tests += tests/unit/test_plan_json

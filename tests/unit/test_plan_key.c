@@ -73,6 +73,7 @@ static void test_how_it_is_written_does_not(void **state)
                       "  - { id: two, uses: push/hpfs, with: { into: ./two } }\n",
         "version: 1\nsteps:\n  - { id: s, uses: source/directory, with: { path: ./data } }\n" PICK
             OUT,
+        HEAD "  - { id: s, uses: source/directory, with: { path: ./other/../data/ } }\n" PICK OUT,
     };
     struct plan_fixture *fixture = *state;
 

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* standing.c - what is known of a request before anything is done: what its targets hold, and what
+ * the store says of it. */
+#include <string.h>
+
+#include "core/engine/deliver.h"
+
+void dray_standing_free(struct dray_standing *standing)
+{
+    dray_job_row_free(standing->job);
+    free(standing->delivered);
+    free(standing->delivered_by);
+    *standing = (struct dray_standing){0};
+}
+
+/* ---- What is at the targets now ---- */
+
+static int set_presence(struct dray_plan_target *target, const json_t *answer,
+                        struct dray_error *error)
+{
+    const json_t *failure = json_object_get(answer, "error");
+    const json_t *presence = json_object_get(answer, "presence");
+    const char *key = json_string_value(json_object_get(presence, "request_key"));
+    const char *what = json_string_value(json_object_get(presence, "what"));
+    const char *job = json_string_value(json_object_get(presence, "job"));
+    const char *time = json_string_value(json_object_get(presence, "time"));
+
+    if (failure) {
+        dray_error_from_json(error, failure);
+        return error->class_;
+    }
+    free(target->found_key);
+    free(target->found_what);
+    free(target->found_job);
+    free(target->found_time);
+    target->presence = (uint32_t)json_integer_value(json_object_get(presence, "state"));
+    target->found_key = key ? strdup(key) : NULL;
+    target->found_what = what ? strdup(what) : NULL;
+    target->found_job = job ? strdup(job) : NULL;
+    target->found_time = time ? strdup(time) : NULL;
+    target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
+    target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
+    return 0;
+}
+
+/* Probe the targets again: time has passed since the plan was made. */
+int dray_targets_refresh(struct dray_engine *engine, struct dray_plan *plan,
+                         struct dray_error *error)
+{
+    json_t *answer = NULL;
+    int result = dray_targets_probe(engine, plan, &answer, error);
+
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++)
+        result = set_presence(&plan->targets[i],
+                              json_array_get(json_object_get(answer, "steps"), i), error);
+    json_decref(answer);
+    return result;
+}
+
+const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, const char *key)
+{
+    for (size_t i = 0; job && i < job->target_count; i++)
+        if (strcmp(job->targets[i].request_key, key) == 0)
+            return &job->targets[i];
+    return NULL;
+}
+
+static int occupied(const struct dray_plan_target *target, const struct dray_job_row *job,
+                    int again, struct dray_error *error)
+{
+    const char *what = target->found_what ? target->found_what : "something else";
+    const struct dray_target_row *row = dray_row_of_key(job, target->request_key);
+
+    if (target->presence == DRAY_DELIVERED && again)
+        dray_fail(error, DRAY_CONFLICT, "%s holds this delivery already; nothing was written",
+                  target->uri);
+    else if (target->presence == DRAY_DELIVERED)
+        dray_fail(error, DRAY_CONFLICT, "%s holds another delivery, of %s; nothing was written",
+                  target->uri, target->found_time ? target->found_time : "an unknown time");
+    else if (row && row->state == DRAY_JOB_DELIVERED)
+        dray_fail(error, DRAY_CONFLICT,
+                  "%s was delivered by job %.8s, but is now %s; nothing was written", target->uri,
+                  job->id, what);
+    else
+        dray_fail(error, DRAY_CONFLICT, "%s exists: %s; nothing was written", target->uri, what);
+    dray_hint(error, "move away what is there, or deliver to another place\n"
+                     "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:");
+    error->side = DRAY_SIDE_TARGET;
+    return error->class_;
+}
+
+static int mark_delivered(struct dray_standing *standing, size_t target, const char *job,
+                          struct dray_error *error)
+{
+    standing->delivered[target] = 1;
+    standing->delivered_count++;
+    if (!standing->delivered_by && job) {
+        standing->delivered_by = strdup(job);
+        if (!standing->delivered_by)
+            return dray_fail_memory(error);
+    }
+    return 0;
+}
+
+/* A target that has what was asked for, though the store does not know that its commit succeeded.
+ */
+static int record_found(struct dray_engine *engine, const struct dray_job_row *job,
+                        const struct dray_target_row *row, struct dray_error *error)
+{
+    struct dray_target_row found = {.step = row->step,
+                                    .push = row->push,
+                                    .destination = row->destination,
+                                    .request_key = row->request_key,
+                                    .state = DRAY_JOB_DELIVERED,
+                                    .entries = row->entries,
+                                    .bytes = row->bytes};
+
+    return row->state == DRAY_COMMITTING ? dray_store_target(engine->store, job->id, &found, error)
+                                         : 0;
+}
+
+int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const char *id,
+                uint8_t *delivered, struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    json_t *answer = NULL;
+    int result = dray_store_job(engine->store, id, &job, error);
+
+    if (result == 0)
+        result = dray_targets_probe(engine, plan, &answer, error);
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++) {
+        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
+        const json_t *presence =
+            json_object_get(json_array_get(json_object_get(answer, "steps"), i), "presence");
+        const char *key = json_string_value(json_object_get(presence, "request_key"));
+        if (!row || row->state != DRAY_COMMITTING)
+            continue;
+        if (!presence)
+            result = dray_fail(error, DRAY_TEMPORARY, "%s does not say what it holds",
+                               plan->targets[i].uri);
+        else if (json_integer_value(json_object_get(presence, "state")) == DRAY_DELIVERED && key &&
+                 strcmp(key, row->request_key) == 0) {
+            result = record_found(engine, job, row, error);
+            delivered[i] = result == 0;
+        }
+    }
+    json_decref(answer);
+    return result;
+}
+
+/* The target has the delivery of this job: record it, unless its engine is at it just now. */
+static int settle_found(struct dray_engine *engine, const char *id, const char *key, int *ret_busy,
+                        struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    int lock = -1, locked = dray_store_lock(engine->store, id, &lock, error);
+
+    *ret_busy = locked == 0;
+    if (locked <= 0)
+        return locked;
+    int result = dray_store_job(engine->store, id, &job, error);
+    const struct dray_target_row *row = dray_row_of_key(job, key);
+    if (result == 0 && row)
+        result = record_found(engine, job, row, error);
+    dray_store_unlock(engine->store, id, &lock);
+    return result;
+}
+
+static int look_at_target(struct dray_engine *engine, const struct dray_plan *plan, size_t index,
+                          int again, struct dray_standing *standing, struct dray_error *error)
+{
+    const struct dray_plan_target *target = &plan->targets[index];
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    int result = dray_store_by_key(engine->store, target->request_key, &job, error);
+    const struct dray_target_row *row = dray_row_of_key(job, target->request_key);
+    int there = target->presence == DRAY_DELIVERED && target->found_key &&
+                strcmp(target->found_key, target->request_key) == 0;
+
+    if (result != 0)
+        return result;
+    if (!again && there) {
+        int busy = 0;
+        if (row && !dray_state_is_final(row->state))
+            result = settle_found(engine, job->id, row->request_key, &busy, error);
+        if (busy) {
+            if (!standing->job)
+                standing->job = DRAY_TAKE(job);
+            return 0;
+        }
+        return result != 0
+                   ? result
+                   : mark_delivered(standing, index, row ? job->id : target->found_job, error);
+    }
+    if (target->presence != DRAY_ABSENT)
+        return occupied(target, job, again, error);
+    if (!again && row && row->state == DRAY_JOB_DELIVERED) {
+        standing->gone = 1;
+        return mark_delivered(standing, index, job->id, error);
+    }
+    if (!again && job && !standing->job && job->state != DRAY_JOB_CANCELLED &&
+        job->state != DRAY_JOB_DELIVERED)
+        standing->job = DRAY_TAKE(job);
+    return 0;
+}
+
+/* Is this job for just what is still to be delivered, so that an attempt of it does what was asked?
+ */
+static int same_targets(const struct dray_job_row *job, const struct dray_plan *plan,
+                        const uint8_t *delivered)
+{
+    size_t common = 0;
+
+    for (size_t i = 0; i < plan->target_count; i++) {
+        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
+        /* What another job delivered would stay open in this one. */
+        if (row ? delivered[i] && row->state != DRAY_JOB_DELIVERED : !delivered[i])
+            return 0;
+        common += row ? 1 : 0;
+    }
+    return common == job->target_count;
+}
+
+int dray_standing_look(struct dray_engine *engine, const struct dray_plan *plan, int again,
+                       struct dray_standing *standing, struct dray_error *error)
+{
+    int result = 0;
+
+    dray_standing_free(standing);
+    standing->delivered = calloc(plan->target_count + 1, 1);
+    if (!standing->delivered)
+        return dray_fail_memory(error);
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++)
+        result = look_at_target(engine, plan, i, again, standing, error);
+    /* Meanwhile one of its targets may have been recorded as delivered. */
+    if (result == 0 && standing->job) {
+        dray_autofree char *id = DRAY_TAKE(standing->job->id);
+        dray_job_row_free(standing->job);
+        standing->job = NULL;
+        result = dray_store_job(engine->store, id, &standing->job, error);
+    }
+    if (standing->job && !same_targets(standing->job, plan, standing->delivered)) {
+        dray_job_row_free(standing->job);
+        standing->job = NULL;
+    }
+    return result;
+}
