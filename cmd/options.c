@@ -131,7 +131,7 @@ static const char *set_option(struct options *options, const char *name, const c
     else if (strcmp(name, "set") == 0)
         return strchr(value, '=') ? add(&options->sets, value) : "it takes NAME=VALUE";
     else if (strcmp(name, "policies") == 0)
-        return add(&options->policies, value);
+        return value[0] ? add(&options->policies, value) : "it takes a directory";
     else if (strcmp(name, "dataset") == 0)
         options->dataset = value;
     else if (strcmp(name, "state") == 0)

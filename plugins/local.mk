@@ -52,7 +52,7 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/probe.h \
 	plugins/hpfs/write.c
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
-plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS)
+plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS) $(CRYPTO_LIBS)
 
 plugins_source_archive_la_SOURCES = \
 	plugins/sources/archive.c \

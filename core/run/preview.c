@@ -180,6 +180,11 @@ static void write_dropped(struct preview *preview, struct passed *passed,
     passed->drops++;
 }
 
+static int compare(const struct dray_tree_entry *a, const struct dray_tree_entry *b)
+{
+    return dray_path_compare(a->path, a->path_length, b->path, b->path_length);
+}
+
 static void write_target(struct preview *preview, const struct dray_step_run *push)
 {
     const struct dray_plan *plan = preview->run->plan;
@@ -196,9 +201,14 @@ static void write_target(struct preview *preview, const struct dray_step_run *pu
             i < push->input->count ? push->input->entries[i] : NULL;
         const struct dray_tree_entry *dropped = NULL;
         struct passed *passed = first_drop(preview, &dropped);
-        while (passed && (!kept || dray_path_compare(dropped->path, dropped->path_length,
-                                                     kept->path, kept->path_length) < 0)) {
-            write_dropped(preview, passed, dropped);
+        const struct dray_tree_entry *last = NULL;
+        while (passed && (!kept || compare(dropped, kept) <= 0)) {
+            /* Of branches that join, one may keep what another drops, or both may drop it. */
+            if ((kept && compare(dropped, kept) == 0) || (last && compare(dropped, last) == 0))
+                passed->drops++;
+            else
+                write_dropped(preview, passed, dropped);
+            last = dropped;
             passed = first_drop(preview, &dropped);
         }
         if (kept && !(kept->type == DRAY_DIRECTORY && dray_tree_is_parent(push->input, i)))

@@ -185,6 +185,9 @@ int dray_run_cancelled(const struct dray_run *run);
 /* Run one step to its end, on its own thread. */
 DRAY_MUST_CHECK int dray_step_execute(struct dray_step_run *step, struct dray_error *error);
 DRAY_MUST_CHECK int dray_filter_execute(struct dray_step_run *step, struct dray_error *error);
+/* The input of a push becomes what it will deliver: links settled, all of it such that the target
+ * can hold it. Before the push's thread is started; also in a preview. */
+DRAY_MUST_CHECK int dray_push_settle(struct dray_step_run *step, struct dray_error *error);
 DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dray_error *error);
 DRAY_MUST_CHECK int dray_guard_execute(struct dray_step_run *step, struct dray_error *error);
 /* "pick.exclude[0]" or "policy:genomics/no-raw", and the text of the rule; both appended. */

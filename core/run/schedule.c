@@ -150,6 +150,9 @@ static void start(struct dray_step_run *step)
     int result = gather_input(step);
     pthread_mutex_unlock(&step->run->lock);
     tell_started(step);
+    /* Only this thread looks at the inputs of steps that have no thread yet. */
+    if (result == 0 && step->step->role == DRAY_STEP_PUSH)
+        result = dray_push_settle(step, &step->error);
     pthread_mutex_lock(&step->run->lock);
     if (result == 0) {
         int failure = pthread_create(&step->thread, NULL, step_thread, step);
@@ -192,6 +195,16 @@ static void collect(struct dray_run *run, uint8_t *told)
     }
 }
 
+/* A preview goes as far as a push could begin. */
+static enum dray_step_state preview_push(struct dray_step_run *step)
+{
+    int result = gather_input(step);
+
+    if (result == 0)
+        result = dray_push_settle(step, &step->error);
+    return result == 0 ? DRAY_STEP_DONE : DRAY_STEP_BROKEN;
+}
+
 /* Called with the lock held: 1 when something changed. */
 static int advance(struct dray_run *run)
 {
@@ -205,10 +218,7 @@ static int advance(struct dray_run *run)
         int after = look_at(run, step->step->after, step->step->after_count);
         if (ready < 0 || after < 0 || dray_run_cancelled(run) ||
             (run->preview && step->step->role == DRAY_STEP_PUSH && ready > 0)) {
-            if (run->preview && ready > 0 && gather_input(step) == 0)
-                step->state = DRAY_STEP_DONE;
-            else
-                step->state = DRAY_STEP_SKIPPED;
+            step->state = run->preview && ready > 0 ? preview_push(step) : DRAY_STEP_SKIPPED;
             changed = 1;
         } else if (ready > 0 && after > 0) {
             start(step);

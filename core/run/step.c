@@ -55,23 +55,20 @@ static enum dray_symlinks symlinks_of(const struct dray_plan *plan)
     return strcmp(plan->symlinks, "fail") == 0 ? DRAY_SYMLINKS_FAIL : DRAY_SYMLINKS_KEEP;
 }
 
-/* What becomes of symbolic links is settled where they come in, so that filters see what will be
- * delivered; whether a kept one stays inside is settled by what is left of the tree before a push.
+/* Links that are skipped or forbidden are so where they come in. What a kept or copied one names is
+ * looked for in what is left of the tree before a push: a copy must not bring back what a filter
+ * dropped.
  */
-static int apply_symlinks(struct dray_run *run, struct dray_tree **tree, enum dray_symlinks what,
+static int apply_symlinks(struct dray_tree **tree, enum dray_symlinks what,
                           struct dray_error *error)
 {
-    dray_cleanup(dray_tree_unrefp) struct dray_tree *other = NULL;
-    int result = dray_tree_symlinks(*tree, what, &other, error);
+    struct dray_tree *settled = NULL;
+    int result = dray_tree_symlinks(*tree, what, &settled, error);
 
     if (result != 0)
         return result;
-    /* Who tells of the progress looks at the input meanwhile. */
-    struct dray_tree *settled = other;
-    pthread_mutex_lock(&run->lock);
-    other = *tree;
+    dray_tree_unref(*tree);
     *tree = settled;
-    pthread_mutex_unlock(&run->lock);
     return 0;
 }
 
@@ -94,8 +91,8 @@ static int source_execute(struct dray_step_run *step, struct dray_error *error)
     step->builder = NULL;
     if (result == 0 && step->step->revision)
         result = check_revision(step, &call, error);
-    if (result == 0 && symlinks != DRAY_SYMLINKS_KEEP)
-        result = apply_symlinks(step->run, &step->output, symlinks, error);
+    if (result == 0 && (symlinks == DRAY_SYMLINKS_SKIP || symlinks == DRAY_SYMLINKS_FAIL))
+        result = apply_symlinks(&step->output, symlinks, error);
     return result;
 }
 
@@ -121,7 +118,7 @@ static int transform_execute(struct dray_step_run *step, struct dray_error *erro
 }
 
 /* Links and empty directories that a target cannot hold are refused before the first byte. */
-static int check_target_holds(struct dray_step_run *step, struct dray_error *error)
+static int check_target_holds(const struct dray_step_run *step, struct dray_error *error)
 {
     const struct dray_tree *input = step->input;
 
@@ -139,6 +136,16 @@ static int check_target_holds(struct dray_step_run *step, struct dray_error *err
         return error->class_;
     }
     return 0;
+}
+
+int dray_push_settle(struct dray_step_run *step, struct dray_error *error)
+{
+    enum dray_symlinks symlinks = symlinks_of(step->run->plan);
+    int result = 0;
+
+    if (symlinks == DRAY_SYMLINKS_KEEP || symlinks == DRAY_SYMLINKS_COPY)
+        result = apply_symlinks(&step->input, symlinks, error);
+    return result == 0 ? check_target_holds(step, error) : result;
 }
 
 /* A push that did not succeed leaves nothing. What failed first is what is reported. */
@@ -168,13 +175,9 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
     size_t count = step->input->count;
     struct dray_call call;
 
-    int result = check_target_holds(step, error);
-    if (result == 0 && symlinks_of(step->run->plan) == DRAY_SYMLINKS_KEEP)
-        result = apply_symlinks(step->run, &step->input, DRAY_SYMLINKS_KEEP, error);
     step->digests = calloc(count + 1, sizeof(*step->digests));
     step->digested = calloc(count + 1, 1);
-    if (result == 0 && (!step->digests || !step->digested))
-        result = dray_fail_memory(error);
+    int result = step->digests && step->digested ? 0 : dray_fail_memory(error);
     if (result == 0) {
         dray_call_init(&call, step);
         result =
@@ -193,37 +196,55 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
     return result;
 }
 
-int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
+/* What a limit says of a tree. */
+static int check_limit(const struct dray_step *guard, const struct dray_tree *tree,
+                       struct dray_error *error)
 {
-    const json_t *bytes = json_object_get(step->step->with, "total_bytes");
-    const json_t *entries = json_object_get(step->step->with, "entries");
-    const struct dray_origin *origin = &step->step->origin;
+    const json_t *bytes = json_object_get(guard->with, "total_bytes");
+    const json_t *entries = json_object_get(guard->with, "entries");
+    const struct dray_origin *origin = &guard->origin;
     char have[24], allowed[24];
 
-    error->class_ = 0;
-    if (bytes && step->input->bytes > (uint64_t)json_integer_value(bytes))
+    if (bytes && tree->bytes > (uint64_t)json_integer_value(bytes))
         dray_fail(error, DRAY_DENIED,
                   "%s are to be delivered, %s at most are allowed by policy %s, rule %s",
-                  dray_size_print(step->input->bytes, have),
+                  dray_size_print(tree->bytes, have),
                   dray_size_print((uint64_t)json_integer_value(bytes), allowed), origin->policy,
                   origin->rule);
-    else if (entries && step->input->listed > (uint64_t)json_integer_value(entries))
+    else if (entries && tree->listed > (uint64_t)json_integer_value(entries))
         dray_fail(
             error, DRAY_DENIED,
             "%llu entries are to be delivered, %llu at most are allowed by policy %s, rule %s",
-            (unsigned long long)step->input->listed,
-            (unsigned long long)json_integer_value(entries), origin->policy, origin->rule);
-    if (error->class_ != 0 && origin->message)
+            (unsigned long long)tree->listed, (unsigned long long)json_integer_value(entries),
+            origin->policy, origin->rule);
+    else
+        return 0;
+    if (origin->message)
         dray_hint(error, "%s", origin->message);
-    if (error->class_ != 0 && step->step->mode != DRAY_MODE_ENFORCE) {
+    return error->class_;
+}
+
+int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    dray_cleanup(dray_tree_unrefp) struct dray_tree *tree = dray_tree_ref(step->input);
+    int result = 0;
+
+    /* Copies of what links name count too. */
+    if (symlinks_of(step->run->plan) == DRAY_SYMLINKS_COPY)
+        result = apply_symlinks(&tree, DRAY_SYMLINKS_COPY, error);
+    if (result != 0)
+        return result;
+    result = check_limit(step->step, tree, error);
+    if (result != 0 && step->step->mode != DRAY_MODE_ENFORCE) {
         dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
                                            step->step->id, "level", DRAY_LOG_WARN, "what",
                                            "limit exceeded", "fields", "message", error->message));
-        error->class_ = 0;
+        *error = (struct dray_error){0};
+        result = 0;
     }
-    if (error->class_ == 0)
-        step->output = dray_tree_ref(step->input);
-    return error->class_;
+    if (result == 0)
+        step->output = DRAY_TAKE(tree);
+    return result;
 }
 
 int dray_step_execute(struct dray_step_run *step, struct dray_error *error)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * compare.c - a delivery is whole when its tree.jsonl says what is there, name for name: nothing is
- * missing, nothing is of another type or size or links elsewhere, and nothing is beside it.
+ * compare.c - a delivery is whole when its manifest is the one that the marker names, and when its
+ * tree.jsonl says what is there, name for name: nothing is missing, nothing is of another type or
+ * size or links elsewhere, and nothing is beside it.
  */
 #include "probe.h"
 
@@ -9,12 +10,15 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <openssl/evp.h>
 #include <string.h>
 
 /* A line holds at most a path, a link target and their base64 forms, escaped. */
 #define LINE_CAP ((size_t)256 << 10)
 /* Shown of a name in one line for a person. */
 #define NAME_SHOWN 120
+/* Of a manifest, at once. */
+#define READ_STEP ((size_t)256 << 10)
 
 /* The line before. */
 struct last {
@@ -296,8 +300,40 @@ static void check_nothing_else(struct probe *probe)
                         found - probe->names == 1 ? "was" : "were");
 }
 
-void probe_compare(struct probe *probe, int records)
+/* ---- The manifest ---- */
+
+static void free_digest(EVP_MD_CTX **context)
 {
+    EVP_MD_CTX_free(*context);
+}
+
+/* SHA-256 of a file in 64 digits; 0, or -1 where it cannot be read or computed. */
+static int digest_of(int fd, char ret_digits[static 65])
+{
+    EVP_MD_CTX *context __attribute__((cleanup(free_digest))) = EVP_MD_CTX_new();
+    PROBE_TEXT buffer = malloc(READ_STEP);
+    unsigned char digest[32];
+    unsigned length = 0;
+    ssize_t got = 0;
+
+    if (context == NULL || buffer == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        return -1;
+    while ((got = probe_read(fd, buffer, READ_STEP)) > 0)
+        if (EVP_DigestUpdate(context, buffer, (size_t)got) != 1)
+            return -1;
+    if (got < 0 || EVP_DigestFinal_ex(context, digest, &length) != 1 || length != sizeof(digest))
+        return -1;
+    for (size_t i = 0; i < sizeof(digest); i++) {
+        ret_digits[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+        ret_digits[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    }
+    ret_digits[2 * sizeof(digest)] = '\0';
+    return 0;
+}
+
+void probe_compare(struct probe *probe, int records, const char *digest)
+{
+    char found[65];
     HPFS_FD fd = probe_open_file(records, "tree.jsonl");
     HPFS_FD manifest = probe_open_file(records, "manifest-sha256.txt");
     struct last last = {NULL, 0, 0};
@@ -306,6 +342,12 @@ void probe_compare(struct probe *probe, int records)
         PROBE_NOT_WHOLE(probe, "it has no %s", fd < 0 ? "tree.jsonl" : "manifest-sha256.txt");
         return;
     }
+    if (digest_of(manifest, found) != 0)
+        PROBE_NOT_WHOLE(probe, "its manifest-sha256.txt cannot be read");
+    else if (strcmp(found, digest) != 0)
+        PROBE_NOT_WHOLE(probe, "its manifest-sha256.txt is not the one that its marker names");
+    if (probe->why != NULL || probe->failed != 0)
+        return;
     compare_lines(probe, &last, fd);
     free(last.path);
     if (probe->why == NULL && probe->failed == 0)

@@ -126,7 +126,7 @@ static void look_inside(struct probe *probe, struct dray_presence *presence)
         tell_directory(probe, presence);
         return;
     }
-    probe_compare(probe, records);
+    probe_compare(probe, records, probe_text(marker, "manifest_sha256"));
     if (probe->failed != 0)
         return;
     if (probe->why == NULL) {

@@ -42,9 +42,9 @@ ssize_t probe_read(int fd, char *buffer, size_t size);
 /* A member of a JSON object, "" where it is missing or no text. */
 const char *probe_text(const json_t *object, const char *key);
 
-/* Does the tree.jsonl in the directory of records say what is there? Sets why, failed and the
- * numbers. */
-void probe_compare(struct probe *probe, int records);
+/* Is the manifest in the directory of records the one of this digest, and does the tree.jsonl say
+ * what is there? Sets why, failed and the numbers. */
+void probe_compare(struct probe *probe, int records, const char *digest);
 
 /* ---- Ownership ---- */
 

@@ -7,8 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BLOCK_BYTES ((size_t)128 << 10)
-#define TAR_BLOCK   512
+#define BLOCK_BYTES      ((size_t)128 << 10)
+#define TAR_BLOCK        512
+#define BLOCKS_LOOKED_AT 1000
 
 /* Compressions and formats that libarchive may know but that are not read here. */
 static const struct {
@@ -160,6 +161,20 @@ static int fail_no_archive(struct reading *reading)
     return result;
 }
 
+/* What expands to no tar may have been one: some compressions give the bytes out before they
+ * compare a checksum. */
+static int is_damaged(struct reading *reading)
+{
+    const void *data;
+
+    for (int i = 0; reading->compressed && i < BLOCKS_LOOKED_AT; i++) {
+        ssize_t length = archive_stream_read(reading->archive, reading, &data);
+        if (length <= 0)
+            return length < 0;
+    }
+    return 0;
+}
+
 static int is_about(const char *reason, const char *const *words)
 {
     for (size_t i = 0; words[i] != NULL; i++)
@@ -183,8 +198,11 @@ int archive_failed(struct reading *reading)
     const char *reason = reason_of(reading);
     if (strncmp(reason, "Error reading fd", 16) == 0)
         return host->fail_errno(reading->ctx, errno_of(reading), "reading %s", path);
-    if (strcmp(reason, "Unrecognized archive format") == 0)
-        return fail_no_archive(reading);
+    if (strcmp(reason, "Unrecognized archive format") == 0) {
+        if (!is_damaged(reading))
+            return fail_no_archive(reading);
+        reason = reason_of(reading);
+    }
     if (archive_read_has_encrypted_entries(archive) == 1 || is_about(reason, encryption)) {
         int result =
             host->fail(reading->ctx, DRAY_UNSUPPORTED, "%s is encrypted: %s", path, reason);

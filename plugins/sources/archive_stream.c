@@ -179,9 +179,13 @@ static int open_filters(struct reading *reading)
         archive_read_open_fd(reading->filters, reading->fd, COMPRESSED_BYTES) != ARCHIVE_OK)
         return archive_failed(reading);
     int status = archive_read_next_header(reading->filters, &entry);
+    reading->compressed = archive_filter_count(reading->filters) > 1;
+    /* Any bytes at all are raw data. That there are none is all that libarchive says of it. */
+    if (reading->compressed && status == ARCHIVE_FATAL)
+        (void)snprintf(reading->stream_reason, sizeof(reading->stream_reason), "damaged %s data",
+                       archive_filter_name(reading->filters, 0));
     if (status != ARCHIVE_OK && status != ARCHIVE_EOF)
         return archive_failed(reading);
-    reading->compressed = archive_filter_count(reading->filters) > 1;
     return DRAY_OK;
 }
 

@@ -352,3 +352,41 @@ def test_two_policies_of_one_name_are_refused(dray, source, out, workflow, polic
     refused = dray("run", workflow(WORKFLOW), *policies({"a.yaml": NO_RAW, "b.yaml": NO_RAW}), exit=3)
     assert "a.yaml" in refused.err and "b.yaml" in refused.err
     assert os.listdir(out) == []
+
+
+def test_a_copied_link_does_not_bring_back_what_a_policy_dropped(dray, tmp_path):
+    """A link that names a dropped file, copied, would carry it out under the link's name."""
+    source, policies = tmp_path / "source", tmp_path / "policies"
+    (source / "raw").mkdir(parents=True)
+    (source / "raw" / "b.bcl").write_text("raw\n")
+    (source / "a.csv").symlink_to("raw/b.bcl")
+    policies.mkdir()
+    (policies / "p.yaml").write_text(
+        "version: 1\npolicy: p\nrevision: 1\nowner: a@example.edu\nrules:\n"
+        "  - id: no-raw\n    mode: enforce\n    inject:\n"
+        "      - { uses: filter/glob, with: { exclude: ['*.bcl'] } }\n")
+    workflow = tmp_path / "w.yaml"
+    workflow.write_text("version: 1\ndataset: ./source\ntree: { symlinks: copy }\nsteps:\n"
+                        "  - { id: to, uses: push/hpfs, with: { path: ./out } }\n")
+    failed = dray("run", workflow, "--policies", policies, exit=1)
+    assert '"a.csv" -> "raw/b.bcl" leads nowhere' in failed.err
+    assert not (tmp_path / "out").exists()
+    (source / "a.csv").unlink()
+    dray("run", workflow, "--policies", policies, exit=0)
+
+
+def test_copies_of_links_count_for_a_limit(dray, tmp_path):
+    source, policies = tmp_path / "source", tmp_path / "policies"
+    source.mkdir()
+    (source / "a.csv").write_bytes(b"x" * 600)
+    (source / "b.csv").symlink_to("a.csv")
+    policies.mkdir()
+    (policies / "p.yaml").write_text(
+        "version: 1\npolicy: p\nrevision: 1\nowner: a@example.edu\nrules:\n"
+        "  - { id: cap, mode: enforce, limit: { total_bytes: 1000 }, message: Ask us. }\n")
+    workflow = tmp_path / "w.yaml"
+    workflow.write_text("version: 1\ndataset: ./source\ntree: { symlinks: copy }\nsteps:\n"
+                        "  - { id: to, uses: push/hpfs, with: { path: ./out } }\n")
+    failed = dray("run", workflow, "--policies", policies, exit=3)
+    assert "1.2 KiB are to be delivered, 1000 B at most are allowed by policy p, rule cap" in failed.err
+    assert "Ask us." in failed.err

@@ -4,7 +4,9 @@ are occupied or gone, several targets, parameters, JSON, events, exit codes."""
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 
 import pytest
 
@@ -332,6 +334,66 @@ def test_after_orders_pushes_and_a_failure_stops_those_behind_it(dray, source, o
     assert os.listdir(out) == []
 
 
+# ---- Several requests for one place ------------------------------------------------------------
+
+
+def many_files(source, count=4000):
+    for number in range(count):
+        (source / f"f{number}").write_bytes(b"x" * 4096)
+
+
+def started(dray, out, *arguments):
+    """A delivery that has begun to write."""
+    running = dray.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    while not any(name.startswith(".dray-") for name in os.listdir(out)):
+        assert running.poll() is None, running.communicate()
+        time.sleep(0.001)
+    return running
+
+
+def test_another_request_for_the_same_place_waits_and_then_leaves_it_alone(dray, source, out):
+    many_files(source)
+    first = started(dray, out, "push", source, "--to", out / "data")
+    os.killpg(first.pid, signal.SIGSTOP)
+    second = dray.start("push", source, "--to", out / "data", "--exclude", "a.nc", stderr=subprocess.PIPE)
+    waiting = second.stderr.readline().decode()
+    os.killpg(first.pid, signal.SIGCONT)
+    assert waiting.startswith(f"waiting: another delivery to {out}/data is under way, job ")
+    said, _ = first.communicate(timeout=60)
+    assert first.returncode == 0 and b"source is at" in said
+    _, refused = second.communicate(timeout=60)
+    assert second.returncode == 1 and b"holds another delivery" in refused
+    assert contents(out / "data") == contents(source) and os.listdir(out) == ["data"]
+
+
+def test_a_dead_job_gives_its_place_to_another_request(dray, source, out):
+    many_files(source)
+    running = started(dray, out, "push", source, "--to", out / "data")
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    dead = dray.json("jobs")[0]
+    assert dead["state"] == "running" and "data" not in os.listdir(out)
+    done = dray.json("push", source, "--to", out / "data", "--exclude", "a.nc")
+    assert done["job"] != dead["job"] and done["state"] == "delivered"
+    assert os.listdir(out) == ["data"], "what the dead one left is removed"
+    assert os.listdir(dray.state / "scratch") == []
+    buried = dray.json("show", dead["job"])
+    assert buried["state"] == "failed" and "a later request took its target" in buried["reason"]
+    assert [one["outcome"] for one in buried["attempts"]] == ["interrupted"]
+
+
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGHUP])
+def test_a_delivery_that_is_told_to_stop_leaves_nothing(dray, source, out, kind):
+    many_files(source)
+    running = started(dray, out, "push", source, "--to", out / "data")
+    running.send_signal(kind)
+    _, said = running.communicate(timeout=30)
+    assert running.returncode == 130 and b"interrupted; run the same command again" in said
+    assert os.listdir(out) == [] and os.listdir(dray.state / "scratch") == []
+    again = dray.json("push", source, "--to", out / "data")
+    assert [one["outcome"] for one in again["attempts"]] == ["interrupted", "delivered"]
+
+
 # ---- Steps -------------------------------------------------------------------------------------
 
 
@@ -362,6 +424,18 @@ def test_a_step_that_takes_longer_than_its_timeout_is_given_up(dray, source, out
         "path: ./out/data", "path: ./out/data, durability: fsync")
     failed = dray("run", workflow(text), exit=1)
     assert "step deliver: " in failed.err and "1 ms" in failed.err
+    assert os.listdir(out) == []
+
+
+def test_what_may_pass_is_tried_again_as_often_as_the_workflow_says(dray, source, out, workflow):
+    (source / "big").write_bytes(bytes(64 << 20))
+    text = ONE.format(target="./out/data").replace(
+        "push/hpfs,", "push/hpfs, timeout: 1ms, retry: { tries: 3, backoff: 1ms },")
+    done, events = events_of(dray, "run", workflow(text), "--json", exit=1)
+    assert [one["outcome"] for one in done.json()["attempts"]] == ["failed"] * 3
+    assert done.json()["error"]["class"] == "timed_out"
+    assert [one["step"] for one in events if one["event"] == "retrying"] == ["deliver"] * 2
+    assert [one["event"] for one in events].count("job-ended") == 1
     assert os.listdir(out) == []
 
 

@@ -8,6 +8,7 @@ unit_tests += tests/unit/test_diagnostic
 unit_tests += tests/unit/test_digest
 unit_tests += tests/unit/test_error
 unit_tests += tests/unit/test_filter_glob
+unit_tests += tests/unit/test_hpfs_commit
 unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_load
 unit_tests += tests/unit/test_log
@@ -54,6 +55,10 @@ libdraytest_a_SOURCES = \
 tests_unit_test_pattern_LDADD = libdraypattern.la $(LDADD)
 tests_unit_test_pattern_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc
 tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
+
+# A file system that answers as it is told.
+tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync
 
 # These fail each allocation in turn: the linker sends our calls to the test's own functions.
 fail_allocations = $(AM_LDFLAGS) \
