@@ -59,6 +59,8 @@ int command_show(struct options *options);
 int command_verify(struct options *options);
 int command_plugin(struct options *options);
 
+/* Does the error only stand for the diagnostics? Then it is one of them, with its place. */
+int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics *diagnostics);
 /* Print an error (and the diagnostics, where it stands for them); returns the exit status.
  * diagnostics may be NULL. `job` (may be NULL) is printed with it under --json. */
 int report(const struct options *options, const struct dray_error *error,

@@ -186,8 +186,8 @@ int command_check(struct options *options)
     if (result == 0)
         result = dray_api_check(session.api, options->arguments, (size_t)options->argument_count,
                                 &session.diagnostics, &error);
-    if (result != 0 && session.diagnostics.errors == 0)
-        return report(options, &error, NULL, NULL);
+    if (result != 0 && !is_diagnostic(&error, &session.diagnostics))
+        return report(options, &error, &session.diagnostics, NULL);
     if (options->json) {
         int status = print_json(dray_diagnostics_json(&session.diagnostics));
         return status != 0 ? status : result != 0 ? 2 : 0;

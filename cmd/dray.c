@@ -13,8 +13,9 @@
 #endif
 
 const struct command dray_commands[] = {
-    {"push", "DATASET|PATH --to TARGET [--include P]... [--exclude P]...",
+    {"push", "DATASET --to TARGET [--include P]... [--exclude P]...",
      "Deliver without writing a workflow",
+     "DATASET is a path: ./x, ../x or /x, a directory, a file or an archive.\n"
      "TARGET is a directory: what the delivery becomes, or, with a final slash, what it is put "
      "into.\n"
      "\n"
@@ -44,7 +45,8 @@ const struct command dray_commands[] = {
      "\n"
      "  dray check ocean.yaml policies/*.yaml\n",
      "jn", 1, MAX_LIST, command_check},
-    {"jobs", "[--state S] [--user U] [--dataset D] [--since DURATION]", "List jobs, newest first",
+    {"jobs", "[--state S] [--user U] [--dataset D] [--since DURATION] [--limit N]",
+     "List jobs, newest first",
      "S is queued, running, waiting, delivered, failed or cancelled.\n"
      "\n"
      "  dray jobs --state failed --since 7d\n",
@@ -67,8 +69,8 @@ const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0
 
 static void print_overview(FILE *stream)
 {
-    (void)fprintf(stream, "Dray delivers datasets: it stages, validates, filters, transforms and "
-                          "pushes one to where a\n"
+    (void)fprintf(stream, "Dray delivers datasets: it stages, validates and filters one and pushes "
+                          "it to where a\n"
                           "researcher wants it; once, whole, with proof of what was delivered and "
                           "what was left out.\n"
                           "\n"

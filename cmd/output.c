@@ -59,7 +59,9 @@ int print_buffer(const struct dray_buffer *buffer)
 
 int print_json(json_t *json)
 {
-    if (!json || json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER) != 0 ||
+    if (!json ||
+        json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) !=
+            0 ||
         fputc('\n', stdout) == EOF) {
         json_decref(json);
         return 1;
@@ -112,6 +114,11 @@ static int report_json(const struct options *options, const struct dray_error *e
     return exit_of(error, job);
 }
 
+int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics *diagnostics)
+{
+    return diagnostics->errors > 0 && error->class_ == DRAY_INVALID && error->where[0] != '\0';
+}
+
 int report(const struct options *options, const struct dray_error *error,
            const struct dray_diagnostics *diagnostics, json_t *job)
 {
@@ -123,7 +130,7 @@ int report(const struct options *options, const struct dray_error *error,
         dray_diagnostics_print(diagnostics, use_colour(stderr), &out);
         (void)fputs(out.data ? out.data : "", stderr);
     }
-    if (diagnostics && diagnostics->errors > 0 && error->class_ == DRAY_INVALID)
+    if (diagnostics && is_diagnostic(error, diagnostics))
         return exit_of(error, job);
     (void)fputs("error: ", stderr);
     if (error->where[0] != '\0') {

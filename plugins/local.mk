@@ -12,20 +12,16 @@ plugin_modules = \
 	plugins/source-archive.la \
 	plugins/source-directory.la
 
-# Plugins that only tests use: built likewise, below plugins/mock/, never installed.
-mock_modules =
-
 # -rpath is what makes libtool build a module rather than an archive of something not installed.
 plugin_link_flags = $(DRAY_LDFLAGS) -module -avoid-version -shared -rpath $(plugindir) \
 	-export-symbols-regex '^dray_plugin_v1$$' $(PLUGIN_LINK_CHECKS) -Wl,-z,now
 
-noinst_LTLIBRARIES += $(plugin_modules) $(mock_modules)
+noinst_LTLIBRARIES += $(plugin_modules)
 
 # "exec" in the name: programs belong to install-exec, and a plugin is one.
 pluginexecdir = $(plugindir)
 pluginexec_SCRIPTS = $(plugin_modules:.la=.so)
-noinst_SCRIPTS = $(mock_modules:.la=.so)
-CLEANFILES += $(pluginexec_SCRIPTS) $(noinst_SCRIPTS)
+CLEANFILES += $(pluginexec_SCRIPTS)
 
 # Patterns are a library of their own, for their unit tests and their fuzzer.
 noinst_LTLIBRARIES += libdraypattern.la

@@ -194,7 +194,7 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
             return result;
     }
     struct dray_plan_request plan = {
-        .workflow_name = request->file ? request->file : "command line",
+        .workflow_name = request->file ? request->file : "dray push --print-workflow",
         .workflow_text = request->file ? (text.data ? text.data : "") : request->text,
         .workflow_length = request->file ? text.length : strlen(request->text),
         .workflow_base = base,
@@ -230,8 +230,14 @@ int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
     struct dray_asker asker = {dray_engine_ask, &api->engine};
 
     for (size_t i = 0; i < count; i++) {
+        size_t before = diagnostics->errors;
         int result = dray_check_file(files[i], api->registry, &asker, diagnostics, error);
-        if (result != 0 && diagnostics->errors == 0)
+        if (result == DRAY_CONFLICT)
+            result =
+                dray_fail(error, DRAY_INVALID,
+                          "%s is a directory; workflows and policies are YAML files", files[i]);
+        /* Not a problem in the file: it could not be checked at all. */
+        if (result != 0 && diagnostics->errors == before)
             return result;
     }
     dray_diagnostics_sort(diagnostics);

@@ -55,11 +55,7 @@ static int add_list(struct dray_buffer *out, const char *name, const char *const
 /* A path, as the command line writes one, made absolute; a catalog name as it is. */
 static char *settle(const char *here, const char *argument)
 {
-    int path = argument[0] == '/' || strncmp(argument, "./", 2) == 0 ||
-               strncmp(argument, "../", 3) == 0 || strcmp(argument, ".") == 0 ||
-               strcmp(argument, "..") == 0;
-
-    return path ? dray_path_absolute(here, argument) : strdup(argument);
+    return dray_is_path(argument) ? dray_path_absolute(here, argument) : strdup(argument);
 }
 
 static int add_target(struct dray_buffer *out, const char *here, const char *to,

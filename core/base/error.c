@@ -14,7 +14,7 @@ static const struct class_row {
     int class_;
     const char *name;
     int retried;
-    int exit_status; /* cli.md */
+    int exit_status; /* README.md */
 } classes[] = {
     {DRAY_OK, "ok", 0, 0},
     {DRAY_TEMPORARY, "temporary", 1, 75},
@@ -25,7 +25,7 @@ static const struct class_row {
     {DRAY_DENIED, "denied", 0, 3},
     {DRAY_CREDENTIAL, "credential", 0, 1},
     {DRAY_INTEGRITY, "integrity", 0, 1},
-    {DRAY_CHANGED, "changed", 1, 1},
+    {DRAY_CHANGED, "changed", 0, 1},
     {DRAY_NO_SPACE, "no_space", 0, 1},
     {DRAY_NO_MEMORY, "no_memory", 0, 1},
     {DRAY_CANCELLED, "cancelled", 0, 5},

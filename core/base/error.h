@@ -47,9 +47,9 @@ int dray_class_of_errno(int errnum);
 const char *dray_class_name(int class_);
 /* The class of a name; DRAY_BUG for an unknown one. */
 int dray_class_of_name(const char *name);
-/* Is a step that failed so worth another try? */
+/* May it pass by itself, so that another attempt is worth it? */
 int dray_class_is_retried(int class_);
-/* Exit status of a command that ended with this class (cli.md). */
+/* Exit status of a command that ended with this class (README.md). */
 int dray_class_exit(int class_);
 
 /* {"class", "message", "where", "hint", "side"}, empty parts left out. NULL when memory is out. */

@@ -33,9 +33,5 @@ struct dray_log {
 };
 void dray_log_write(const struct dray_log *log, uint32_t level, const char *step, const char *event,
                     const struct dray_log_field *fields, size_t count);
-#define dray_log_event(LOG, LEVEL, STEP, EVENT, ...)                                               \
-    dray_log_write(LOG, LEVEL, STEP, EVENT, (const struct dray_log_field[]){__VA_ARGS__},          \
-                   sizeof((const struct dray_log_field[]){__VA_ARGS__}) /                          \
-                       sizeof(struct dray_log_field))
 
 #endif

@@ -231,9 +231,8 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
             return end_attempt(attempt, 0, &ignored) == 0 ? result : error->class_;
         }
         const struct dray_retry *retry = retry_of(attempt);
-        int class_ = attempt->error.class_;
         int again = !all_delivered(attempt) && !engine->interrupted && retry &&
-                    tried < retry->tries && (class_ == DRAY_TEMPORARY || class_ == DRAY_TIMED_OUT);
+                    tried < retry->tries && dray_class_is_retried(attempt->error.class_);
         result = end_attempt(attempt, again, error);
         if (result != 0 || !again)
             return result;

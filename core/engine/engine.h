@@ -19,7 +19,6 @@ struct dray_engine {
     struct dray_registry *registry;
     const char *user, *actor;
     int unconfined;   /* run plugins without the sandbox */
-    int threads;      /* of a runner; 0: as many as there are cores */
     int interrupt_fd; /* readable: the user wants to stop (signalfd); -1: none */
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);

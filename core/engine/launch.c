@@ -160,8 +160,7 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
         child = pair[1];
     }
     if (result == 0)
-        result = json_object_set_new(start, "sandbox", json_boolean(!engine->unconfined)) == 0 &&
-                         json_object_set_new(start, "threads", json_integer(engine->threads)) == 0
+        result = json_object_set_new(start, "sandbox", json_boolean(!engine->unconfined)) == 0
                      ? spawn(runner, child, log_fd, blame_fd, preview_fd, error)
                      : dray_fail_memory(error);
     if (result == 0) {

@@ -40,6 +40,9 @@ static int set_presence(struct dray_plan_target *target, const json_t *answer,
     target->found_time = time ? strdup(time) : NULL;
     target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
     target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
+    if ((key && !target->found_key) || (what && !target->found_what) ||
+        (job && !target->found_job) || (time && !target->found_time))
+        return dray_fail_memory(error);
     return 0;
 }
 

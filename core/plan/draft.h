@@ -189,8 +189,6 @@ DRAY_MUST_CHECK int dray_workflow_wire(struct dray_draft *draft);
 
 /* ---- dataset.c */
 
-/* Is it written as a path, rather than as a name in the catalog? */
-int dray_is_path(const char *text);
 /* What is delivered: by the command line (text from base; NULL: not given), else by the workflow,
  * else by its one source. A fault of the command line is an error, one of the file a problem. */
 DRAY_MUST_CHECK int dray_dataset_find(struct dray_draft *draft, const char *text, const char *base);

@@ -130,6 +130,9 @@ struct dray_plan_request {
     struct dray_asker asker;
 };
 
+/* Is a dataset written as a path, rather than as a name in the catalog? */
+int dray_is_path(const char *text);
+
 /* Make a plan. 0 and a plan; or DRAY_INVALID with all problems in `diagnostics` (workflow and
  * policies), sorted; DRAY_DENIED when policies stop it; other classes for what else fails. Nothing
  * runs on a plan with a problem. */

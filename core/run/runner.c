@@ -113,7 +113,7 @@ static int enter_sandbox(struct orders *orders, struct dray_error *error)
     if (result == 0 && orders->run.steps && !orders->run.planning)
         result = grant_staging(&sandbox, &orders->run, error);
     if (result == 0)
-        result = dray_sandbox_enter(&sandbox, 0, error);
+        result = dray_sandbox_enter(&sandbox, error);
     dray_sandbox_free(&sandbox);
     return result;
 }
@@ -149,9 +149,8 @@ static void *listen(void *arg)
 static int start_threads(struct orders *orders, struct dray_error *error)
 {
     struct dray_run *run = &orders->run;
-    json_int_t wanted = json_integer_value(json_object_get(orders->message, "threads"));
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
-    unsigned threads = wanted > 0 ? (unsigned)wanted : cores > 0 ? (unsigned)cores : 1;
+    unsigned threads = cores > 0 ? (unsigned)cores : 1;
     pthread_t listener;
 
     if (threads > MAX_THREADS)
@@ -396,7 +395,7 @@ int dray_runner_main(int argc, char **argv)
 
     (void)argv;
     if (argc > 1 || isatty(0)) {
-        (void)fprintf(stderr, "dray-runner is started by dray and drayd; see dray(1)\n");
+        (void)fprintf(stderr, "dray-runner is started by dray; see dray(1)\n");
         return 2;
     }
     (void)signal(SIGPIPE, SIG_IGN);

@@ -77,7 +77,8 @@ void dray_sandbox_free(struct dray_sandbox *sandbox)
     *sandbox = (struct dray_sandbox){0};
 }
 
-int dray_sandbox_landlock(void)
+/* The Landlock version of this kernel; 0: none. */
+static int landlock_version(void)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 
@@ -153,14 +154,11 @@ static int grant(int ruleset, const struct dray_grant *grant, uint64_t known,
     return 0;
 }
 
-static int enter_landlock(const struct dray_sandbox *sandbox, int optional,
-                          struct dray_error *error)
+static int enter_landlock(const struct dray_sandbox *sandbox, struct dray_error *error)
 {
-    int version = dray_sandbox_landlock();
+    int version = landlock_version();
     size_t size;
 
-    if (version < 2 && optional)
-        return 0;
     if (version < 2) {
         dray_fail(
             error, DRAY_UNSUPPORTED,
@@ -229,10 +227,10 @@ static int enter_seccomp(struct dray_error *error)
     return result == 0 ? 0 : dray_fail_errno(error, -result, "loading the system call filter");
 }
 
-int dray_sandbox_enter(const struct dray_sandbox *sandbox, int optional, struct dray_error *error)
+int dray_sandbox_enter(const struct dray_sandbox *sandbox, struct dray_error *error)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) != 0)
         return dray_fail_errno(error, errno, "giving up new privileges");
-    int result = enter_landlock(sandbox, optional, error);
+    int result = enter_landlock(sandbox, error);
     return result != 0 ? result : enter_seccomp(error);
 }

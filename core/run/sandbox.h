@@ -31,10 +31,8 @@ DRAY_MUST_CHECK int dray_sandbox_fd(struct dray_sandbox *sandbox, enum dray_gran
                                     struct dray_error *error);
 void dray_sandbox_free(struct dray_sandbox *sandbox);
 
-/* The Landlock version of this kernel; 0: none. */
-int dray_sandbox_landlock(void);
-/* Give the rights away. Without Landlock it is DRAY_UNSUPPORTED unless `optional`. */
-DRAY_MUST_CHECK int dray_sandbox_enter(const struct dray_sandbox *sandbox, int optional,
+/* Give the rights away. On a kernel without Landlock it is DRAY_UNSUPPORTED. */
+DRAY_MUST_CHECK int dray_sandbox_enter(const struct dray_sandbox *sandbox,
                                        struct dray_error *error);
 /* Limits alone: no core file, not traceable, as many descriptors as allowed. */
 DRAY_MUST_CHECK int dray_sandbox_limits(struct dray_error *error);

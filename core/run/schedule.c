@@ -100,8 +100,10 @@ static void *step_thread(void *arg)
     return NULL;
 }
 
-/* Have all these steps ended well (1), has one not (-1), or is it too early to say (0)? */
-static int look_at(const struct dray_run *run, const size_t *steps, size_t count)
+/* Have all these steps ended well (1), has one not (-1), or is it too early to say (0)? Of what has
+ * ended the engine must have been told: if the next step takes us down, nobody else can tell it. */
+static int look_at(const struct dray_run *run, const uint8_t *told, const size_t *steps,
+                   size_t count)
 {
     int all = 1;
 
@@ -112,6 +114,8 @@ static int look_at(const struct dray_run *run, const size_t *steps, size_t count
             all = 0;
             break;
         case DRAY_STEP_DONE:
+            if (!told[steps[i]] && !run->steps[steps[i]].delivered_before)
+                all = 0;
             break;
         case DRAY_STEP_BROKEN:
         case DRAY_STEP_SKIPPED:
@@ -172,14 +176,17 @@ static int is_over(const struct dray_step_run *step)
 }
 
 /* Called with the lock held, released while the engine is told: join what ended since the last
- * look. */
-static void collect(struct dray_run *run, uint8_t *told)
+ * look; how many that were. */
+static size_t collect(struct dray_run *run, uint8_t *told)
 {
+    size_t count = 0;
+
     for (size_t i = 0; i < run->plan->step_count; i++) {
         struct dray_step_run *step = &run->steps[i];
         if (told[i] || !is_over(step) || step->delivered_before)
             continue;
         told[i] = 1;
+        count++;
         if (step->error.class_ != 0 && step->error.where[0] == '\0')
             dray_where(&step->error, "step %s", step->step->id);
         /* A thread that was abandoned may still write to its step: then the lock stays. */
@@ -193,6 +200,7 @@ static void collect(struct dray_run *run, uint8_t *told)
         tell_ended(step);
         pthread_mutex_lock(&run->lock);
     }
+    return count;
 }
 
 /* A preview goes as far as a push could begin. */
@@ -206,7 +214,7 @@ static enum dray_step_state preview_push(struct dray_step_run *step)
 }
 
 /* Called with the lock held: 1 when something changed. */
-static int advance(struct dray_run *run)
+static int advance(struct dray_run *run, const uint8_t *told)
 {
     int changed = 0;
 
@@ -214,8 +222,8 @@ static int advance(struct dray_run *run)
         struct dray_step_run *step = &run->steps[i];
         if (step->state != DRAY_STEP_PENDING)
             continue;
-        int ready = look_at(run, step->step->needs, step->step->needs_count);
-        int after = look_at(run, step->step->after, step->step->after_count);
+        int ready = look_at(run, told, step->step->needs, step->step->needs_count);
+        int after = look_at(run, told, step->step->after, step->step->after_count);
         if (ready < 0 || after < 0 || dray_run_cancelled(run) ||
             (run->preview && step->step->role == DRAY_STEP_PUSH && ready > 0)) {
             step->state = run->preview && ready > 0 ? preview_push(step) : DRAY_STEP_SKIPPED;
@@ -325,11 +333,8 @@ int dray_run_schedule(struct dray_run *run)
         return 1;
     pthread_mutex_lock(&run->lock);
     for (;;) {
-        while (advance(run))
-            ;
-        collect(run, told);
-        /* A step may have ended while the lock was released: then others wait for us. */
-        if (advance(run))
+        /* Both release the lock, and a step may have ended then: look again. */
+        if (collect(run, told) > 0 || advance(run, told))
             continue;
         if (unfinished(run) == 0)
             break;
@@ -347,7 +352,6 @@ int dray_run_schedule(struct dray_run *run)
         if (cancelled_at != 0 && now - cancelled_at > GRACE)
             abandon_all(run, now);
     }
-    collect(run, told);
     int left = abandoned(run);
     pthread_mutex_unlock(&run->lock);
     return left;

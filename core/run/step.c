@@ -132,7 +132,9 @@ static int check_target_holds(const struct dray_step_run *step, struct dray_erro
         dray_fail(error, DRAY_UNSUPPORTED, "%s cannot hold %s %s", step->step->uses,
                   entry->type == DRAY_LINK ? "the symbolic link" : "the empty directory",
                   entry->path);
-        dray_hint(error, "leave such entries out:  tree: { symlinks: skip }");
+        dray_hint(error, "%s",
+                  entry->type == DRAY_LINK ? "leave links out:  tree: { symlinks: skip }"
+                                           : "leave it out with an `exclude` of filter/glob");
         return error->class_;
     }
     return 0;
@@ -174,6 +176,7 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
     const struct dray_push_operations *push = &step->instance->loaded->operations.push;
     size_t count = step->input->count;
     struct dray_call call;
+    char bytes[24];
 
     step->digests = calloc(count + 1, sizeof(*step->digests));
     step->digested = calloc(count + 1, 1);
@@ -190,6 +193,10 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
     if (result != 0 && result != DRAY_LATER) {
         if (error->side == DRAY_SIDE_NONE && result != DRAY_CHANGED && result != DRAY_INTEGRITY)
             error->side = DRAY_SIDE_TARGET;
+        if (result == DRAY_NO_SPACE && error->hint[0] == '\0')
+            dray_hint(error, "make room for %s at %s, then run the same command again",
+                      dray_size_print(step->input->bytes, bytes),
+                      step->target && step->target->uri ? step->target->uri : "the target");
         push_undo(step, error);
         return error->class_;
     }

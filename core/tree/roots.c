@@ -64,20 +64,6 @@ const struct dray_root *dray_roots_get(struct dray_roots *roots, uint32_t root)
     return root_at(roots, root);
 }
 
-int dray_roots_fd(struct dray_roots *roots, uint32_t root)
-{
-    const struct dray_root *found = dray_roots_get(roots, root);
-
-    return found == NULL ? -1 : found->fd;
-}
-
-const char *dray_roots_path(struct dray_roots *roots, uint32_t root)
-{
-    const struct dray_root *found = dray_roots_get(roots, root);
-
-    return found == NULL ? NULL : found->path;
-}
-
 uint32_t dray_roots_link_group(struct dray_roots *roots)
 {
     uint32_t given = __atomic_load_n(&roots->link_groups, __ATOMIC_RELAXED);

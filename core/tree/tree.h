@@ -50,9 +50,6 @@ void dray_roots_free(struct dray_roots *roots);
  * path gives the same number. */
 DRAY_MUST_CHECK int dray_roots_add(struct dray_roots *roots, const char *path, uint32_t *ret_root,
                                    struct dray_error *error);
-/* Borrowed: descriptor, the path it was added by. */
-int dray_roots_fd(struct dray_roots *roots, uint32_t root);
-const char *dray_roots_path(struct dray_roots *roots, uint32_t root);
 /* A new number for dray_tree_entry.link_group, unique among all trees over these roots; 0 when they
  * ran out. */
 uint32_t dray_roots_link_group(struct dray_roots *roots);

@@ -72,7 +72,7 @@ extern "C" {
 #define DRAY_DENIED      (-6)  /* policy or permission forbids it */
 #define DRAY_CREDENTIAL  (-7)  /* a credential is missing, wrong or expired */
 #define DRAY_INTEGRITY   (-8)  /* bytes are not what they are recorded to be */
-#define DRAY_CHANGED     (-9)  /* a source changed while it was read: tried again */
+#define DRAY_CHANGED     (-9)  /* a source changed after it was planned, or while read */
 #define DRAY_NO_SPACE    (-10) /* full disk or quota */
 #define DRAY_NO_MEMORY   (-11)
 #define DRAY_CANCELLED   (-12)

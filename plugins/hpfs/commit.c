@@ -200,6 +200,25 @@ static int rename_into_place(const struct dray_staging *staging)
     return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP ? rename_plainly(staging) : -1;
 }
 
+/* What has the delivery's name now must be what was put together: in a directory that others may
+ * write, somebody can put a directory of theirs in its place at the last moment. */
+static int check_committed(struct dray_ctx *ctx, const struct dray_staging *staging,
+                           const struct hpfs_place *place)
+{
+    struct stat held, named;
+
+    if (fstat(staging->directory, &held) != 0 ||
+        fstatat(staging->parent, staging->final, &named, AT_SYMLINK_NOFOLLOW) != 0)
+        return ctx->host->fail_errno(ctx, errno, "looking at the delivery %s", place->whole);
+    if (held.st_dev == named.st_dev && held.st_ino == named.st_ino)
+        return DRAY_OK;
+    int result = ctx->host->fail(ctx, DRAY_CONFLICT,
+                                 "%s is not what was delivered: somebody replaced it in %s",
+                                 place->whole, place->parent);
+    ctx->host->hint(ctx, "deliver into a directory that nobody else may write");
+    return result;
+}
+
 static int finish_root(struct dray_ctx *ctx, const struct dray_staging *staging, int each)
 {
     struct timespec times[2];
@@ -238,9 +257,10 @@ int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray
         host->hint(ctx, "deliver to another place, or move away what is there");
         return result;
     }
-    if (fsync(staging->parent) != 0)
-        return host->fail_errno(ctx, errno,
-                                "%s was delivered, but making its name in %s durable failed",
-                                place->whole, place->parent);
-    return DRAY_OK;
+    result = check_committed(ctx, staging, place);
+    if (result == DRAY_OK && fsync(staging->parent) != 0)
+        result = host->fail_errno(ctx, errno,
+                                  "%s was delivered, but making its name in %s durable failed",
+                                  place->whole, place->parent);
+    return result;
 }

@@ -199,11 +199,17 @@ int archive_failed(struct reading *reading)
     if (strncmp(reason, "Error reading fd", 16) == 0)
         return host->fail_errno(reading->ctx, errno_of(reading), "reading %s", path);
     if (strcmp(reason, "Unrecognized archive format") == 0) {
-        if (!is_damaged(reading))
+        int damaged = is_damaged(reading);
+        if (reading->cancelled)
+            return host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
+        if (!damaged)
             return fail_no_archive(reading);
         reason = reason_of(reading);
     }
-    if (archive_read_has_encrypted_entries(archive) == 1 || is_about(reason, encryption)) {
+    /* libarchive looks at what is not there when it is asked before it chose a format. */
+    int encrypted =
+        archive_format(archive) != 0 && archive_read_has_encrypted_entries(archive) == 1;
+    if (encrypted || is_about(reason, encryption)) {
         int result =
             host->fail(reading->ctx, DRAY_UNSUPPORTED, "%s is encrypted: %s", path, reason);
         host->hint(reading->ctx,

@@ -169,6 +169,17 @@ def test_problems_are_told_all_at_once_with_their_places(dray, source, out, work
         problems[0]["message"])
 
 
+def test_a_file_that_cannot_be_checked_is_said_also_behind_a_faulty_one(dray, tmp_path):
+    faulty = tmp_path / "faulty.yaml"
+    faulty.write_text("version: 1\nsteps: []\n")
+    assert "is a directory; workflows and policies are YAML files" in dray("check", tmp_path, exit=2).err
+    both = dray("check", faulty, tmp_path, exit=2).err
+    assert f"{faulty}:2:" in both and f"error: {tmp_path} is a directory" in both
+    both = dray("check", faulty, tmp_path / "none.yaml", exit=4).err
+    assert f"{faulty}:2:" in both and "none.yaml: No such file" in both
+    assert "none.yaml" in dray("check", "--json", faulty, tmp_path / "none.yaml", exit=4).out
+
+
 def test_check_takes_many_files_and_says_when_all_is_well(dray, source, workflow, policies):
     good = workflow(WORKFLOW)
     policies({"a.yaml": NO_RAW, "b.yaml": "version: 1\npolicy: other\n"})

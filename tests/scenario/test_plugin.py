@@ -2,10 +2,11 @@
 """`dray plugin list` and `dray plugin show` for the plugins that come with Dray: text, JSON, JSON Schema.
 Plugins that are broken are in test_badplugins.py."""
 import os
+import subprocess
 
 import pytest
 
-from conftest import DIGEST
+from conftest import DIGEST, TOP
 
 SHIPPED = ["source/archive", "source/directory", "filter/glob", "push/hpfs"]
 
@@ -19,6 +20,16 @@ def test_every_plugin_that_comes_along_is_listed_by_name_kind_and_file(dray):
     lines = dray("plugin", "list").out.splitlines()
     assert lines[0].split() == ["PLUGIN", "VERSION", "ABI", "SUMMARY", "FILE"]
     assert [line.split()[0] for line in lines[1:]] == SHIPPED
+
+
+@pytest.mark.parametrize("member, compiles", [("int64_t", True), ("int", False), ("uint64_t", False)])
+def test_an_option_whose_member_has_another_type_does_not_compile(tmp_path, member, compiles):
+    source = tmp_path / "plugin.c"
+    source.write_text(f"#include <dray/plugin.h>\nstruct size {{ {member} max; }};\n"
+                      "const struct dray_option row = DRAY_OPTION_SIZE(struct size, max, \"none\", \"Most\");\n")
+    done = subprocess.run([os.environ.get("CC", "cc"), "-std=c11", f"-I{TOP}/include", "-fsyntax-only", source],
+                          capture_output=True, text=True)
+    assert (done.returncode == 0) == compiles, done.stderr
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -201,8 +201,10 @@ static int write_log(void)
 
     log.fd = memfd_create("log", MFD_CLOEXEC);
     assert_true(log.fd >= 0);
-    dray_log_event(&log, DRAY_LOG_INFO, NULL, "an event", DRAY_TEXT("path", "a long text\xff"),
-                   DRAY_TEXT("more", "to make the line grow beyond the buffer's first capacity"));
+    const struct dray_log_field fields[] = {
+        DRAY_TEXT("path", "a long text\xff"),
+        DRAY_TEXT("more", "to make the line grow beyond the buffer's first capacity")};
+    dray_log_write(&log, DRAY_LOG_INFO, NULL, "an event", fields, 2);
     (void)!dray_pread_full(log.fd, line, sizeof line - 1, 0);
     (void)close(log.fd);
     /* One whole line in any case: the record, or that there was one. */

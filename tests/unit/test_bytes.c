@@ -2,6 +2,7 @@
 #include "tests/unit/tree_files.h"
 
 #include "core/tree/bytes.h"
+#include "core/tree/internal.h"
 #include "core/tree/walk.h"
 
 #define KIB ((size_t)1024)
@@ -467,7 +468,7 @@ static void a_part_of_a_container_is_read_in_place(void **state)
     assert_file(files, "copy", data + 512, MIB + 7);
     assert_sha256(sha256, data + 512, MIB + 7);
     /* The container stays open for the next. */
-    assert_true(fcntl(dray_roots_fd(source.roots, entry.root), F_GETFD) >= 0);
+    assert_true(fcntl(dray_roots_get(source.roots, entry.root)->fd, F_GETFD) >= 0);
 
     entry.offset = MIB;
     assert_failed(read_all(&source, &entry, sha256, &error), DRAY_INTEGRITY, &error,

@@ -23,6 +23,7 @@
 
 static struct answers {
     int no_replace; /* errno of renameat2, 0: it works */
+    int swaps;      /* somebody puts a directory of theirs in the place of ours */
     int appears;    /* something appears at the last moment before renameat */
     int syncfs;     /* errno */
     int fsync;
@@ -39,6 +40,10 @@ int __wrap_fsync(int fd);
 int __wrap_renameat2(int from, const char *old, int to, const char *new_name, unsigned flags)
 {
     assert_int_equal(flags, RENAME_NOREPLACE);
+    if (answers.swaps) {
+        assert_int_equal(__real_renameat(from, old, from, "ours"), 0);
+        assert_int_equal(mkdirat(from, old, 0755), 0);
+    }
     if (answers.no_replace == 0)
         return __real_renameat2(from, old, to, new_name, flags);
     errno = answers.no_replace;
@@ -177,6 +182,7 @@ static int clean(void **state)
     (void)unlinkat(ready->staging.parent, "final/theirs", AT_REMOVEDIR);
     (void)unlinkat(ready->staging.parent, "final", AT_REMOVEDIR);
     (void)unlinkat(ready->staging.parent, "staging", AT_REMOVEDIR);
+    (void)unlinkat(ready->staging.parent, "ours", AT_REMOVEDIR);
     (void)close(ready->staging.directory);
     (void)close(ready->staging.parent);
     assert_int_equal(rmdir(ready->parent), 0);
@@ -289,6 +295,15 @@ static void test_a_name_that_is_not_durable_is_told(void **state)
     assert_true(is_there(ready, "final"));
 }
 
+static void test_a_delivery_that_was_swapped_is_none(void **state)
+{
+    struct ready *ready = *state;
+
+    answers.swaps = 1;
+    assert_int_equal(commit(ready), DRAY_CONFLICT);
+    assert_told(ready, "is not what was delivered: somebody replaced it in");
+}
+
 static void test_a_late_cancel_makes_nothing_visible(void **state)
 {
     struct ready *ready = *state;
@@ -311,6 +326,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_other_failures_of_the_rename_are_told, prepare, clean),
         cmocka_unit_test_setup_teardown(test_nothing_appears_that_is_not_durable, prepare, clean),
         cmocka_unit_test_setup_teardown(test_a_name_that_is_not_durable_is_told, prepare, clean),
+        cmocka_unit_test_setup_teardown(test_a_delivery_that_was_swapped_is_none, prepare, clean),
         cmocka_unit_test_setup_teardown(test_a_late_cancel_makes_nothing_visible, prepare, clean),
     };
 

@@ -14,6 +14,11 @@
 #include "core/base/log.h"
 #include "core/base/text.h"
 
+#define log_event(LOG, LEVEL, STEP, EVENT, ...)                                                    \
+    dray_log_write(LOG, LEVEL, STEP, EVENT, (const struct dray_log_field[]){__VA_ARGS__},          \
+                   sizeof((const struct dray_log_field[]){__VA_ARGS__}) /                          \
+                       sizeof(struct dray_log_field))
+
 static struct dray_log new_log(int json)
 {
     struct dray_log log = {.json = json, .level = DRAY_LOG_INFO};
@@ -43,8 +48,8 @@ static void people_get_one_readable_line(void **state)
 
     (void)state;
     log.job = "3f2a91c0";
-    dray_log_event(&log, DRAY_LOG_INFO, "to-lab", "copied", DRAY_INT("files", 3),
-                   DRAY_SIZE("bytes", 4096));
+    log_event(&log, DRAY_LOG_INFO, "to-lab", "copied", DRAY_INT("files", 3),
+              DRAY_SIZE("bytes", 4096));
     dray_autofree char *text = logged(&log);
     /* hh:mm:ss */
     for (size_t i = 0; i < 8; i++)
@@ -59,9 +64,9 @@ static void people_see_where_a_value_ends_and_no_control_characters(void **state
     struct dray_log log = new_log(0);
 
     (void)state;
-    dray_log_event(&log, DRAY_LOG_WARN, NULL, "odd\nname", DRAY_TEXT("path", "a b\"c\\d"),
-                   DRAY_TEXT("line", "x\n\x1b[2Jy\xff"), DRAY_TEXT("empty", ""),
-                   DRAY_TEXT("plain", "a/b"), DRAY_TEXT("none", NULL));
+    log_event(&log, DRAY_LOG_WARN, NULL, "odd\nname", DRAY_TEXT("path", "a b\"c\\d"),
+              DRAY_TEXT("line", "x\n\x1b[2Jy\xff"), DRAY_TEXT("empty", ""),
+              DRAY_TEXT("plain", "a/b"), DRAY_TEXT("none", NULL));
     dray_autofree char *text = logged(&log);
     assert_string_equal(
         text + 8, " warn  odd\xef\xbf\xbdname path=\"a b\\\"c\\\\d\" "
@@ -77,10 +82,10 @@ static void a_json_line_has_all_that_was_said(void **state)
     (void)state;
     log.job = "3f2a91c0";
     log.attempt = 2;
-    dray_log_event(&log, DRAY_LOG_WARN, "to-lab", "copied", DRAY_INT("files", -3),
-                   DRAY_SIZE("bytes", INT64_MAX),
-                   DRAY_TEXT("text", "\"\\\n\t\x01\x7f k\xc3\xb6ln \xc2\x9b"),
-                   DRAY_TEXT("none", NULL), DRAY_TEXT("path", "a\xff"));
+    log_event(&log, DRAY_LOG_WARN, "to-lab", "copied", DRAY_INT("files", -3),
+              DRAY_SIZE("bytes", INT64_MAX),
+              DRAY_TEXT("text", "\"\\\n\t\x01\x7f k\xc3\xb6ln \xc2\x9b"), DRAY_TEXT("none", NULL),
+              DRAY_TEXT("path", "a\xff"));
     dray_autofree char *text = logged(&log);
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1);
     for (const char *c = text; *c != '\n'; c++)
@@ -150,9 +155,9 @@ static void long_values_are_cut_at_a_character(void **state)
     for (size_t i = 1; i < LENGTH; i += 2)
         memcpy(value + i, "\xc3\xb6", 2);
     value[LENGTH] = '\0';
-    dray_log_event(&log, DRAY_LOG_INFO, NULL, "long", DRAY_TEXT("value", value));
+    log_event(&log, DRAY_LOG_INFO, NULL, "long", DRAY_TEXT("value", value));
     log.json = 0;
-    dray_log_event(&log, DRAY_LOG_INFO, NULL, "long", DRAY_TEXT("value", value));
+    log_event(&log, DRAY_LOG_INFO, NULL, "long", DRAY_TEXT("value", value));
     dray_autofree char *text = logged(&log);
     assert_true(strlen(text) < 9000);
     assert_true(dray_utf8_valid(text, strlen(text)));
@@ -188,9 +193,8 @@ enum { WRITERS = 4, LINES = 200 };
 static void *write_lines(void *arg)
 {
     for (int i = 0; i < LINES; i++)
-        dray_log_event((const struct dray_log *)arg, DRAY_LOG_INFO, "step", "line",
-                       DRAY_INT("number", i),
-                       DRAY_TEXT("text", "some text that makes the line longer"));
+        log_event((const struct dray_log *)arg, DRAY_LOG_INFO, "step", "line",
+                  DRAY_INT("number", i), DRAY_TEXT("text", "some text that makes the line longer"));
     return NULL;
 }
 

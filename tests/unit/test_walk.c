@@ -11,6 +11,7 @@
 #include <sys/un.h>
 
 #include "core/tree/bytes.h"
+#include "core/tree/internal.h"
 #include "core/tree/walk.h"
 
 /* The tree below a name of the folder, "" for the folder itself; NULL with an error. */
@@ -308,13 +309,14 @@ static void every_root_has_one_number(void **state)
         (void)snprintf(name, sizeof name, "f%u", i);
         assert_done(dray_roots_add(roots, files_at(files, name), &again, &error));
         assert_int_equal(again, i);
-        assert_string_equal(dray_roots_path(roots, i), files_at(files, name));
+        const struct dray_root *root = dray_roots_get(roots, i);
+        assert_non_null(root);
+        assert_string_equal(root->path, files_at(files, name));
         char text[32] = "";
-        assert_true(pread(dray_roots_fd(roots, i), text, sizeof text - 1, 0) > 0);
+        assert_true(pread(root->fd, text, sizeof text - 1, 0) > 0);
         assert_string_equal(text, name);
     }
-    assert_int_equal(dray_roots_fd(roots, 200), -1);
-    assert_null(dray_roots_path(roots, 200));
+    assert_null(dray_roots_get(roots, 200));
     dray_roots_free(roots);
 }
 
