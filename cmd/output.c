@@ -165,7 +165,7 @@ static void print_step_line(FILE *stream, const char *id, const char *uses, cons
 {
     char bytes[24], time[24];
 
-    (void)fprintf(stream, "  %-20s %-18s %-9s", id, uses, outcome);
+    (void)fprintf(stream, "  %-24s %-16s %-9s", id, uses, outcome);
     if (strcmp(outcome, "done") == 0)
         (void)fprintf(stream, " %8llu %-7s %10s %8s", number(counts, "entries_out"),
                       number(counts, "entries_out") == 1 ? "entry" : "entries",

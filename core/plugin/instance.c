@@ -29,9 +29,12 @@ static const char **keep_array(struct dray_arena *values, size_t count)
 
 static int fill_number(const struct dray_option *option, const json_t *json, void *member)
 {
+    int measure = option->type == DRAY_TYPE_SIZE || option->type == DRAY_TYPE_DURATION;
     int64_t number = 0;
 
-    if (option->type == DRAY_TYPE_BOOL && json_is_boolean(json))
+    if (measure && json_is_string(json) && strcmp(json_string_value(json), "none") == 0)
+        number = DRAY_NONE;
+    else if (option->type == DRAY_TYPE_BOOL && json_is_boolean(json))
         number = json_is_true(json);
     else if (option->type == DRAY_TYPE_CHOICE && json_is_string(json))
         number =
@@ -43,8 +46,8 @@ static int fill_number(const struct dray_option *option, const json_t *json, voi
         return DRAY_BUG;
     if (option->type == DRAY_TYPE_CHOICE && number < 0)
         return DRAY_BUG;
-    if ((option->type == DRAY_TYPE_SIZE || option->type == DRAY_TYPE_DURATION) && number == -1)
-        number = DRAY_NONE;
+    if (measure && number < 0)
+        return DRAY_BUG;
     memcpy(member, &number, sizeof number);
     return 0;
 }

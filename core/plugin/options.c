@@ -121,7 +121,7 @@ static json_t *number_json(const struct dray_option *option, int64_t number)
     }
     if ((option->type == DRAY_TYPE_SIZE || option->type == DRAY_TYPE_DURATION) &&
         number == DRAY_NONE)
-        number = -1;
+        return json_string("none");
     return json_integer(number);
 }
 

@@ -14,100 +14,100 @@
 
 #include "core/tree/internal.h"
 
-#define BATCH ((size_t)32 << 10)
+#define CHUNK ((size_t)32 << 10)
 /* Fields of one entry that have a fixed width, with room to spare. */
 #define FIXED_BYTES 128
 
-struct batch {
+struct chunk {
     struct dray_digest *digest;
     size_t used;
     int failed;
-    uint8_t bytes[BATCH];
+    uint8_t bytes[CHUNK];
 };
 
-static void flush(struct batch *batch)
+static void flush(struct chunk *chunk)
 {
-    if (dray_digest_add(batch->digest, batch->bytes, batch->used) != 0)
-        batch->failed = 1;
-    batch->used = 0;
+    if (dray_digest_add(chunk->digest, chunk->bytes, chunk->used) != 0)
+        chunk->failed = 1;
+    chunk->used = 0;
 }
 
-static void put_bytes(struct batch *batch, const void *bytes, size_t length)
+static void put_bytes(struct chunk *chunk, const void *bytes, size_t length)
 {
-    memcpy(batch->bytes + batch->used, bytes, length);
-    batch->used += length;
+    memcpy(chunk->bytes + chunk->used, bytes, length);
+    chunk->used += length;
 }
 
-static void put_number(struct batch *batch, uint64_t number, size_t width)
+static void put_number(struct chunk *chunk, uint64_t number, size_t width)
 {
     for (size_t i = 0; i < width; i++)
-        batch->bytes[batch->used++] = (uint8_t)(number >> (8 * i));
+        chunk->bytes[chunk->used++] = (uint8_t)(number >> (8 * i));
 }
 
-static void put_text(struct batch *batch, const char *text, size_t length)
+static void put_text(struct chunk *chunk, const char *text, size_t length)
 {
-    put_number(batch, length, 4);
-    put_bytes(batch, text, length);
+    put_number(chunk, length, 4);
+    put_bytes(chunk, text, length);
 }
 
-static void put_link(struct batch *batch, const struct dray_tree_entry *entry)
+static void put_link(struct chunk *chunk, const struct dray_tree_entry *entry)
 {
-    put_text(batch, entry->at, strlen(entry->at));
+    put_text(chunk, entry->at, strlen(entry->at));
 }
 
-static void put_entry(struct batch *batch, const struct dray_tree_entry *entry)
+static void put_entry(struct chunk *chunk, const struct dray_tree_entry *entry)
 {
     unsigned recorded = entry->flags & (DRAY_ENTRY_SHA256 | DRAY_ENTRY_MD5);
 
-    put_text(batch, entry->path, entry->path_length);
-    put_number(batch, entry->type, 1);
-    put_number(batch, entry->bytes, 8);
-    put_number(batch, entry->mode, 4);
-    put_number(batch, (uint64_t)entry->mtime, 8);
+    put_text(chunk, entry->path, entry->path_length);
+    put_number(chunk, entry->type, 1);
+    put_number(chunk, entry->bytes, 8);
+    put_number(chunk, entry->mode, 4);
+    put_number(chunk, (uint64_t)entry->mtime, 8);
     if (entry->type == DRAY_LINK)
-        put_link(batch, entry);
-    put_number(batch, recorded, 1);
+        put_link(chunk, entry);
+    put_number(chunk, recorded, 1);
     if (recorded & DRAY_ENTRY_SHA256)
-        put_bytes(batch, entry->sha256, DRAY_SHA256_BYTES);
+        put_bytes(chunk, entry->sha256, DRAY_SHA256_BYTES);
     if (recorded & DRAY_ENTRY_MD5)
-        put_bytes(batch, entry->md5, DRAY_MD5_BYTES);
+        put_bytes(chunk, entry->md5, DRAY_MD5_BYTES);
 }
 
-static void put_revision(struct batch *batch, const struct dray_tree_entry *entry)
+static void put_revision(struct chunk *chunk, const struct dray_tree_entry *entry)
 {
-    put_text(batch, entry->path, entry->path_length);
-    put_number(batch, entry->type, 1);
+    put_text(chunk, entry->path, entry->path_length);
+    put_number(chunk, entry->type, 1);
     if (entry->type == DRAY_LINK) {
-        put_link(batch, entry);
+        put_link(chunk, entry);
         return;
     }
-    put_number(batch, entry->bytes, 8);
-    put_number(batch, (uint64_t)entry->mtime, 8);
+    put_number(chunk, entry->bytes, 8);
+    put_number(chunk, (uint64_t)entry->mtime, 8);
 }
 
 static int hash_tree(const struct dray_tree *tree, const char *format,
-                     void (*put)(struct batch *batch, const struct dray_tree_entry *entry),
+                     void (*put)(struct chunk *chunk, const struct dray_tree_entry *entry),
                      uint8_t ret_digest[static DRAY_SHA256_BYTES])
 {
     dray_cleanup(dray_digest_freep) struct dray_digest *digest = dray_digest_new(DRAY_SHA256);
-    dray_autofree struct batch *batch = malloc(sizeof *batch);
+    dray_autofree struct chunk *chunk = malloc(sizeof *chunk);
 
-    if (digest == NULL || batch == NULL)
+    if (digest == NULL || chunk == NULL)
         return DRAY_NO_MEMORY;
     int result = dray_digest_start(digest);
     if (result != 0)
         return result;
-    batch->digest = digest;
-    batch->used = 0;
-    batch->failed = 0;
-    put_bytes(batch, format, strlen(format) + 1);
+    chunk->digest = digest;
+    chunk->used = 0;
+    chunk->failed = 0;
+    put_bytes(chunk, format, strlen(format) + 1);
     for (size_t i = 0; i < tree->count; i++) {
-        if (batch->used + DRAY_PATH_LONGEST + DRAY_LINK_LONGEST + FIXED_BYTES > BATCH)
-            flush(batch);
-        put(batch, tree->entries[i]);
+        if (chunk->used + DRAY_PATH_LONGEST + DRAY_LINK_LONGEST + FIXED_BYTES > CHUNK)
+            flush(chunk);
+        put(chunk, tree->entries[i]);
     }
-    flush(batch);
-    return batch->failed ? DRAY_BUG : dray_digest_end(digest, ret_digest);
+    flush(chunk);
+    return chunk->failed ? DRAY_BUG : dray_digest_end(digest, ret_digest);
 }
 
 int dray_tree_digest(const struct dray_tree *tree, uint8_t ret_digest[static DRAY_SHA256_BYTES])

@@ -133,8 +133,8 @@ static void a_later_plugins_longer_structs_are_read_by_its_sizes(void **state)
 /* The options of a plan, for every type. */
 static json_t *all_options(void)
 {
-    return json_pack("{s:b, s:i, s:I, s:I, s:s, s:s, s:s, s:[s, s], s:{s:s, s:s, s:s}, s:s, s:s}",
-                     "yes", 1, "number", -3, "size", (json_int_t)-1, "duration",
+    return json_pack("{s:b, s:i, s:s, s:I, s:s, s:s, s:s, s:[s, s], s:{s:s, s:s, s:s}, s:s, s:s}",
+                     "yes", 1, "number", -3, "size", "none", "duration",
                      (json_int_t)5000000000, "choice", "replace", "text", "words", "path", "/a/b",
                      "list", "*.nc", "", "map", "z", "1", "a", "2", "m", "3", "key", "lab-aws",
                      "must", "done");

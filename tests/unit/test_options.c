@@ -149,7 +149,7 @@ static void defaults_come_out_typed_and_absent_options_are_left_out(void **state
     check("with: { must: x }", &outcome);
     assert_int_equal(outcome.diagnostics.count, 0);
     found = json_dumps(outcome.with, JSON_COMPACT);
-    assert_string_equal(found, "{\"yes\":true,\"size\":4096,\"wait\":-1,\"mode\":\"merge\","
+    assert_string_equal(found, "{\"yes\":true,\"size\":4096,\"wait\":\"none\",\"mode\":\"merge\","
                                "\"into\":\"/work/flows/out\",\"must\":\"x\"}");
 }
 
