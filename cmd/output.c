@@ -303,7 +303,7 @@ static void show_progress(struct progress *progress, const json_t *event)
     if (!progress->terminal)
         return;
     clear_line(progress);
-    (void)fprintf(stderr, "  %-20s %llu of %llu entries, %s", text(event, "step"),
+    (void)fprintf(stderr, "  %-24s %llu of %llu entries, %s", text(event, "step"),
                   number(event, "entries"), number(event, "of_entries"),
                   dray_size_print(done, have));
     if (all > 0)
