@@ -134,10 +134,9 @@ static void a_later_plugins_longer_structs_are_read_by_its_sizes(void **state)
 static json_t *all_options(void)
 {
     return json_pack("{s:b, s:i, s:s, s:I, s:s, s:s, s:s, s:[s, s], s:{s:s, s:s, s:s}, s:s, s:s}",
-                     "yes", 1, "number", -3, "size", "none", "duration",
-                     (json_int_t)5000000000, "choice", "replace", "text", "words", "path", "/a/b",
-                     "list", "*.nc", "", "map", "z", "1", "a", "2", "m", "3", "key", "lab-aws",
-                     "must", "done");
+                     "yes", 1, "number", -3, "size", "none", "duration", (json_int_t)5000000000,
+                     "choice", "replace", "text", "words", "path", "/a/b", "list", "*.nc", "",
+                     "map", "z", "1", "a", "2", "m", "3", "key", "lab-aws", "must", "done");
 }
 
 static void an_instance_holds_every_option_as_its_own_type(void **state)

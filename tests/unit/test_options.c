@@ -93,7 +93,7 @@ static void check(const char *yaml, struct outcome *ret_outcome)
     assert_int_equal(
         dray_options_check(&plugin, "filter/test",
                            dray_node_get(dray_document_root(ret_outcome->document), "with"), step,
-                           "/work/flows", expand, &ret_outcome->diagnostics,
+                           "/data/flows", expand, &ret_outcome->diagnostics,
                            &ret_outcome->diagnostics, &ret_outcome->with, &error),
         0);
 }
@@ -150,7 +150,7 @@ static void defaults_come_out_typed_and_absent_options_are_left_out(void **state
     assert_int_equal(outcome.diagnostics.count, 0);
     found = json_dumps(outcome.with, JSON_COMPACT);
     assert_string_equal(found, "{\"yes\":true,\"size\":4096,\"wait\":\"none\",\"mode\":\"merge\","
-                               "\"into\":\"/work/flows/out\",\"must\":\"x\"}");
+                               "\"into\":\"/data/flows/out\",\"must\":\"x\"}");
 }
 
 static void options_come_out_in_the_tables_order(void **state)
@@ -284,13 +284,13 @@ static void no_value_is_an_error_for_every_type(void **state)
 static void paths_are_made_absolute_from_the_files_folder(void **state)
 {
     (void)state;
-    assert_value("into: out", "into", "\"/work/flows/out\"");
-    assert_value("into: ./a//b/./c/", "into", "\"/work/flows/a/b/c\"");
-    assert_value("into: ../x/", "into", "\"/work/flows/../x\"");
+    assert_value("into: out", "into", "\"/data/flows/out\"");
+    assert_value("into: ./a//b/./c/", "into", "\"/data/flows/a/b/c\"");
+    assert_value("into: ../x/", "into", "\"/data/flows/../x\"");
     assert_value("into: /hpfs//lab/", "into", "\"/hpfs/lab\"");
     assert_value("into: /", "into", "\"/\"");
-    assert_value("into: 2024", "into", "\"/work/flows/2024\"");
-    assert_value("into: \"a~\"", "into", "\"/work/flows/a~\"");
+    assert_value("into: 2024", "into", "\"/data/flows/2024\"");
+    assert_value("into: \"a~\"", "into", "\"/data/flows/a~\"");
     assert_wrong("into: \"~/out\"", AT("into"),
                  "option \"into\" of filter/test takes a path, not \"~/out\": only a shell knows "
                  "what ~ stands for",
@@ -365,7 +365,7 @@ static void parameters_stand_in_every_type(void **state)
     assert_value("text: \"hello ${who}\"", "text", "\"hello world\"");
     assert_value("number: \"${seven}\"", "number", "7");
     assert_value("size: \"${seven} KiB\"", "size", "7168");
-    assert_value("into: \"out/${who}\"", "into", "\"/work/flows/out/world\"");
+    assert_value("into: \"out/${who}\"", "into", "\"/data/flows/out/world\"");
     assert_value("include: [\"${who}/*\"]", "include", "[\"world/*\"]");
     assert_value("tags: { a: \"${seven}\" }", "tags", "{\"a\":\"7\"}");
     assert_wrong(
