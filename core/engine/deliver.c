@@ -350,6 +350,7 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
     dray_autoclose int lock = -1;
     int result, fresh = 0;
 
+    dray_scratch_sweep(engine);
     for (;; fresh = 1) {
         result = dray_standing_look(engine, plan, again, &standing, error);
         if (result != 0)

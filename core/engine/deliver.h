@@ -33,6 +33,8 @@ DRAY_MUST_CHECK int dray_targets_refresh(struct dray_engine *engine, struct dray
 /* The target of a job that has this request key, or NULL. */
 const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, const char *key);
 
+/* Remove what processes that died left in scratch; what is not to be removed now stays. */
+void dray_scratch_sweep(struct dray_engine *engine);
 /* A log in the state directory, opened to append; `anew` empties it first. A descriptor or a class.
  */
 DRAY_MUST_CHECK int dray_log_open(struct dray_engine *engine, const char *name, int anew,

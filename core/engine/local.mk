@@ -8,4 +8,5 @@ libdraycore_a_SOURCES += \
 	core/engine/journal.c \
 	core/engine/launch.c \
 	core/engine/launch.h \
+	core/engine/scratch.c \
 	core/engine/standing.c

@@ -102,3 +102,16 @@ def test_the_next_delivery_to_the_same_target_waits_for_the_first(dray, tmp_path
     assert said[0] == "already", outs
     assert whole(out / "data")
     assert len(dray.json("jobs")) == 1
+
+
+def test_scratch_of_dead_processes_is_removed(dray, tmp_path):
+    """A process that dies right after its commit leaves scratch, and nobody takes up its job."""
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "a").write_text("a\n")
+    scratch = dray.state / "scratch"
+    for name in ("11111111-1111-4111-8111-111111111111.1", "preview-4194304.0"):
+        (scratch / name / "file-1").mkdir(parents=True)
+    dray.state.chmod(0o700)
+    dray("push", tmp_path / "source", "--to", tmp_path / "out")
+    assert os.listdir(scratch) == []
+    assert os.listdir(dray.state / "jobs") == []
