@@ -164,8 +164,6 @@ def test_file_by_file_durability(run, dray, sample, tmp_path):
 
 def test_durable_before_it_is_visible(run, dray, files, tmp_path):
     """The order of system calls: all bytes, then the sync, then the rename, then the parent's sync."""
-    if not shutil.which("strace"):
-        pytest.skip("strace is not installed")
     data = files(tmp_path / "data", {"a": b"1", "d/b": b"2"})
     for durability in ("syncfs", "fsync"):
         target, trace = tmp_path / durability, tmp_path / "trace"
