@@ -105,6 +105,42 @@ static const char *const steps[] = {
     SOME_TEXT("value") ", "
     SOME_TIME("updated_at") ", "
     "PRIMARY KEY (job_id, step, key));",
+
+    /* 2: recipes; the policy sets that ever ruled; what became of each entry of an attempt */
+    "CREATE TABLE recipe ("
+    SOME_TEXT("name") ", "
+    NUMBER("version", "1") ", "
+    SOME_TEXT("text") ", "
+    SOME_TEXT("digest") ", "
+    SOME_TEXT("saved_by") ", "
+    SOME_TIME("saved_at") ", "
+    "PRIMARY KEY (name, version));"
+
+    "CREATE TABLE policy_set ("
+    "digest TEXT NOT NULL PRIMARY KEY CHECK (typeof(digest) = 'text' AND length(digest) = 64), "
+    SOME_TIME("ruled_at") ");" /* for the first time */
+
+    "CREATE TABLE policy_set_file ("
+    "set_digest TEXT NOT NULL REFERENCES policy_set (digest), "
+    COUNT("position") ", "
+    SOME_TEXT("directory") ", "
+    SOME_TEXT("file") ", "
+    SOME_TEXT("policy") ", "
+    NUMBER("revision", "1") ", "
+    SOME_TEXT("digest") ", "
+    SOME_TEXT("text") ", "
+    "PRIMARY KEY (set_digest, position));"
+    "CREATE INDEX policy_set_file_policy ON policy_set_file (directory, policy, revision);"
+
+    "CREATE TABLE verdicts ("
+    "job_id TEXT NOT NULL, "
+    NUMBER("attempt", "1") ", "
+    SOME_TEXT("step") ", " /* the push that they are for */
+    COUNT("chunk") ", "
+    COUNT("entries") ", "
+    "data BLOB NOT NULL CHECK (typeof(data) = 'blob'), "
+    "PRIMARY KEY (job_id, attempt, step, chunk), "
+    "FOREIGN KEY (job_id, attempt) REFERENCES attempt (job_id, number));",
 };
 /* clang-format on */
 

@@ -140,7 +140,7 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
 
     dray_store_closep(&fixture->store);
     tamper(fixture, "PRAGMA user_version = 99; PRAGMA journal_mode = DELETE");
-    REFUSED(DRAY_UNSUPPORTED, "has schema 99, and this Dray knows 1 and older",
+    REFUSED(DRAY_UNSUPPORTED, "has schema 99, and this Dray knows 2 and older",
             open_store(fixture, fixture->directory));
     assert_non_null(strstr(fixture->error.message, "opening the store in /tmp/dray-test-store-"));
     tamper(fixture, "PRAGMA user_version = 1");
