@@ -51,6 +51,10 @@ static json_t *question(const struct dray_draft *draft, const struct dray_draft_
                              "uses", step->uses, "file", step->plugin->file, "digest",
                              step->plugin->digest, "with", step->with);
 
+    if (json && step->entries && json_object_set(json, "entries", step->entries) != 0) {
+        json_decref(json);
+        return NULL;
+    }
     if (!json || draft->checking)
         return json;
     int full = 0;
@@ -219,6 +223,7 @@ static int take_answer(struct dray_draft *draft, struct dray_draft_step *step, c
 
     if (result == 0)
         result = take_error(draft, step, answer);
+    step->verdicts = json_incref(json_object_get(answer, "verdicts"));
     if (result != 0 || draft->checking || draft->diagnostics->errors > before)
         return result;
     if (step->role == DRAY_STEP_SOURCE) {
@@ -236,10 +241,14 @@ int dray_draft_ask(struct dray_draft *draft, const struct dray_asker *asker)
 {
     struct asked asked = {0};
     json_t *answer = NULL;
-    int result = collect_all(draft, &asked);
+    int result = dray_policy_tests_prepare(draft);
 
-    if (result != 0 || asked.count == 0 || !asker)
+    if (result == 0)
+        result = collect_all(draft, &asked);
+    if (result != 0 || !asker)
         return result;
+    if (asked.count == 0)
+        return dray_policy_tests_judge(draft);
     json_t *request = request_of(draft, &asked);
     result = request ? asker->ask(asker->arg, request, &answer, draft->error)
                      : dray_fail_memory(draft->error);
@@ -263,5 +272,5 @@ int dray_draft_ask(struct dray_draft *draft, const struct dray_asker *asker)
         *draft->error = first;
         result = first.class_;
     }
-    return result;
+    return result == 0 ? dray_policy_tests_judge(draft) : result;
 }

@@ -36,7 +36,9 @@ static int check_policy(struct dray_draft *draft, struct dray_document *document
     }
     policy->document = document;
     policy->place.source = draft->top.source;
-    return dray_policy_read(draft, policy);
+    int result = dray_policy_read(draft, policy);
+    draft->policy_failed = draft->diagnostics->errors > draft->errors_before;
+    return result;
 }
 
 /* Takes the document. */

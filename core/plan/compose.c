@@ -12,92 +12,21 @@
 
 /* ---- which rules match which push */
 
-static const char *role_of(const struct dray_plan_request *request)
-{
-    return request->role ? request->role : "user";
-}
-
-static int match_one(struct dray_draft *draft, const struct dray_facts *facts,
-                     const struct dray_rule *rule, int *ret_matches)
-{
-    const struct dray_condition *unknown = NULL;
-
-    switch (rule->when ? dray_condition_holds(rule->when, facts, &unknown) : DRAY_TRUE) {
-    case DRAY_TRUE:
-        *ret_matches = 1;
-        return 0;
-    case DRAY_FALSE:
-        *ret_matches = 0;
-        return 0;
-    case DRAY_UNKNOWN:
-        break;
-    }
-    (void)dray_fail(
-        draft->error, DRAY_DENIED,
-        "rule %s/%s asks for %s, which is not known of dataset \"%s\", so it is not delivered",
-        rule->policy->name, rule->id, unknown->name, draft->dataset);
-    dray_where(draft->error, "%s:%u:%u", rule->policy->file, unknown->place.line,
-               unknown->place.column);
-    dray_hint(
-        draft->error,
-        "a path without a catalog has only a name; an admin who wants the rule to pass over such "
-        "datasets writes `%s?:`",
-        unknown->name);
-    return DRAY_DENIED;
-}
-
-/* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
- * the dataset's name or for that of anything that is read. */
-static int match_names(struct dray_draft *draft, struct dray_facts *facts,
-                       const struct dray_rule *rule, int *ret_matches)
-{
-    facts->values[DRAY_FACT_DATASET_NAME] = draft->dataset;
-    int result = match_one(draft, facts, rule, ret_matches);
-
-    for (size_t i = 0; result == 0 && !*ret_matches && i < draft->step_count; i++) {
-        facts->values[DRAY_FACT_DATASET_NAME] = draft->steps[i].reads_name;
-        if (draft->steps[i].reads_name)
-            result = match_one(draft, facts, rule, ret_matches);
-    }
-    return result;
-}
-
 /* Rules in the order of the set. */
 static int match_push(struct dray_compose *compose, struct dray_match *match)
 {
-    struct dray_draft *draft = compose->draft;
-    const struct dray_draft_step *step = &draft->steps[match->push];
+    const struct dray_draft_step *step = &compose->draft->steps[match->push];
     const struct dray_draft_target *target = step->target;
-    const struct dray_plan_request *request = compose->request;
-    struct dray_facts facts = {.values = {
-                                   [DRAY_FACT_TARGET_TYPE] = dray_target_type_name(target->type),
-                                   [DRAY_FACT_TARGET_PLUGIN] = strchr(step->uses, '/') + 1,
-                                   [DRAY_FACT_TARGET_HOST] = target->host,
-                                   [DRAY_FACT_TARGET_PATH] = target->path,
-                                   [DRAY_FACT_TARGET_URI] = target->uri,
-                                   [DRAY_FACT_USER_NAME] = request->user,
-                                   [DRAY_FACT_USER_ROLE] = role_of(request),
-                                   [DRAY_FACT_ACTOR_NAME] = request->actor,
-                               }};
-    size_t count = 0;
+    const struct dray_target_facts facts = {
+        .type = dray_target_type_name(target->type),
+        .plugin = strchr(step->uses, '/') + 1,
+        .host = target->host,
+        .path = target->path,
+        .uri = target->uri,
+    };
 
-    for (size_t i = 0; i < draft->policy_count; i++)
-        count += draft->policies[i]->rule_count;
-    match->rules = dray_draft_array(draft, count, sizeof(*match->rules));
-    if (!match->rules)
-        return DRAY_NO_MEMORY;
-    for (size_t i = 0; i < draft->policy_count; i++) {
-        const struct dray_policy *policy = draft->policies[i];
-        for (size_t k = 0; k < policy->rule_count; k++) {
-            int matches = 0;
-            int result = match_names(draft, &facts, &policy->rules[k], &matches);
-            if (result != 0)
-                return result;
-            if (matches)
-                match->rules[match->count++] = &policy->rules[k];
-        }
-    }
-    return 0;
+    return dray_policies_match(compose->draft, &facts, step->id, compose->findings, &match->rules,
+                               &match->count);
 }
 
 /* The rules of a match that inject, one after the other; NULL at the end. */
@@ -130,6 +59,7 @@ static int match_all(struct dray_compose *compose)
     compose->matches = dray_draft_array(draft, draft->step_count, sizeof(*compose->matches));
     if (!compose->matches)
         return DRAY_NO_MEMORY;
+    int denied = 0;
     for (size_t i = 0; i < draft->step_count; i++) {
         struct dray_match *match = &compose->matches[compose->match_count];
         if (draft->steps[i].role != DRAY_STEP_PUSH)
@@ -137,7 +67,8 @@ static int match_all(struct dray_compose *compose)
         match->push = i;
         match->first = i;
         int result = match_push(compose, match);
-        if (result != 0)
+        denied |= result == DRAY_DENIED;
+        if (result != 0 && result != DRAY_DENIED)
             return result;
         for (size_t k = 0; k < compose->match_count; k++) {
             if (same_injections(&compose->matches[k], match)) {
@@ -147,7 +78,7 @@ static int match_all(struct dray_compose *compose)
         }
         compose->match_count++;
     }
-    return 0;
+    return denied ? DRAY_DENIED : 0;
 }
 
 /* ---- the nodes */
@@ -409,8 +340,12 @@ int dray_draft_compose(struct dray_draft *draft, const struct dray_plan_request 
                        struct dray_plan **ret_plan, struct dray_demand **ret_demands,
                        size_t *ret_count)
 {
-    struct dray_compose compose = {.draft = draft, .request = request};
-    int result = match_all(&compose);
+    struct dray_compose compose = {.draft = draft, .request = request, .findings = json_array()};
+    int result =
+        compose.findings ? dray_draft_facts(draft, request) : dray_fail_memory(draft->error);
+
+    if (result == 0)
+        result = match_all(&compose);
 
     if (result == 0)
         result = add_chains(&compose);
@@ -418,6 +353,7 @@ int dray_draft_compose(struct dray_draft *draft, const struct dray_plan_request 
         result = list_demands(&compose, ret_demands, ret_count);
     if (result == 0)
         result = dray_compose_plan(&compose, ret_plan);
+    json_decref(compose.findings);
     free(compose.nodes);
     return result;
 }

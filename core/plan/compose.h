@@ -39,6 +39,7 @@ struct dray_compose {
     const struct dray_plan_request *request;
     struct dray_match *matches;
     size_t match_count;
+    json_t *findings; /* what rules say without changing a step */
     struct dray_compose_node *nodes;
     size_t count, capacity;
     size_t *plain;          /* of each step of the draft, the node that bears its own id */

@@ -221,7 +221,10 @@ static int copy_head(const struct dray_compose *compose, struct dray_plan *plan)
 
     plan->keep_empty_dirs = draft->keep_empty_dirs;
     plan->workflow = strndup(request->workflow_text, request->workflow_length);
-    return !plan->workflow || copy(&plan->name, draft->name ? draft->name : draft->dataset) ||
+    plan->facts = json_deep_copy(draft->facts);
+    plan->findings = json_incref(compose->findings);
+    return !plan->workflow || !plan->facts ||
+           copy(&plan->name, draft->name ? draft->name : draft->dataset) ||
            copy(&plan->dataset, draft->dataset) || copy(&plan->dataset_id, draft->dataset_id) ||
            copy(&plan->symlinks, draft->symlinks) || copy_policies(draft, plan);
 }

@@ -8,56 +8,54 @@
 
 #define LABELS "dataset.labels."
 
-/* In the order of enum dray_fact. */
-static const struct {
+/* The facts that there are. */
+struct fact {
     const char *name;
     int glob;               /* its values may hold `*` */
+    int many;               /* a dataset may have several */
     const char *choices[5]; /* the values there are; none: any */
-} facts[] = {
-    [DRAY_FACT_DATASET_NAME] = {"dataset.name", 0, {0}},
-    [DRAY_FACT_DATASET_TYPE] = {"dataset.type", 0, {0}},
-    [DRAY_FACT_DATASET_TAGS] = {"dataset.tags", 0, {0}},
-    [DRAY_FACT_DATASET_OWNER] = {"dataset.owner", 0, {0}},
-    [DRAY_FACT_DATASET_LABEL] = {"dataset.labels.NAME", 0, {0}},
-    [DRAY_FACT_TARGET_TYPE] = {"target.type", 0, {"hpfs", "cloud", "globus", "other"}},
-    [DRAY_FACT_TARGET_PLUGIN] = {"target.plugin", 0, {0}},
-    [DRAY_FACT_TARGET_HOST] = {"target.host", 1, {0}},
-    [DRAY_FACT_TARGET_PATH] = {"target.path", 1, {0}},
-    [DRAY_FACT_TARGET_URI] = {"target.uri", 1, {0}},
-    [DRAY_FACT_USER_NAME] = {"user.name", 0, {0}},
-    [DRAY_FACT_USER_ROLE] = {"user.role", 0, {"user", "operator", "admin"}},
-    [DRAY_FACT_ACTOR_NAME] = {"actor.name", 0, {0}},
 };
-_Static_assert(sizeof(facts) / sizeof(facts[0]) == DRAY_FACT_COUNT, "a fact has no row");
+static const struct fact facts[] = {
+    {"dataset.name", 0, 0, {0}},
+    {"dataset.type", 0, 0, {0}},
+    {"dataset.tags", 0, 1, {0}},
+    {"dataset.owner", 0, 0, {0}},
+    {"target.type", 0, 0, {"hpfs", "cloud", "globus", "other"}},
+    {"target.plugin", 0, 0, {0}},
+    {"target.host", 1, 0, {0}},
+    {"target.path", 1, 0, {0}},
+    {"target.uri", 1, 0, {0}},
+    {"user.name", 0, 0, {0}},
+    {"user.role", 0, 0, {"user", "operator", "admin"}},
+    {"actor.name", 0, 0, {0}},
+    {"dataset.labels.NAME", 0, 0, {0}}, /* the last: NAME stands for any name */
+};
 
-static int is_of_target(enum dray_fact fact)
+static int is_of_target(const char *name)
 {
-    return fact >= DRAY_FACT_TARGET_TYPE && fact <= DRAY_FACT_TARGET_URI;
+    return strncmp(name, "target.", strlen("target.")) == 0;
 }
 
-static int find_fact(const char *name, enum dray_fact *ret_fact)
+static const struct fact *find_fact(const char *name)
 {
-    if (strncmp(name, LABELS, strlen(LABELS)) == 0 && name[strlen(LABELS)] != '\0') {
-        *ret_fact = DRAY_FACT_DATASET_LABEL;
-        return 0;
-    }
-    for (size_t i = 0; i < DRAY_COUNT(facts); i++) {
-        if (i != DRAY_FACT_DATASET_LABEL && strcmp(facts[i].name, name) == 0) {
-            *ret_fact = (enum dray_fact)i;
-            return 0;
-        }
-    }
-    return -1;
+    size_t labels = DRAY_COUNT(facts) - 1;
+
+    if (strncmp(name, LABELS, strlen(LABELS)) == 0 && name[strlen(LABELS)] != '\0')
+        return &facts[labels];
+    for (size_t i = 0; i < labels; i++)
+        if (strcmp(facts[i].name, name) == 0)
+            return &facts[i];
+    return NULL;
 }
 
 static void report_fact(struct dray_draft *draft, const struct dray_node *key, const char *name)
 {
-    const char *names[DRAY_FACT_COUNT];
+    const char *names[DRAY_COUNT(facts)];
 
-    for (size_t i = 0; i < DRAY_FACT_COUNT; i++)
+    for (size_t i = 0; i < DRAY_COUNT(facts); i++)
         names[i] = facts[i].name;
     dray_problem(draft, key->place, "no fact is called \"%s\"", name);
-    dray_diagnose_nearest(draft->diagnostics, name, names, DRAY_FACT_COUNT);
+    dray_diagnose_nearest(draft->diagnostics, name, names, DRAY_COUNT(facts));
 }
 
 /* An address is compared as it is when all links are resolved: it has one spelling. */
@@ -83,12 +81,12 @@ static int check_shape(struct dray_draft *draft, const struct dray_condition *co
 {
     if (node->length == 0) {
         dray_problem(draft, node->place, "%s is never empty", condition->name);
-    } else if (condition->fact == DRAY_FACT_TARGET_PLUGIN && strchr(node->text, '/')) {
+    } else if (strcmp(condition->name, "target.plugin") == 0 && strchr(node->text, '/')) {
         dray_problem(draft, node->place, "a value of target.plugin is the name behind push/");
-    } else if (condition->fact == DRAY_FACT_DATASET_NAME && strchr(node->text, '/')) {
+    } else if (strcmp(condition->name, "dataset.name") == 0 && strchr(node->text, '/')) {
         dray_problem(draft, node->place, "a dataset's name has no `/`, so this is never one");
         dray_diagnose_hint(draft->diagnostics, "of a path it is the last part");
-    } else if (condition->fact == DRAY_FACT_TARGET_PATH && !is_canonical(node->text)) {
+    } else if (strcmp(condition->name, "target.path") == 0 && !is_canonical(node->text)) {
         dray_problem(draft, node->place, "target.path is never \"%s\"", node->text);
         dray_diagnose_hint(draft->diagnostics,
                            "it is absolute, without `.`, `..`, `//` and a `/` at its end; DIR/* is "
@@ -103,7 +101,7 @@ static int check_shape(struct dray_draft *draft, const struct dray_condition *co
 static int check_value(struct dray_draft *draft, const struct dray_condition *condition,
                        const struct dray_node *node)
 {
-    const char *const *choices = facts[condition->fact].choices;
+    const char *const *choices = find_fact(condition->name)->choices;
     size_t count = 0;
 
     if (node->kind != DRAY_NODE_SCALAR) {
@@ -123,7 +121,7 @@ static int check_value(struct dray_draft *draft, const struct dray_condition *co
     if (!choices[0] || choices[count])
         return 0;
     dray_problem(draft, node->place, "%s is never \"%s\"", condition->name, node->text);
-    dray_diagnose_hint(draft->diagnostics, condition->fact == DRAY_FACT_TARGET_TYPE
+    dray_diagnose_hint(draft->diagnostics, strcmp(condition->name, "target.type") == 0
                                                ? "hpfs, cloud, globus or other"
                                                : "user, operator or admin");
     dray_diagnose_nearest(draft->diagnostics, node->text, choices, count);
@@ -177,12 +175,13 @@ static int read_pair(struct dray_draft *draft, const struct dray_pair *pair,
     condition->name = dray_draft_copy(draft, pair->key->text, length - (size_t)condition->optional);
     if (!condition->name)
         return DRAY_NO_MEMORY;
-    if (find_fact(condition->name, &condition->fact) != 0) {
+    const struct fact *fact = find_fact(condition->name);
+    if (!fact) {
         report_fact(draft, pair->key, condition->name);
         (*problems)++;
         return 0;
     }
-    condition->glob = facts[condition->fact].glob;
+    condition->glob = fact->glob;
     return read_values(draft, condition, pair->value, problems);
 }
 
@@ -246,57 +245,158 @@ static int glob_matches(const char *pattern, const char *text)
     return *pattern == '\0';
 }
 
-static enum dray_truth fact_holds(const struct dray_condition *condition,
-                                  const struct dray_facts *known,
-                                  const struct dray_condition **ret_unknown)
+static int value_matches(const struct dray_condition *condition, const json_t *known)
 {
-    const char *value = known->values[condition->fact];
+    const char *value = json_string_value(known);
 
-    if (!value) {
-        if (condition->optional || is_of_target(condition->fact))
-            return DRAY_FALSE;
-        *ret_unknown = condition;
-        return DRAY_UNKNOWN;
-    }
-    for (size_t i = 0; i < condition->value_count; i++) {
+    for (size_t i = 0; value && i < condition->value_count; i++) {
         const char *wanted = condition->values[i];
         if (condition->glob ? glob_matches(wanted, value) : strcmp(wanted, value) == 0)
-            return DRAY_TRUE;
+            return 1;
     }
+    return 0;
+}
+
+static enum dray_truth fact_holds(const struct dray_condition *condition, const json_t *facts_known)
+{
+    const json_t *known = json_object_get(facts_known, condition->name);
+
+    /* A dataset without tags lacks them. */
+    if (!known || (json_is_array(known) && json_array_size(known) == 0))
+        return condition->optional || is_of_target(condition->name) ? DRAY_FALSE : DRAY_UNKNOWN;
+    if (value_matches(condition, known))
+        return DRAY_TRUE;
+    for (size_t i = 0; i < json_array_size(known); i++)
+        if (value_matches(condition, json_array_get(known, i)))
+            return DRAY_TRUE;
     return DRAY_FALSE;
 }
 
-enum dray_truth dray_condition_holds(const struct dray_condition *condition,
-                                     const struct dray_facts *known,
-                                     const struct dray_condition **ret_unknown)
+/* All parts hold, or the first that does not, or the first that is not known. */
+static enum dray_truth all_hold(const struct dray_condition *condition, const json_t *known,
+                                const struct dray_condition **ret_decisive)
 {
     enum dray_truth all = DRAY_TRUE;
 
-    switch (condition->kind) {
-    case DRAY_CONDITION_FACT:
-        return fact_holds(condition, known, ret_unknown);
-    case DRAY_CONDITION_NOT:
-        switch (dray_condition_holds(&condition->parts[0], known, ret_unknown)) {
-        case DRAY_TRUE:
+    for (size_t i = 0; i < condition->part_count; i++) {
+        const struct dray_condition *decisive = NULL;
+        enum dray_truth truth = dray_condition_holds(&condition->parts[i], known, &decisive);
+        if (truth == DRAY_FALSE || (truth == DRAY_UNKNOWN && all == DRAY_TRUE))
+            *ret_decisive = decisive;
+        if (truth == DRAY_FALSE)
             return DRAY_FALSE;
-        case DRAY_FALSE:
-            return DRAY_TRUE;
-        case DRAY_UNKNOWN:
-            return DRAY_UNKNOWN;
-        }
-        break;
-    case DRAY_CONDITION_ALL:
-        for (size_t i = 0; i < condition->part_count; i++) {
-            const struct dray_condition *unknown = NULL;
-            enum dray_truth truth = dray_condition_holds(&condition->parts[i], known, &unknown);
-            if (truth == DRAY_FALSE)
-                return DRAY_FALSE;
-            if (truth == DRAY_UNKNOWN && all == DRAY_TRUE) {
-                all = DRAY_UNKNOWN;
-                *ret_unknown = unknown;
-            }
-        }
-        break;
+        if (truth == DRAY_UNKNOWN)
+            all = DRAY_UNKNOWN;
     }
     return all;
+}
+
+enum dray_truth dray_condition_holds(const struct dray_condition *condition, const json_t *known,
+                                     const struct dray_condition **ret_decisive)
+{
+    enum dray_truth truth = DRAY_TRUE;
+
+    switch (condition->kind) {
+    case DRAY_CONDITION_FACT:
+        *ret_decisive = condition;
+        return fact_holds(condition, known);
+    case DRAY_CONDITION_ALL:
+        return all_hold(condition, known, ret_decisive);
+    case DRAY_CONDITION_NOT:
+        truth = dray_condition_holds(&condition->parts[0], known, ret_decisive);
+        if (truth == DRAY_UNKNOWN)
+            return truth;
+        *ret_decisive = condition;
+        return truth == DRAY_TRUE ? DRAY_FALSE : DRAY_TRUE;
+    }
+    return truth;
+}
+
+/* ---- facts that somebody writes: in tests and on the command line */
+
+/* Why a text cannot be what a fact is; NULL: it can. */
+static const char *refusal(const struct fact *fact, const char *text)
+{
+    size_t count = 0;
+
+    if (*text == '\0')
+        return "it is never empty";
+    while (fact->choices[count] && strcmp(fact->choices[count], text) != 0)
+        count++;
+    return !fact->choices[0] || fact->choices[count] ? NULL : "there is no such value";
+}
+
+static int set_fact(json_t *facts_known, const struct fact *fact, const char *name,
+                    const char *text)
+{
+    json_t *value = json_string(text);
+    json_t *before = json_object_get(facts_known, name);
+
+    if (!fact->many)
+        return json_object_set_new(facts_known, name, value);
+    return before ? json_array_append_new(before, value)
+                  : json_object_set_new(facts_known, name, json_pack("[o]", value));
+}
+
+static int read_fact(struct dray_draft *draft, const struct dray_pair *pair, json_t *facts_known)
+{
+    const char *name = pair->key->text;
+    const struct fact *fact = find_fact(name);
+    const struct dray_node *node = pair->value;
+    size_t count = node->kind == DRAY_NODE_SEQUENCE ? node->count : 1;
+
+    if (!fact) {
+        report_fact(draft, pair->key, name);
+        return 0;
+    }
+    if (node->kind == DRAY_NODE_SEQUENCE && !fact->many) {
+        dray_problem(draft, node->place, "a %s is one value, not a list", name);
+        return 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        const struct dray_node *item = node->kind == DRAY_NODE_SEQUENCE ? node->items[i] : node;
+        const char *why =
+            item->kind == DRAY_NODE_SCALAR ? refusal(fact, item->text) : "it is a text";
+        if (why)
+            dray_problem(draft, item->place, "this is no value of %s: %s", name, why);
+        else if (set_fact(facts_known, fact, name, item->text) != 0)
+            return dray_fail_memory(draft->error);
+    }
+    return 0;
+}
+
+int dray_facts_read(struct dray_draft *draft, const struct dray_node *node,
+                    const char *const *others, size_t other_count, json_t *facts_known)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < node->count; i++) {
+        int other = 0;
+        for (size_t k = 0; k < other_count; k++)
+            other |= strcmp(node->pairs[i].key->text, others[k]) == 0;
+        if (!other)
+            result = read_fact(draft, &node->pairs[i], facts_known);
+    }
+    return result;
+}
+
+int dray_facts_set(json_t *facts_known, const char *text, struct dray_error *error)
+{
+    const char *equals = strchr(text, '=');
+    dray_autofree char *name = equals ? strndup(text, (size_t)(equals - text)) : strdup(text);
+    const struct fact *fact = name ? find_fact(name) : NULL;
+
+    if (!name)
+        return dray_fail_memory(error);
+    if (!equals || !fact) {
+        (void)dray_fail(error, DRAY_INVALID,
+                        equals ? "no fact is called \"%s\"" : "%s is not NAME=VALUE", name);
+        dray_hint(error, "for example dataset.tags=human, target.type=cloud, user.role=operator");
+        return error->class_;
+    }
+    const char *why = refusal(fact, equals + 1);
+    if (why)
+        return dray_fail(error, DRAY_INVALID, "\"%s\" is no value of %s: %s", equals + 1, name,
+                         why);
+    return set_fact(facts_known, fact, name, equals + 1) == 0 ? 0 : dray_fail_memory(error);
 }

@@ -4,31 +4,14 @@
 #ifndef DRAY_PLAN_CONDITION_H
 #define DRAY_PLAN_CONDITION_H
 
+#include <jansson.h>
+
 #include "core/conf/node.h"
 
-/* What can be known when a plan is made. */
-enum dray_fact {
-    DRAY_FACT_DATASET_NAME,
-    DRAY_FACT_DATASET_TYPE,
-    DRAY_FACT_DATASET_TAGS,
-    DRAY_FACT_DATASET_OWNER,
-    DRAY_FACT_DATASET_LABEL, /* dataset.labels.NAME */
-    DRAY_FACT_TARGET_TYPE,
-    DRAY_FACT_TARGET_PLUGIN,
-    DRAY_FACT_TARGET_HOST,
-    DRAY_FACT_TARGET_PATH,
-    DRAY_FACT_TARGET_URI,
-    DRAY_FACT_USER_NAME,
-    DRAY_FACT_USER_ROLE,
-    DRAY_FACT_ACTOR_NAME,
-    DRAY_FACT_COUNT,
-};
-
-/* The facts of one target. NULL: a target has no such thing, and no value matches; for dataset,
- * user and actor it is not known, which is not the same: see dray_condition_holds. */
-struct dray_facts {
-    const char *values[DRAY_FACT_COUNT];
-};
+/* Facts are a JSON object, a text or a list of texts by the fact's name ("dataset.tags",
+ * "dataset.labels.project"). A fact of a target that is not there is one that the target does not
+ * have, and no value matches; one of a dataset, user or actor is not known, which is not the same:
+ * see dray_condition_holds. */
 
 enum dray_condition_kind { DRAY_CONDITION_ALL, DRAY_CONDITION_NOT, DRAY_CONDITION_FACT };
 struct dray_condition {
@@ -38,8 +21,7 @@ struct dray_condition {
     const struct dray_condition *parts;
     size_t part_count;
     /* FACT: any of the values */
-    enum dray_fact fact;
-    const char *name; /* as written, without `?` */
+    const char *name; /* of the fact, without `?` */
     int optional;     /* written with `?`: false where it is not known */
     int glob;         /* `*` in a value stands for any text */
     const char *const *values;
@@ -53,11 +35,18 @@ enum dray_truth { DRAY_FALSE, DRAY_TRUE, DRAY_UNKNOWN };
 struct dray_draft;
 DRAY_MUST_CHECK int dray_condition_read(struct dray_draft *draft, const struct dray_node *node,
                                         const struct dray_condition **ret_condition);
-/* Does it hold? With UNKNOWN, *ret_unknown is the condition to blame. What is not known makes the
- * answer unknown only where it could change it: whichever value it had, a rule that asks for
- * another target does not match. */
-enum dray_truth dray_condition_holds(const struct dray_condition *condition,
-                                     const struct dray_facts *facts,
-                                     const struct dray_condition **ret_unknown);
+/* Does it hold? With UNKNOWN, *ret_decisive is the condition to blame; with FALSE, the part that
+ * does not hold. What is not known makes the answer unknown only where it could change it:
+ * whichever value it had, a rule that asks for another target does not match. */
+enum dray_truth dray_condition_holds(const struct dray_condition *condition, const json_t *facts,
+                                     const struct dray_condition **ret_decisive);
+
+/* Read a mapping of facts to values ("dataset.tags: [human]") into the object `facts`, keys that
+ * `others` names left out; problems are reported. For tests. */
+DRAY_MUST_CHECK int dray_facts_read(struct dray_draft *draft, const struct dray_node *node,
+                                    const char *const *others, size_t other_count, json_t *facts);
+/* Put the fact that NAME=VALUE says into the object, a second value of it beside the first. 0, or
+ * DRAY_INVALID with the reason. For the command line. */
+DRAY_MUST_CHECK int dray_facts_set(json_t *facts, const char *text, struct dray_error *error);
 
 #endif

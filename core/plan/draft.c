@@ -8,8 +8,11 @@
 
 static void free_steps(struct dray_draft_step *steps, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         json_decref(steps[i].with);
+        json_decref(steps[i].entries);
+        json_decref(steps[i].verdicts);
+    }
 }
 
 void dray_draft_free(struct dray_draft *draft)
@@ -21,9 +24,12 @@ void dray_draft_free(struct dray_draft *draft)
             free_steps(policy->rules[k].inject, policy->rules[k].inject_count);
             json_decref(policy->rules[k].limit);
         }
+        for (size_t k = 0; k < policy->test_count; k++)
+            json_decref(policy->tests[k].facts);
         dray_document_free(policy->document);
     }
     free(draft->policies);
+    json_decref(draft->facts);
     dray_document_free(draft->document);
     dray_arena_free(&draft->arena);
 }

@@ -42,6 +42,8 @@ struct dray_draft_step {
     const struct dray_rule *rule; /* the rule that injects it; NULL: the workflow's */
     struct dray_place place;      /* of the step as a whole */
     struct dray_place uses_place;
+    json_t *entries;       /* of an injected step: paths to ask it about; NULL: none */
+    json_t *verdicts;      /* and its answers */
     json_t *with;          /* checked options; NULL: they have problems */
     size_t rank;           /* order among steps that could run at the same time */
     size_t *needs, *after; /* indexes of steps */
@@ -72,7 +74,37 @@ struct dray_rule {
     const struct dray_condition *when; /* NULL: always */
     struct dray_draft_step *inject;
     size_t inject_count;
-    json_t *limit; /* options of the guard; NULL: no limit */
+    json_t *limit;                      /* options of the guard; NULL: no limit */
+    const struct dray_condition *allow; /* must hold where the rule does; NULL: nothing must */
+};
+
+/* A rule of its own policy is not applied to a user, a dataset or both. */
+struct dray_exception {
+    const char *rule;
+    const char *user, *dataset; /* NULL: any; never both */
+    const char *until, *reason; /* the last day, as written */
+    int64_t end;                /* ns: from here on the rule applies */
+    struct dray_place place;
+};
+
+enum dray_expectation { DRAY_EXPECT_KEEP, DRAY_EXPECT_DROP, DRAY_EXPECT_DENY };
+
+/* What a policy must say of one case. */
+struct dray_policy_test {
+    const char *name;
+    struct dray_place place;
+    json_t *facts;                /* what is given */
+    const char *path;             /* an entry; NULL: none */
+    int64_t size;                 /* of it, bytes */
+    int64_t total_bytes, entries; /* of the delivery; -1: not given */
+    enum dray_expectation verdict;
+    const char *rule; /* that decides; NULL: any */
+    struct dray_place verdict_place;
+    /* what it came to */
+    int judged, met;
+    enum dray_expectation seen;
+    const struct dray_rule *decided; /* NULL: no rule did */
+    const char *why;                 /* which part of the rule; NULL: it says itself */
 };
 
 struct dray_policy {
@@ -83,8 +115,13 @@ struct dray_policy {
     char digest[DRAY_SHA256_HEX];
     int64_t revision;
     struct dray_place place;
+    const char *owner; /* NULL: none */
     struct dray_rule *rules;
     size_t rule_count;
+    struct dray_exception *exceptions;
+    size_t exception_count;
+    struct dray_policy_test *tests;
+    size_t test_count;
 };
 
 struct dray_draft {
@@ -121,6 +158,10 @@ struct dray_draft {
     struct dray_policy **policies; /* each in the arena */
     size_t policy_count, policy_capacity;
     int policy_failed; /* a problem was found in them */
+
+    /* what rules are judged by */
+    json_t *facts; /* of each dataset, with those of user and actor; NULL: not known yet */
+    int64_t now;   /* ns since 1970 */
 };
 
 #define dray_problem(DRAFT, PLACE, ...)                                                            \
@@ -206,11 +247,74 @@ DRAY_MUST_CHECK struct dray_policy *dray_policy_add(struct dray_draft *draft, co
                                                     const char *base);
 /* Read one policy that is parsed already. */
 DRAY_MUST_CHECK int dray_policy_read(struct dray_draft *draft, struct dray_policy *policy);
-/* Refuse a key that belongs to policies and is not built yet. */
-void dray_policy_not_yet(struct dray_draft *draft, const struct dray_node *node, const char *key);
 /* Read one rule of policy->rules. */
 DRAY_MUST_CHECK int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy,
                                    struct dray_rule *rule, const struct dray_node *node);
+
+/* ---- policy_exception.c */
+
+/* Read `exceptions:`; the policy's rules were read. */
+DRAY_MUST_CHECK int dray_exceptions_read(struct dray_draft *draft, struct dray_policy *policy,
+                                         const struct dray_node *node);
+/* The exception that takes a rule away for these facts; NULL: none. */
+const struct dray_exception *dray_exception_find(const struct dray_rule *rule, const json_t *facts,
+                                                 int64_t now);
+
+/* ---- policy_test.c */
+
+/* Read `tests:`; the policy's rules were read. */
+DRAY_MUST_CHECK int dray_policy_tests_read(struct dray_draft *draft, struct dray_policy *policy,
+                                           const struct dray_node *node);
+/* Put the paths of all tests to the injected steps that would see them, before plugins are asked.
+ */
+DRAY_MUST_CHECK int dray_policy_tests_prepare(struct dray_draft *draft);
+/* Afterwards: judge every test; one that fails is a problem of its policy. */
+DRAY_MUST_CHECK int dray_policy_tests_judge(struct dray_draft *draft);
+
+/* ---- match.c */
+
+enum dray_bearing {
+    DRAY_BEARS_NOT,     /* it is about something else */
+    DRAY_BEARS_EXCEPT,  /* it would hold, and an exception takes it away */
+    DRAY_BEARS_UNKNOWN, /* it asks for what is not known */
+    DRAY_BEARS,         /* it holds */
+    DRAY_BEARS_DENIES,  /* it holds, and what it allows is not the case */
+};
+/* What a rule has to say of facts. */
+struct dray_judgement {
+    enum dray_bearing bearing;
+    /* NOT, UNKNOWN, DENIES: the condition that decided; NULL: none */
+    const struct dray_condition *condition;
+    const struct dray_exception *exception; /* EXCEPT */
+};
+/* `now` 0: exceptions are left out of account. */
+struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t *facts,
+                                      int64_t now);
+/* Of several datasets at one target, what weighs most; `facts` is an array, one a dataset, without
+ * those of the target. DRAY_NO_MEMORY, or 0. */
+struct dray_target_facts {
+    const char *type, *plugin, *host, *path, *uri;
+};
+DRAY_MUST_CHECK int dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
+                                    const struct dray_target_facts *target, int64_t now,
+                                    struct dray_judgement *ret_judgement);
+/* The facts of one dataset with those of a target; NULL when memory is out. */
+DRAY_MUST_CHECK json_t *dray_facts_at(const json_t *facts, const struct dray_target_facts *target);
+/* One line that says why a rule bears as it does; in the arena, NULL when memory is out. */
+const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement,
+                                const json_t *facts);
+/* The facts that a request gives of its datasets: draft->facts. */
+DRAY_MUST_CHECK int dray_draft_facts(struct dray_draft *draft,
+                                     const struct dray_plan_request *request);
+
+/* What the rules of the set say of one target, in their order: *ret_rules (in the arena) are those
+ * that hold. What is denied is recorded in draft->error, all of it reported as problems; what is
+ * only watched, warned of or excepted is added to `findings`. Returns DRAY_DENIED, another class,
+ * or 0. */
+DRAY_MUST_CHECK int dray_policies_match(struct dray_draft *draft,
+                                        const struct dray_target_facts *target, const char *step,
+                                        json_t *findings, const struct dray_rule ***ret_rules,
+                                        size_t *ret_count);
 
 /* ---- ask.c */
 

@@ -10,6 +10,7 @@ libdraycore_a_SOURCES += \
 	core/plan/dataset.c \
 	core/plan/draft.c \
 	core/plan/draft.h \
+	core/plan/match.c \
 	core/plan/parameters.c \
 	core/plan/plan.c \
 	core/plan/plan.h \
@@ -18,6 +19,8 @@ libdraycore_a_SOURCES += \
 	core/plan/plan_print.c \
 	core/plan/planner.c \
 	core/plan/policy.c \
+	core/plan/policy_exception.c \
+	core/plan/policy_test.c \
 	core/plan/prove.c \
 	core/plan/request_key.c \
 	core/plan/rule.c \

@@ -49,6 +49,8 @@ void dray_plan_free(struct dray_plan *plan)
         free_target(&plan->targets[i]);
     for (size_t i = 0; i < plan->policy_count; i++)
         free_policy(&plan->policies[i]);
+    json_decref(plan->facts);
+    json_decref(plan->findings);
     free(plan->steps);
     free(plan->targets);
     free(plan->policies);

@@ -93,17 +93,22 @@ struct dray_plan {
     struct dray_plan_policy
         *policies; /* every file of the set, also those that do not match here */
     size_t policy_count;
+    json_t *facts; /* what rules were judged by: an object for each dataset that is read, with the
+                      facts of user and actor (condition.h); those of targets stand in targets */
+    json_t *findings; /* what rules said that changed no step: [{"policy", "rule", "mode", "step",
+                         "kind": "allow"|"exception", "what"}] */
     char policy_set_digest[65];
     char digest[65]; /* SHA-256 of the canonical JSON of what will be done; not of where it is
                         written down */
 };
 
 /* What only plugins can say. `ask` gets {"dataset": {"name"}, "steps": [{"id", "uses", "file",
- * "digest", "with", "identify"?: true, "describe"?: true}]} and answers {"steps": [{"problems":
+ * "digest", "with", "identify"?: true, "describe"?: true, "entries"?: [{"path", "type",
+ * "bytes"}]}]} and answers {"steps": [{"problems":
  * [{"option", "index", "offset", "message"}], "error"?, "revision"?, "target"?: {"type", "uri",
  * "host", "path", "parent", "name"}, "presence"?: {"state", "request_key", "job", "time",
- * "what"}}]} in the same order: `problems` are faults inside option values, `error` is anything
- * else. */
+ * "what"}, "verdicts"?: [{"verdict": "keep"|"drop", "option", "index"}]}]} in the same order:
+ * `problems` are faults inside option values, `error` is anything else. */
 struct dray_asker {
     int (*ask)(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error);
     void *arg;
@@ -126,6 +131,7 @@ struct dray_plan_request {
     int first_policy_optional; /* policy_directories[0] need not exist */
     const char *user, *actor;  /* names */
     const char *role;          /* user, operator, admin */
+    int64_t now;               /* ns since 1970, for exceptions; 0: the clock's */
     struct dray_registry *registry;
     struct dray_asker asker;
 };
@@ -146,7 +152,8 @@ void dray_plan_freep(struct dray_plan **plan);
  * {"version", "digest", "name", "dataset": {"name", "id", "revision"}, "tree", "steps": [{"id",
  * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
  * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message"}}],
- * "targets": [...], "policies": [{"policy", "revision", "digest", "file"}], "policy_set"}. */
+ * "targets": [...], "policies": [{"policy", "revision", "digest", "file"}], "policy_set", "facts",
+ * "findings"}. */
 DRAY_MUST_CHECK json_t *dray_plan_json(const struct dray_plan *plan);
 DRAY_MUST_CHECK int dray_plan_parse(const json_t *json, struct dray_plan **ret_plan,
                                     struct dray_error *error);

@@ -317,6 +317,16 @@ int dray_plan_parse(const json_t *json, struct dray_plan **ret_plan, struct dray
     read_steps(&reader, json, plan);
     read_targets(&reader, json, plan);
     read_policies(&reader, json, plan);
+    /* Plans of earlier releases have neither. */
+    plan->facts = json_object_get(json, "facts") ? json_deep_copy(json_object_get(json, "facts"))
+                                                 : json_array();
+    plan->findings = json_object_get(json, "findings")
+                         ? json_deep_copy(json_object_get(json, "findings"))
+                         : json_array();
+    if (reader.result == 0 && (!plan->facts || !plan->findings))
+        return dray_fail_memory(error);
+    if (reader.result == 0 && (!json_is_array(plan->facts) || !json_is_array(plan->findings)))
+        fail(&reader, "\"facts\" or \"findings\" is not understood");
     if (reader.result == 0)
         *ret_plan = DRAY_TAKE(plan);
     return reader.result;

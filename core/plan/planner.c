@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "core/base/text.h"
+
 static const struct dray_policy *policy_of(const struct dray_draft *draft, uint32_t source)
 {
     for (size_t i = 0; i < draft->policy_count; i++)
@@ -174,6 +176,7 @@ int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnost
         .error = &own,
         .file = request->workflow_name,
         .base = request->workflow_base,
+        .now = request->now ? request->now : dray_now(),
     };
     int result = make(&draft, request, ret_plan);
 

@@ -14,16 +14,6 @@
 static const char *const policy_keys[] = {"version", "policy", "revision",  "owner",
                                           "rules",   "tests",  "exceptions"};
 
-void dray_policy_not_yet(struct dray_draft *draft, const struct dray_node *node, const char *key)
-{
-    const struct dray_pair *pair = dray_node_pair(node, key);
-
-    if (!pair)
-        return;
-    dray_problem(draft, pair->key->place, "this release does not know `%s` yet", key);
-    dray_diagnose_hint(draft->diagnostics, "so nothing is delivered under this policy");
-}
-
 static void read_numbers(struct dray_draft *draft, struct dray_policy *policy,
                          const struct dray_node *root)
 {
@@ -53,6 +43,8 @@ static void read_name(struct dray_draft *draft, struct dray_policy *policy,
 
     if (owner && owner->kind != DRAY_NODE_SCALAR)
         dray_problem(draft, owner->place, "`owner` is a text, not %s", dray_node_what(owner));
+    else if (owner)
+        policy->owner = owner->text;
     if (!name) {
         dray_problem(draft, policy->place, "the policy has no name");
         dray_diagnose_hint(draft->diagnostics, "policy: NAME");
@@ -116,11 +108,13 @@ int dray_policy_read(struct dray_draft *draft, struct dray_policy *policy)
     }
     dray_node_known_keys(root, "a policy", policy_keys, DRAY_COUNT(policy_keys),
                          draft->diagnostics);
-    dray_policy_not_yet(draft, root, "tests");
-    dray_policy_not_yet(draft, root, "exceptions");
     read_numbers(draft, policy, root);
     read_name(draft, policy, root);
-    return read_rules(draft, policy, dray_node_get(root, "rules"));
+    int result = read_rules(draft, policy, dray_node_get(root, "rules"));
+    if (result == 0)
+        result = dray_exceptions_read(draft, policy, dray_node_get(root, "exceptions"));
+    return result == 0 ? dray_policy_tests_read(draft, policy, dray_node_get(root, "tests"))
+                       : result;
 }
 
 /* ---- finding the files */

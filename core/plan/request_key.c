@@ -245,6 +245,8 @@ static void remove_places(json_t *json)
     size_t index;
 
     (void)json_object_del(json, "digest");
+    (void)json_object_del(json, "facts");
+    (void)json_object_del(json, "findings");
     json_array_foreach(json_object_get(json, "steps"), index, item)
     {
         (void)json_object_del(item, "origin");

@@ -166,7 +166,6 @@ static void read_message(struct dray_draft *draft, struct dray_rule *rule,
 int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct dray_rule *rule,
                    const struct dray_node *node)
 {
-    /* `allow` is known to be unknown: policy.c says so */
     static const char *const keys[] = {"id", "mode", "when", "inject", "limit", "message", "allow"};
 
     rule->policy = policy;
@@ -178,7 +177,6 @@ int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct 
     }
     rule->place.width = 1;
     dray_node_known_keys(node, "a rule", keys, DRAY_COUNT(keys), draft->diagnostics);
-    dray_policy_not_yet(draft, node, "allow");
     const struct dray_node *id = dray_node_get(node, "id");
     if (id)
         rule->id = dray_draft_id(draft, id, "the id of a rule");
@@ -190,14 +188,16 @@ int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct 
     const struct dray_node *when = dray_node_get(node, "when");
     const struct dray_node *inject = dray_node_get(node, "inject");
     const struct dray_node *limit = dray_node_get(node, "limit");
+    const struct dray_node *allow = dray_node_get(node, "allow");
     int result = when ? dray_condition_read(draft, when, &rule->when) : 0;
     if (result == 0 && inject)
         result = read_inject(draft, rule, inject);
     if (result == 0 && limit)
         result = read_limit(draft, rule, limit);
-    if (!inject && !limit && !dray_node_get(node, "allow")) {
+    if (result == 0 && allow)
+        result = dray_condition_read(draft, allow, &rule->allow);
+    if (!inject && !limit && !allow)
         dray_problem(draft, rule->place,
-                     "the rule does nothing: it has neither `inject` nor `limit`");
-    }
+                     "the rule does nothing: it has none of `inject`, `limit` and `allow`");
     return result;
 }

@@ -147,6 +147,51 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     return result;
 }
 
+/* What a filter says of entries that are only named: of those of tests, and of "what if". */
+static int decide(struct dray_step_run *step, struct dray_call *call, const json_t *entries,
+                  json_t *answer, struct dray_error *error)
+{
+    const struct dray_loaded *loaded = step->instance->loaded;
+    json_t *verdicts = json_array();
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < json_array_size(entries); i++) {
+        const json_t *entry = json_array_get(entries, i);
+        const json_t *path = json_object_get(entry, "path");
+        const char *type = json_string_value(json_object_get(entry, "type"));
+        struct dray_verdict verdict = {0, 0, DRAY_NO_INDEX};
+        struct dray_entry view = {
+            .size = sizeof(view),
+            .type = type && *type == 'd' ? DRAY_DIRECTORY : DRAY_FILE,
+            .id = i,
+            .path = json_string_value(path),
+            .path_length = json_string_length(path),
+            .bytes = (uint64_t)json_integer_value(json_object_get(entry, "bytes")),
+            .mode = type && *type == 'd' ? 0755 : 0644,
+        };
+        struct dray_blame_note before =
+            dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DECIDE);
+        result =
+            loaded->operations.filter.decide(step->instance->self, &call->ctx, &view, &verdict);
+        dray_blame_leave(before);
+        result = dray_call_result(call, result, DRAY_OPERATION_DECIDE, error);
+        if (result == 0 && (verdict.option >= loaded->plugin.option_count ||
+                            (verdict.verdict != DRAY_KEEP && verdict.verdict != DRAY_DROP)))
+            result = dray_fail(error, DRAY_BUG, "plugin %s gave no valid verdict on %s",
+                               step->step->uses, view.path);
+        if (result == 0 &&
+            json_array_append_new(verdicts,
+                                  json_pack("{s:s, s:s, s:I}", "verdict",
+                                            verdict.verdict == DRAY_KEEP ? "keep" : "drop",
+                                            "option", loaded->plugin.options[verdict.option].name,
+                                            "index", (json_int_t)verdict.index)) != 0)
+            result = dray_fail_memory(error);
+    }
+    if (json_object_set_new(answer, "verdicts", verdicts) != 0 && result == 0)
+        result = dray_fail_memory(error);
+    return result;
+}
+
 static json_t *answer_step(struct dray_step_run *step, const json_t *asked)
 {
     json_t *answer = json_object();
@@ -158,6 +203,8 @@ static json_t *answer_step(struct dray_step_run *step, const json_t *asked)
     int only_options =
         result == DRAY_INVALID && call.problems && json_array_size(call.problems) > 0;
     dray_call_init(&call, step);
+    if (result == 0 && json_object_get(asked, "entries"))
+        result = decide(step, &call, json_object_get(asked, "entries"), answer, &error);
     if (result == 0 && json_is_true(json_object_get(asked, "identify")))
         result = identify(step, &call, answer, &error);
     if (result == 0 && json_is_true(json_object_get(asked, "describe"))) {

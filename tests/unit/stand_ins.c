@@ -218,6 +218,28 @@ static void describe_cloud(json_t *answer, const json_t *with)
     set_presence(answer, url);
 }
 
+/* A pattern drops what holds its text, but for a `*` before it. */
+static void answer_entries(const json_t *step, json_t *answer)
+{
+    const json_t *entries = json_object_get(step, "entries");
+    const json_t *list = json_object_get(json_object_get(step, "with"), "exclude");
+    json_t *verdicts = json_array();
+
+    for (size_t i = 0; i < json_array_size(entries); i++) {
+        const char *path = json_string_value(json_object_get(json_array_get(entries, i), "path"));
+        json_int_t index = -1;
+        for (size_t k = 0; index < 0 && k < json_array_size(list); k++) {
+            const char *pattern = json_string_value(json_array_get(list, k));
+            if (strstr(path, pattern + (*pattern == '*')))
+                index = (json_int_t)k;
+        }
+        (void)json_array_append_new(
+            verdicts, json_pack("{s:s, s:s, s:I}", "verdict", index < 0 ? "keep" : "drop", "option",
+                                index < 0 ? "include" : "exclude", "index", index));
+    }
+    (void)json_object_set_new(answer, "verdicts", verdicts);
+}
+
 static json_t *answer_step(const json_t *step, const char *dataset)
 {
     const json_t *with = json_object_get(step, "with");
@@ -228,6 +250,8 @@ static json_t *answer_step(const json_t *step, const char *dataset)
     if (strcmp(uses, "filter/glob") == 0) {
         answer_patterns(with, "include", problems);
         answer_patterns(with, "exclude", problems);
+        if (json_object_get(step, "entries"))
+            answer_entries(step, answer);
     }
     if (strcmp(uses, "push/hpfs") == 0 && !json_object_get(with, "path") &&
         !json_object_get(with, "into"))

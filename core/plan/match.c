@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/* match.c - which rules have something to say of a delivery, and what. Everything that asks this
+ * asks here: plans, tests of policies, explanations, and the look before a commit. */
+#include "core/plan/draft.h"
+
+#include <string.h>
+
+#include "core/base/text.h"
+
+struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t *facts,
+                                      int64_t now)
+{
+    struct dray_judgement judgement = {.bearing = DRAY_BEARS};
+    enum dray_truth truth =
+        rule->when ? dray_condition_holds(rule->when, facts, &judgement.condition) : DRAY_TRUE;
+
+    if (truth == DRAY_FALSE) {
+        judgement.bearing = DRAY_BEARS_NOT;
+        return judgement;
+    }
+    judgement.exception = now ? dray_exception_find(rule, facts, now) : NULL;
+    if (judgement.exception) {
+        judgement.bearing = DRAY_BEARS_EXCEPT;
+        return judgement;
+    }
+    if (truth == DRAY_UNKNOWN) {
+        judgement.bearing = DRAY_BEARS_UNKNOWN;
+        return judgement;
+    }
+    judgement.condition = NULL;
+    if (!rule->allow)
+        return judgement;
+    truth = dray_condition_holds(rule->allow, facts, &judgement.condition);
+    if (truth == DRAY_TRUE)
+        judgement.condition = NULL;
+    else
+        judgement.bearing = truth == DRAY_FALSE ? DRAY_BEARS_DENIES : DRAY_BEARS_UNKNOWN;
+    return judgement;
+}
+
+static int set(json_t *facts, const char *name, const char *value)
+{
+    return value ? json_object_set_new(facts, name, json_string(value)) : 0;
+}
+
+json_t *dray_facts_at(const json_t *facts, const struct dray_target_facts *target)
+{
+    json_t *all = json_deep_copy(facts);
+
+    if (all &&
+        (set(all, "target.type", target->type) || set(all, "target.plugin", target->plugin) ||
+         set(all, "target.host", target->host) || set(all, "target.path", target->path) ||
+         set(all, "target.uri", target->uri))) {
+        json_decref(all);
+        return NULL;
+    }
+    return all;
+}
+
+/* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
+ * the dataset's name or for that of anything that is read. */
+int dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
+                    const struct dray_target_facts *target, int64_t now,
+                    struct dray_judgement *ret_judgement)
+{
+    *ret_judgement = (struct dray_judgement){.bearing = DRAY_BEARS_NOT};
+    for (size_t i = 0; i < json_array_size(facts); i++) {
+        json_t *all = dray_facts_at(json_array_get(facts, i), target);
+        if (!all)
+            return DRAY_NO_MEMORY;
+        struct dray_judgement one = dray_rule_judge(rule, all, now);
+        json_decref(all);
+        if (i == 0 || one.bearing > ret_judgement->bearing)
+            *ret_judgement = one;
+    }
+    return 0;
+}
+
+int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *request)
+{
+    draft->facts = json_array();
+    if (!draft->facts)
+        return dray_fail_memory(draft->error);
+    for (size_t i = 0; i <= draft->step_count; i++) {
+        const char *name = i == 0 ? draft->dataset : draft->steps[i - 1].reads_name;
+        if (!name)
+            continue;
+        json_t *facts = json_pack("{s:s}", "dataset.name", name);
+        if (!facts || set(facts, "user.name", request->user) ||
+            set(facts, "user.role", request->role ? request->role : "user") ||
+            set(facts, "actor.name", request->actor) ||
+            json_array_append_new(draft->facts, facts) != 0)
+            return dray_fail_memory(draft->error);
+    }
+    return 0;
+}
+
+/* ---- in words */
+
+static void add_values(struct dray_buffer *out, const json_t *known)
+{
+    if (json_is_string(known)) {
+        dray_utf8_add(out, json_string_value(known), json_string_length(known), 1);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(known); i++) {
+        dray_buffer_text(out, i ? ", " : "");
+        add_values(out, json_array_get(known, i));
+    }
+}
+
+static void add_wanted(struct dray_buffer *out, const struct dray_condition *condition)
+{
+    for (size_t i = 0; i < condition->value_count; i++) {
+        dray_buffer_text(out, i == 0 ? "" : i + 1 == condition->value_count ? " or " : ", ");
+        dray_utf8_add(out, condition->values[i], strlen(condition->values[i]), 1);
+    }
+}
+
+/* "target.type is hpfs, not cloud or globus" */
+static void add_condition(struct dray_buffer *out, const struct dray_condition *condition,
+                          const json_t *facts)
+{
+    const json_t *known = NULL;
+
+    switch (condition->kind) {
+    case DRAY_CONDITION_NOT:
+        dray_buffer_text(out, "what stands under `not` holds");
+        return;
+    case DRAY_CONDITION_ALL:
+        dray_buffer_text(out, "not all of it holds");
+        return;
+    case DRAY_CONDITION_FACT:
+        break;
+    }
+    known = json_object_get(facts, condition->name);
+    dray_buffer_text(out, condition->name);
+    if (!known || (json_is_array(known) && json_array_size(known) == 0)) {
+        dray_buffer_text(out, strncmp(condition->name, "target.", 7) == 0
+                                  ? " is nothing that this target has, and not "
+                                  : " is not known, and so not ");
+    } else {
+        dray_buffer_text(out, " is ");
+        add_values(out, known);
+        dray_buffer_text(out, ", not ");
+    }
+    add_wanted(out, condition);
+}
+
+const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement,
+                                const json_t *facts)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 16u << 10};
+
+    switch (judgement->bearing) {
+    case DRAY_BEARS:
+        dray_buffer_text(&text, "holds");
+        break;
+    case DRAY_BEARS_EXCEPT:
+        dray_buffer_format(&text, "an exception until %s (%s)", judgement->exception->until,
+                           judgement->exception->reason);
+        break;
+    case DRAY_BEARS_UNKNOWN:
+        dray_buffer_format(&text, "%s is not known", judgement->condition->name);
+        break;
+    case DRAY_BEARS_NOT:
+    case DRAY_BEARS_DENIES:
+        if (judgement->condition)
+            add_condition(&text, judgement->condition, facts);
+        break;
+    }
+    if (text.failed == DRAY_NO_MEMORY) {
+        (void)dray_fail_memory(draft->error);
+        return NULL;
+    }
+    return dray_draft_copy(draft, text.data ? text.data : "", text.data ? strlen(text.data) : 0);
+}
+
+/* ---- one target */
+
+/* What is recorded of a rule that does not simply hold. */
+static int add_finding(struct dray_draft *draft, json_t *findings, const struct dray_rule *rule,
+                       const char *step, const char *kind, const char *what)
+{
+    json_t *finding =
+        json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "policy", rule->policy->name, "rule", rule->id,
+                  "mode", dray_mode_name(rule->mode), "step", step, "kind", kind, "what", what);
+
+    return json_array_append_new(findings, finding) == 0 ? 0 : dray_fail_memory(draft->error);
+}
+
+static const char *unknown_text(struct dray_draft *draft, const struct dray_rule *rule,
+                                const struct dray_judgement *judgement)
+{
+    return dray_draft_format(
+        draft,
+        "rule %s/%s asks for %s, which is not known of dataset \"%s\", so it is not delivered",
+        rule->policy->name, rule->id, judgement->condition->name, draft->dataset);
+}
+
+static const char *refused_text(struct dray_draft *draft, const struct dray_rule *rule,
+                                const struct dray_target_facts *target, const char *step,
+                                const struct dray_judgement *judgement)
+{
+    json_t *facts = dray_facts_at(json_array_get(draft->facts, 0), target);
+    const char *why = facts ? dray_judgement_text(draft, judgement, facts) : NULL;
+
+    json_decref(facts);
+    return why ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s",
+                                   rule->policy->name, rule->id, step, why)
+               : NULL;
+}
+
+static const char *hint_of(struct dray_draft *draft, const struct dray_rule *rule,
+                           const struct dray_judgement *judgement)
+{
+    if (judgement->bearing == DRAY_BEARS_UNKNOWN)
+        return dray_draft_format(
+            draft,
+            "a path without a catalog has only a name; an admin who wants the rule to pass over "
+            "such datasets writes `%s?:`",
+            judgement->condition->name);
+    return rule->message ? rule->message : "ask who owns the policy, or deliver elsewhere";
+}
+
+/* The first denial is the error; each is a problem with its place. */
+static int deny(struct dray_draft *draft, const struct dray_rule *rule,
+                const struct dray_judgement *judgement, const char *what)
+{
+    const struct dray_place *place = &judgement->condition->place;
+    const char *hint = hint_of(draft, rule, judgement);
+
+    if (!hint)
+        return DRAY_NO_MEMORY;
+    dray_problem(draft, *place, "%s", what);
+    if (draft->error->class_ == DRAY_DENIED)
+        return DRAY_DENIED;
+    (void)dray_fail(draft->error, DRAY_DENIED, "%s", what);
+    dray_where(draft->error, "%s:%u:%u", rule->policy->file, place->line, place->column);
+    dray_hint(draft->error, "%s", hint);
+    return DRAY_DENIED;
+}
+
+/* A target that a rule does not allow, in the rule's mode: enforce denies it, warn tells and
+ * records it, audit records it. */
+static int object(struct dray_draft *draft, const struct dray_rule *rule,
+                  const struct dray_target_facts *target, const char *step, json_t *findings,
+                  const struct dray_judgement *judgement)
+{
+    const char *what = refused_text(draft, rule, target, step, judgement);
+
+    if (!what)
+        return DRAY_NO_MEMORY;
+    if (rule->mode == DRAY_MODE_ENFORCE)
+        return deny(draft, rule, judgement, what);
+    if (rule->mode == DRAY_MODE_WARN) {
+        dray_diagnose(draft->diagnostics, judgement->condition->place, DRAY_SEVERITY_WARNING,
+                      "%s (the rule only warns)", what);
+        if (rule->message)
+            dray_diagnose_hint(draft->diagnostics, "%s", rule->message);
+    }
+    return add_finding(draft, findings, rule, step, "allow", what);
+}
+
+/* What cannot be told is denied in every mode: what a rule would have said of it is nowhere. */
+static int deny_unknown(struct dray_draft *draft, const struct dray_rule *rule,
+                        const struct dray_judgement *judgement)
+{
+    const char *what = unknown_text(draft, rule, judgement);
+
+    return what ? deny(draft, rule, judgement, what) : DRAY_NO_MEMORY;
+}
+
+static int match(struct dray_draft *draft, const struct dray_rule *rule,
+                 const struct dray_target_facts *target, const char *step, json_t *findings,
+                 int *ret_holds)
+{
+    struct dray_judgement judgement;
+
+    *ret_holds = 0;
+    if (dray_rule_weigh(rule, draft->facts, target, draft->now, &judgement) != 0)
+        return dray_fail_memory(draft->error);
+    switch (judgement.bearing) {
+    case DRAY_BEARS_NOT:
+        return 0;
+    case DRAY_BEARS_EXCEPT: {
+        const char *what = dray_judgement_text(draft, &judgement, NULL);
+        return what ? add_finding(draft, findings, rule, step, "exception", what) : DRAY_NO_MEMORY;
+    }
+    case DRAY_BEARS:
+        *ret_holds = 1;
+        return 0;
+    case DRAY_BEARS_DENIES:
+        *ret_holds = 1;
+        return object(draft, rule, target, step, findings, &judgement);
+    case DRAY_BEARS_UNKNOWN:
+        return deny_unknown(draft, rule, &judgement);
+    }
+    return 0;
+}
+
+int dray_policies_match(struct dray_draft *draft, const struct dray_target_facts *target,
+                        const char *step, json_t *findings, const struct dray_rule ***ret_rules,
+                        size_t *ret_count)
+{
+    size_t count = 0;
+    int denied = 0;
+
+    for (size_t i = 0; i < draft->policy_count; i++)
+        count += draft->policies[i]->rule_count;
+    const struct dray_rule **rules = dray_draft_array(draft, count, sizeof(struct dray_rule *));
+    if (!rules)
+        return DRAY_NO_MEMORY;
+    count = 0;
+    for (size_t i = 0; i < draft->policy_count; i++) {
+        const struct dray_policy *policy = draft->policies[i];
+        for (size_t k = 0; k < policy->rule_count; k++) {
+            int holds = 0;
+            int result = match(draft, &policy->rules[k], target, step, findings, &holds);
+            if (result == DRAY_DENIED)
+                denied = 1;
+            else if (result != 0)
+                return result;
+            if (holds)
+                rules[count++] = &policy->rules[k];
+        }
+    }
+    *ret_rules = rules;
+    *ret_count = count;
+    return denied ? DRAY_DENIED : 0;
+}

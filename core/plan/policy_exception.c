@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+/* policy_exception.c - `exceptions:` of a policy: who need not follow one of its rules, for which
+ * dataset, until when and why. */
+#include "core/plan/draft.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#define DAY INT64_C(86400000000000)
+
+static const char *const keys[] = {"rule", "user", "dataset", "until", "reason"};
+
+/* The value of a key that is a text and not empty; NULL where there is none, or after a problem. */
+static const char *read_text(struct dray_draft *draft, const struct dray_node *mapping,
+                             const char *key)
+{
+    const struct dray_node *node = dray_node_get(mapping, key);
+
+    if (!node)
+        return NULL;
+    if (node->kind == DRAY_NODE_SCALAR && node->length > 0)
+        return node->text;
+    dray_problem(draft, node->place, "`%s` is a text, not %s", key,
+                 node->kind == DRAY_NODE_SCALAR ? "an empty one" : dray_node_what(node));
+    return NULL;
+}
+
+/* The end of a day, in ns since 1970. 0, or -1 for what is no date. */
+static int day_end(const char *text, int64_t *ret_end)
+{
+    struct tm day = {0};
+    char again[16];
+
+    for (size_t i = 0; i < 10; i++)
+        if (i == 4 || i == 7 ? text[i] != '-' : text[i] < '0' || text[i] > '9')
+            return -1;
+    if (text[10] != '\0' ||
+        sscanf(text, "%4d-%2d-%2d", &day.tm_year, &day.tm_mon, &day.tm_mday) != 3)
+        return -1;
+    day.tm_year -= 1900;
+    day.tm_mon -= 1;
+    time_t begin = timegm(&day);
+    /* 2026-02-30 would have become another day, and what 64 bits of nanoseconds hold ends in 2262.
+     */
+    if (strftime(again, sizeof(again), "%Y-%m-%d", &day) == 0 || strcmp(again, text) != 0 ||
+        day.tm_year < 100 || day.tm_year > 300)
+        return -1;
+    *ret_end = (int64_t)begin * INT64_C(1000000000) + DAY;
+    return 0;
+}
+
+static int names_rule(const struct dray_policy *policy, const char *rule)
+{
+    for (size_t i = 0; i < policy->rule_count; i++)
+        if (policy->rules[i].id && strcmp(policy->rules[i].id, rule) == 0)
+            return 1;
+    return 0;
+}
+
+static void report_rule(struct dray_draft *draft, const struct dray_policy *policy,
+                        const struct dray_node *node)
+{
+    dray_autofree const char **names = calloc(policy->rule_count + 1, sizeof(*names));
+    size_t count = 0;
+
+    dray_problem(draft, node->place, "this policy has no rule \"%s\"", node->text);
+    dray_diagnose_hint(draft->diagnostics, "an exception is from a rule of its own file");
+    for (size_t i = 0; names && i < policy->rule_count; i++)
+        if (policy->rules[i].id)
+            names[count++] = policy->rules[i].id;
+    if (names)
+        dray_diagnose_nearest(draft->diagnostics, node->text, names, count);
+}
+
+static void read_exception(struct dray_draft *draft, const struct dray_policy *policy,
+                           struct dray_exception *exception, const struct dray_node *node)
+{
+    exception->place = node->place;
+    if (node->kind != DRAY_NODE_MAPPING) {
+        dray_problem(draft, node->place,
+                     "an exception is a mapping with `rule` and `until`, not %s",
+                     dray_node_what(node));
+        return;
+    }
+    exception->place.width = 1;
+    dray_node_known_keys(node, "an exception", keys, DRAY_COUNT(keys), draft->diagnostics);
+    exception->rule = read_text(draft, node, "rule");
+    exception->user = read_text(draft, node, "user");
+    exception->dataset = read_text(draft, node, "dataset");
+    exception->until = read_text(draft, node, "until");
+    exception->reason = read_text(draft, node, "reason");
+    if (exception->rule && !names_rule(policy, exception->rule))
+        report_rule(draft, policy, dray_node_get(node, "rule"));
+    if (exception->until && day_end(exception->until, &exception->end) != 0) {
+        dray_problem(draft, dray_node_get(node, "until")->place, "\"%s\" is no date",
+                     exception->until);
+        dray_diagnose_hint(draft->diagnostics, "the last day, in UTC, as 2027-01-31");
+    }
+    for (size_t i = 0; i < DRAY_COUNT(keys); i++) {
+        if (dray_node_get(node, keys[i]) || strcmp(keys[i], "user") == 0 ||
+            strcmp(keys[i], "dataset") == 0)
+            continue;
+        dray_problem(draft, exception->place, "the exception has no `%s`", keys[i]);
+    }
+    if (!dray_node_get(node, "user") && !dray_node_get(node, "dataset")) {
+        dray_problem(draft, exception->place, "the exception is for everybody and everything");
+        dray_diagnose_hint(draft->diagnostics, "name a `user`, a `dataset` or both");
+    }
+}
+
+int dray_exceptions_read(struct dray_draft *draft, struct dray_policy *policy,
+                         const struct dray_node *node)
+{
+    if (!node)
+        return 0;
+    if (node->kind != DRAY_NODE_SEQUENCE) {
+        dray_problem(draft, node->place, "`exceptions` is a list, not %s", dray_node_what(node));
+        return 0;
+    }
+    policy->exceptions = dray_draft_array(draft, node->count, sizeof(*policy->exceptions));
+    if (!policy->exceptions)
+        return DRAY_NO_MEMORY;
+    policy->exception_count = node->count;
+    for (size_t i = 0; i < node->count; i++)
+        read_exception(draft, policy, &policy->exceptions[i], node->items[i]);
+    return 0;
+}
+
+static int is_for(const char *wanted, const json_t *facts, const char *fact)
+{
+    const char *known = json_string_value(json_object_get(facts, fact));
+
+    return !wanted || (known && strcmp(known, wanted) == 0);
+}
+
+const struct dray_exception *dray_exception_find(const struct dray_rule *rule, const json_t *facts,
+                                                 int64_t now)
+{
+    const struct dray_policy *policy = rule->policy;
+
+    for (size_t i = 0; i < policy->exception_count; i++) {
+        const struct dray_exception *exception = &policy->exceptions[i];
+        if (exception->rule && strcmp(exception->rule, rule->id) == 0 && now < exception->end &&
+            is_for(exception->user, facts, "user.name") &&
+            is_for(exception->dataset, facts, "dataset.name"))
+            return exception;
+    }
+    return NULL;
+}

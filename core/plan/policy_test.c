@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * policy_test.c - `tests:` of a policy: cases, and what the policy must say of each. They are
+ * judged whenever the policy is read, by the very code that plans, and one that fails stops every
+ * delivery: a policy that does not do what its author wrote down is not understood.
+ *
+ * A test is about the rules of its own file, as they would hold if all were enforced, and without
+ * exceptions, which end by themselves.
+ */
+#include "core/plan/draft.h"
+
+#include <string.h>
+
+#include "core/base/text.h"
+
+static const char *const verdict_names[] = {
+    [DRAY_EXPECT_KEEP] = "keep",
+    [DRAY_EXPECT_DROP] = "drop",
+    [DRAY_EXPECT_DENY] = "deny",
+};
+static const char *const given_keys[] = {"path", "size", "total_bytes", "entries"};
+
+/* ---- reading */
+
+/* A size, or a plain number where `count`; -1 where there is none, or after a problem. */
+static int64_t read_number(struct dray_draft *draft, const struct dray_node *given, const char *key,
+                           int count)
+{
+    const struct dray_node *node = dray_node_get(given, key);
+    const char *why = "it is a number";
+    int64_t number = -1;
+
+    if (!node)
+        return -1;
+    if (count ? dray_node_int(node, &number) && number >= 0
+              : node->kind == DRAY_NODE_SCALAR &&
+                    dray_size_parse(node->text, node->length, &number, &why) == 0 &&
+                    number != DRAY_NONE)
+        return number;
+    dray_problem(draft, node->place, "`%s` cannot be \"%s\": %s", key,
+                 node->kind == DRAY_NODE_SCALAR ? node->text : dray_node_what(node), why);
+    return -1;
+}
+
+static void read_path(struct dray_draft *draft, struct dray_policy_test *test,
+                      const struct dray_node *node)
+{
+    dray_autofree char *framed = NULL;
+
+    if (!node)
+        return;
+    if (node->kind != DRAY_NODE_SCALAR || node->length == 0) {
+        dray_problem(draft, node->place, "`path` is a path in a dataset, not %s",
+                     node->kind == DRAY_NODE_SCALAR ? "an empty text" : dray_node_what(node));
+        return;
+    }
+    size_t length = node->length - (node->text[node->length - 1] == '/');
+    framed = dray_format("/%.*s/", (int)length, node->text);
+    if (!framed) {
+        draft->diagnostics->no_memory = 1;
+    } else if (strstr(framed, "//") || strstr(framed, "/./") || strstr(framed, "/../")) {
+        dray_problem(draft, node->place, "\"%s\" is no path in a dataset", node->text);
+        dray_diagnose_hint(draft->diagnostics,
+                           "it starts at the dataset's root, without `/`, `.` and `..`");
+    } else {
+        test->path = node->text;
+    }
+}
+
+static int read_given(struct dray_draft *draft, struct dray_policy_test *test,
+                      const struct dray_node *node)
+{
+    test->facts = json_object();
+    test->total_bytes = test->entries = -1;
+    if (!test->facts)
+        return dray_fail_memory(draft->error);
+    if (!node || node->kind != DRAY_NODE_MAPPING) {
+        dray_problem(draft, node ? node->place : test->place,
+                     "a test has `given`, a mapping of facts%s%s", node ? ", not " : "",
+                     node ? dray_node_what(node) : "");
+        return 0;
+    }
+    read_path(draft, test, dray_node_get(node, "path"));
+    int64_t size = read_number(draft, node, "size", 0);
+    test->size = size < 0 ? 0 : size;
+    test->total_bytes = read_number(draft, node, "total_bytes", 0);
+    test->entries = read_number(draft, node, "entries", 1);
+    return dray_facts_read(draft, node, given_keys, DRAY_COUNT(given_keys), test->facts);
+}
+
+static void read_rule(struct dray_draft *draft, const struct dray_policy *policy,
+                      struct dray_policy_test *test, const struct dray_node *node)
+{
+    if (!node)
+        return;
+    test->rule = node->kind == DRAY_NODE_SCALAR ? node->text : NULL;
+    for (size_t i = 0; test->rule && i < policy->rule_count; i++)
+        if (policy->rules[i].id && strcmp(policy->rules[i].id, test->rule) == 0)
+            return;
+    dray_problem(draft, node->place, "this policy has no rule \"%s\"",
+                 test->rule ? test->rule : dray_node_what(node));
+}
+
+static void read_expected(struct dray_draft *draft, const struct dray_policy *policy,
+                          struct dray_policy_test *test, const struct dray_node *node)
+{
+    static const char *const keys[] = {"verdict", "rule"};
+    const struct dray_node *verdict = dray_node_get(node, "verdict");
+
+    if (!node || node->kind != DRAY_NODE_MAPPING || !verdict || verdict->kind != DRAY_NODE_SCALAR) {
+        dray_problem(draft, node ? node->place : test->place,
+                     "a test has `expect: { verdict: keep, drop or deny }`");
+        return;
+    }
+    dray_node_known_keys(node, "`expect`", keys, DRAY_COUNT(keys), draft->diagnostics);
+    read_rule(draft, policy, test, dray_node_get(node, "rule"));
+    test->verdict_place = verdict->place;
+    for (size_t i = 0; i < DRAY_COUNT(verdict_names); i++) {
+        if (strcmp(verdict->text, verdict_names[i]) != 0)
+            continue;
+        test->verdict = (enum dray_expectation)i;
+        if (test->verdict == DRAY_EXPECT_KEEP && test->rule) {
+            dray_problem(draft, dray_node_get(node, "rule")->place,
+                         "no rule keeps anything: with `keep` there is none to name");
+        } else if (test->verdict == DRAY_EXPECT_DROP && !test->path) {
+            dray_problem(draft, verdict->place,
+                         "what is dropped is an entry, and `given` has no path");
+        }
+        return;
+    }
+    dray_problem(draft, verdict->place, "`verdict` is keep, drop or deny, not \"%s\"",
+                 verdict->text);
+    dray_diagnose_nearest(draft->diagnostics, verdict->text, verdict_names,
+                          DRAY_COUNT(verdict_names));
+}
+
+static int read_test(struct dray_draft *draft, const struct dray_policy *policy,
+                     struct dray_policy_test *test, const struct dray_node *node)
+{
+    static const char *const keys[] = {"name", "given", "expect"};
+
+    test->place = node->place;
+    test->verdict_place = node->place;
+    if (node->kind != DRAY_NODE_MAPPING) {
+        dray_problem(draft, node->place, "a test is a mapping with `given` and `expect`, not %s",
+                     dray_node_what(node));
+        return 0;
+    }
+    test->place.width = 1;
+    dray_node_known_keys(node, "a test", keys, DRAY_COUNT(keys), draft->diagnostics);
+    const struct dray_node *name = dray_node_get(node, "name");
+    if (name && name->kind == DRAY_NODE_SCALAR && name->length > 0)
+        test->name = name->text;
+    else
+        dray_problem(draft, name ? name->place : test->place, "the test has no `name`");
+    int result = read_given(draft, test, dray_node_get(node, "given"));
+    if (result == 0)
+        read_expected(draft, policy, test, dray_node_get(node, "expect"));
+    return result;
+}
+
+int dray_policy_tests_read(struct dray_draft *draft, struct dray_policy *policy,
+                           const struct dray_node *node)
+{
+    int result = 0;
+
+    if (!node)
+        return 0;
+    if (node->kind != DRAY_NODE_SEQUENCE) {
+        dray_problem(draft, node->place, "`tests` is a list, not %s", dray_node_what(node));
+        return 0;
+    }
+    policy->tests = dray_draft_array(draft, node->count, sizeof(*policy->tests));
+    if (!policy->tests)
+        return DRAY_NO_MEMORY;
+    policy->test_count = node->count;
+    for (size_t i = 0; result == 0 && i < node->count; i++)
+        result = read_test(draft, policy, &policy->tests[i], node->items[i]);
+    return result;
+}
+
+/* ---- asking: each injected filter is asked about each path whose test it has a say in */
+
+static int concerns(const struct dray_policy_test *test, const struct dray_rule *rule)
+{
+    return test->path && rule->id && dray_rule_judge(rule, test->facts, 0).bearing >= DRAY_BEARS;
+}
+
+static int add_entry(struct dray_draft *draft, struct dray_draft_step *step,
+                     const struct dray_policy_test *test)
+{
+    size_t length = strlen(test->path);
+    int directory = test->path[length - 1] == '/';
+
+    if (!step->entries)
+        step->entries = json_array();
+    return json_array_append_new(step->entries, json_pack("{s:s%, s:s, s:I}", "path", test->path,
+                                                          length - (size_t)directory, "type",
+                                                          directory ? "directory" : "file", "bytes",
+                                                          (json_int_t)test->size)) == 0
+               ? 0
+               : dray_fail_memory(draft->error);
+}
+
+static int prepare_policy(struct dray_draft *draft, struct dray_policy *policy)
+{
+    int result = 0;
+
+    for (size_t i = 0; i < policy->test_count; i++) {
+        for (size_t k = 0; k < policy->rule_count; k++) {
+            struct dray_rule *rule = &policy->rules[k];
+            for (size_t n = 0; result == 0 && n < rule->inject_count; n++)
+                if (rule->inject[n].known && rule->inject[n].role == DRAY_STEP_FILTER &&
+                    concerns(&policy->tests[i], rule))
+                    result = add_entry(draft, &rule->inject[n], &policy->tests[i]);
+        }
+    }
+    return result;
+}
+
+int dray_policy_tests_prepare(struct dray_draft *draft)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < draft->policy_count; i++)
+        result = prepare_policy(draft, draft->policies[i]);
+    return result;
+}
+
+/* ---- judging */
+
+static void decide(struct dray_policy_test *test, enum dray_expectation verdict,
+                   const struct dray_rule *rule, const char *why)
+{
+    test->seen = verdict;
+    test->decided = rule;
+    test->why = why;
+}
+
+static int exceeds(const struct dray_policy_test *test, const struct dray_rule *rule)
+{
+    const json_t *bytes = json_object_get(rule->limit, "total_bytes");
+    const json_t *entries = json_object_get(rule->limit, "entries");
+
+    return (bytes && test->total_bytes > json_integer_value(bytes)) ||
+           (entries && test->entries > json_integer_value(entries));
+}
+
+/* The answer of an injected filter about the test's path: the next that was not used up. */
+static const json_t *next_answer(const struct dray_draft_step *step,
+                                 const struct dray_policy_test *test)
+{
+    const char *path = test->path;
+    size_t length = strlen(path);
+
+    length -= path[length - 1] == '/';
+    for (size_t i = 0; i < json_array_size(step->entries); i++) {
+        const json_t *entry = json_array_get(step->entries, i);
+        const json_t *asked = json_object_get(entry, "path");
+        if (json_string_length(asked) == length &&
+            memcmp(json_string_value(asked), path, length) == 0 &&
+            json_integer_value(json_object_get(entry, "bytes")) == test->size &&
+            (json_string_value(json_object_get(entry, "type"))[0] == 'd') == (path[length] == '/'))
+            return json_array_get(step->verdicts, i);
+    }
+    return NULL;
+}
+
+/* -1: the filters of a rule were not asked, or cannot tell. */
+static int judge_path(struct dray_policy_test *test, const struct dray_rule *rule)
+{
+    for (size_t i = 0; i < rule->inject_count; i++) {
+        const struct dray_draft_step *step = &rule->inject[i];
+        if (step->role != DRAY_STEP_FILTER)
+            continue;
+        const char *verdict =
+            json_string_value(json_object_get(next_answer(step, test), "verdict"));
+        if (!verdict)
+            return -1;
+        if (strcmp(verdict, "drop") == 0 && test->seen == DRAY_EXPECT_KEEP)
+            decide(test, DRAY_EXPECT_DROP, rule, NULL);
+    }
+    return 0;
+}
+
+/* A denial stops all of a delivery, so it comes before what becomes of one entry; among equals the
+ * first rule decides. */
+static int judge(struct dray_policy *policy, struct dray_policy_test *test)
+{
+    decide(test, DRAY_EXPECT_KEEP, NULL, NULL);
+    for (size_t i = 0; i < policy->rule_count; i++) {
+        const struct dray_rule *rule = &policy->rules[i];
+        struct dray_judgement judgement = dray_rule_judge(rule, test->facts, 0);
+        if (judgement.bearing == DRAY_BEARS_NOT || judgement.bearing == DRAY_BEARS_EXCEPT)
+            continue;
+        int denies = judgement.bearing != DRAY_BEARS || exceeds(test, rule);
+        if (denies && test->seen != DRAY_EXPECT_DENY)
+            decide(test, DRAY_EXPECT_DENY, rule,
+                   judgement.bearing == DRAY_BEARS_UNKNOWN ? judgement.condition->name
+                   : judgement.bearing == DRAY_BEARS       ? "limit"
+                                                           : "allow");
+        if (!denies && test->path && judge_path(test, rule) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* "keep", "drop by no-raw", "deny by size-cap (limit)" */
+static const char *verdict_text(struct dray_draft *draft, enum dray_expectation verdict,
+                                const char *rule, const char *why)
+{
+    return dray_draft_format(draft, "%s%s%s%s%s%s", verdict_names[verdict], rule ? " by " : "",
+                             rule ? rule : "", why ? " (" : "", why ? why : "", why ? ")" : "");
+}
+
+static int report(struct dray_draft *draft, const struct dray_policy_test *test)
+{
+    const char *expected = verdict_text(draft, test->verdict, test->rule, NULL);
+    const char *seen =
+        verdict_text(draft, test->seen, test->decided ? test->decided->id : NULL, test->why);
+
+    if (!expected || !seen)
+        return DRAY_NO_MEMORY;
+    dray_problem(draft, test->verdict_place,
+                 "test \"%s\" fails: it expects %s, and the policy says %s",
+                 test->name ? test->name : "?", expected, seen);
+    dray_diagnose_hint(draft->diagnostics, "mend the rule, or the test");
+    draft->policy_failed = 1;
+    return 0;
+}
+
+static void report_unjudged(struct dray_draft *draft, const struct dray_policy_test *test)
+{
+    dray_problem(draft, test->place,
+                 "test \"%s\" cannot be judged: a filter of its rules did not "
+                 "say what becomes of the path",
+                 test->name ? test->name : "?");
+    dray_diagnose_hint(draft->diagnostics, "a filter that reads bytes has none in a test");
+    draft->policy_failed = 1;
+}
+
+int dray_policy_tests_judge(struct dray_draft *draft)
+{
+    if (draft->policy_failed)
+        return 0; /* what a policy with faults says is nobody's will */
+    for (size_t i = 0; i < draft->policy_count; i++) {
+        struct dray_policy *policy = draft->policies[i];
+        for (size_t k = 0; k < policy->test_count; k++) {
+            struct dray_policy_test *test = &policy->tests[k];
+            if (judge(policy, test) != 0) {
+                report_unjudged(draft, test);
+                continue;
+            }
+            test->judged = 1;
+            test->met =
+                test->seen == test->verdict &&
+                (!test->rule || (test->decided && strcmp(test->decided->id, test->rule) == 0));
+            int result = test->met ? 0 : report(draft, test);
+            if (result != 0)
+                return result;
+        }
+    }
+    return 0;
+}
