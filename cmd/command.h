@@ -27,7 +27,9 @@ struct options {
     int64_t since;
     size_t limit;
     int progress_fd; /* -1: none */
-    struct list policies, sets, include, exclude;
+    struct list policies, sets, include, exclude, given;
+    const char *target, *path; /* of policy explain */
+    int64_t size;
     const char *const *arguments;
     int argument_count;
 };
@@ -58,6 +60,7 @@ int command_jobs(struct options *options);
 int command_show(struct options *options);
 int command_verify(struct options *options);
 int command_plugin(struct options *options);
+int command_policy(struct options *options);
 
 /* Does the error only stand for the diagnostics? Then it is one of them, with its place. */
 int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics *diagnostics);

@@ -61,6 +61,14 @@ const struct command dray_commands[] = {
      "\n"
      "  dray verify /hpfs/smith/incoming/run-0042\n",
      "j", 1, 1, command_verify},
+    {"policy", "test [FILE|DIR]... | explain [--dataset D] [--target T] [--path P]",
+     "Policies: what they say of a case, and whether their tests hold",
+     "test     judges the tests in the files, or in those in force\n"
+     "explain  says which rules hold, which do not and why, and what becomes of a path\n"
+     "\n"
+     "  dray policy test policies/\n"
+     "  dray policy explain --dataset ocean-2024 --target /hpfs/lab/ --path raw/a.fastq\n",
+     "pjDTUPzGn", 1, MAX_LIST, command_policy},
     {"plugin", "list | show KIND/NAME [--schema]",
      "Plugins: versions, files, options, and why one was refused",
      "  dray plugin show filter/glob\n", "jc", 1, 2, command_plugin},

@@ -10,7 +10,9 @@ dray_SOURCES = \
 	cmd/dray.c \
 	cmd/look.c \
 	cmd/options.c \
-	cmd/output.c
+	cmd/output.c \
+	cmd/policy.c \
+	cmd/policy_look.c
 dray_LDADD = $(program_libs)
 
 pkglibexec_PROGRAMS += dray-probe

@@ -38,6 +38,12 @@ static const struct option_row rows[] = {
     {'u', "user", 1, "--user USER          only jobs for this user"},
     {'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..."},
     {'m', "limit", 1, "--limit N            at most N jobs (100)"},
+    {'D', "dataset", 1, "--dataset DATASET    of this dataset: a name, or a path (./x, ../x, /x)"},
+    {'T', "target", 1, "--target TARGET      at this target: a directory, or a URL"},
+    {'U', "user", 1, "--user USER          for this user (the caller)"},
+    {'P', "path", 1, "--path PATH          and of this entry of the dataset (dir/ is a directory)"},
+    {'z', "size", 1, "--size SIZE          which has this size"},
+    {'G', "given", 1, "--given FACT=VALUE   a fact, such as dataset.tags=human (may be repeated)"},
     {'j', "json", 0, "--json               print JSON"},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -132,6 +138,16 @@ static const char *set_option(struct options *options, const char *name, const c
         return strchr(value, '=') ? add(&options->sets, value) : "it takes NAME=VALUE";
     else if (strcmp(name, "policies") == 0)
         return value[0] ? add(&options->policies, value) : "it takes a directory";
+    else if (strcmp(name, "given") == 0)
+        return add(&options->given, value);
+    else if (strcmp(name, "target") == 0)
+        options->target = value;
+    else if (strcmp(name, "path") == 0)
+        options->path = value;
+    else if (strcmp(name, "size") == 0)
+        return dray_size_parse(value, strlen(value), &options->size, &why) != 0 ? why
+               : options->size < 0                                              ? "it takes a size"
+                                                                                : NULL;
     else if (strcmp(name, "dataset") == 0)
         options->dataset = value;
     else if (strcmp(name, "state") == 0)

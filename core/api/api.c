@@ -174,6 +174,21 @@ static char *base_of(const struct dray_api *api, const char *file)
     return DRAY_TAKE(absolute);
 }
 
+struct dray_plan_request dray_api_plan_request(struct dray_api *api)
+{
+    return (struct dray_plan_request){
+        .dataset_base = api->here,
+        .policy_directories = (const char *const *)api->policies,
+        .policy_directory_count = api->policy_count,
+        .first_policy_optional = 1,
+        .user = api->user,
+        .actor = api->user,
+        .role = "user",
+        .registry = api->registry,
+        .asker = {dray_engine_ask, &api->engine},
+    };
+}
+
 int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
                   struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan,
                   struct dray_error *error)
@@ -193,24 +208,14 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
         if (result != 0)
             return result;
     }
-    struct dray_plan_request plan = {
-        .workflow_name = request->file ? request->file : "dray push --print-workflow",
-        .workflow_text = request->file ? (text.data ? text.data : "") : request->text,
-        .workflow_length = request->file ? text.length : strlen(request->text),
-        .workflow_base = base,
-        .dataset = request->dataset,
-        .dataset_base = api->here,
-        .sets = request->sets,
-        .set_count = request->set_count,
-        .policy_directories = (const char *const *)api->policies,
-        .policy_directory_count = api->policy_count,
-        .first_policy_optional = 1,
-        .user = api->user,
-        .actor = api->user,
-        .role = "user",
-        .registry = api->registry,
-        .asker = {dray_engine_ask, &api->engine},
-    };
+    struct dray_plan_request plan = dray_api_plan_request(api);
+    plan.workflow_name = request->file ? request->file : "dray push --print-workflow";
+    plan.workflow_text = request->file ? (text.data ? text.data : "") : request->text;
+    plan.workflow_length = request->file ? text.length : strlen(request->text);
+    plan.workflow_base = base;
+    plan.dataset = request->dataset;
+    plan.sets = request->sets;
+    plan.set_count = request->set_count;
     return dray_plan_make(&plan, diagnostics, ret_plan, error);
 }
 

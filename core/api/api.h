@@ -58,6 +58,29 @@ DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflo
 DRAY_MUST_CHECK int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                                    struct dray_diagnostics *diagnostics, struct dray_error *error);
 
+struct dray_explain_request {
+    const char *dataset;      /* a path or a name; NULL: not known */
+    const char *target;       /* a path or a URL; NULL: not known */
+    const char *user;         /* NULL: the caller */
+    const char *path;         /* an entry of the dataset; NULL: none */
+    int64_t size;             /* of it, bytes */
+    const char *const *given; /* NAME=VALUE: facts that are so, whatever the rest says */
+    size_t given_count;
+};
+/* What the policies in force say of a case: the shape of `policy explain --json` (docs/formats.md).
+ */
+DRAY_MUST_CHECK int dray_api_policy_explain(struct dray_api *api,
+                                            const struct dray_explain_request *request,
+                                            struct dray_diagnostics *diagnostics,
+                                            json_t **ret_answer, struct dray_error *error);
+/* Judge the tests of files, of all policies in directories, or (count 0) of the set in force: the
+ * shape of `policy test --json`. DRAY_INVALID, with diagnostics and *ret_answer set, when one
+ * fails.
+ */
+DRAY_MUST_CHECK int dray_api_policy_test(struct dray_api *api, const char *const *paths,
+                                         size_t count, struct dray_diagnostics *diagnostics,
+                                         json_t **ret_answer, struct dray_error *error);
+
 /* The workflow that `dray push` stands for, as text; the caller frees it. */
 DRAY_MUST_CHECK int dray_api_push_workflow(const char *dataset, const char *to,
                                            const char *const *include, size_t include_count,

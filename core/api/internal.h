@@ -16,6 +16,8 @@ struct dray_api {
     struct dray_engine engine; /* its store is NULL until needed */
 };
 
+/* What every plan of this caller is made with: policies, names, plugins. */
+struct dray_plan_request dray_api_plan_request(struct dray_api *api);
 /* Open the store when it is not open yet. */
 DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
 /* A delivery that only its targets know of, in the shape of `run --json`, still without targets.

@@ -4,5 +4,6 @@ libdraycore_a_SOURCES += \
 	core/api/api.h \
 	core/api/internal.h \
 	core/api/jobs.c \
+	core/api/policies.c \
 	core/api/push.c \
 	core/api/verify.c

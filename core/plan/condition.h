@@ -45,8 +45,5 @@ enum dray_truth dray_condition_holds(const struct dray_condition *condition, con
  * `others` names left out; problems are reported. For tests. */
 DRAY_MUST_CHECK int dray_facts_read(struct dray_draft *draft, const struct dray_node *node,
                                     const char *const *others, size_t other_count, json_t *facts);
-/* Put the fact that NAME=VALUE says into the object, a second value of it beside the first. 0, or
- * DRAY_INVALID with the reason. For the command line. */
-DRAY_MUST_CHECK int dray_facts_set(json_t *facts, const char *text, struct dray_error *error);
 
 #endif

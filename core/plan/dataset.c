@@ -43,6 +43,17 @@ static const char *name_of(struct dray_draft *draft, const char *real, const str
     return dray_draft_copy(draft, name, strlen(name) - suffix);
 }
 
+char *dray_dataset_name(const char *real)
+{
+    const char *name = strrchr(real, '/') ? strrchr(real, '/') + 1 : real;
+    struct stat status;
+
+    /* Of what is not there a suffix is an archive's. */
+    if (stat(real, &status) == 0 && !S_ISREG(status.st_mode))
+        return strdup(name);
+    return strndup(name, strlen(name) - archive_suffix(name));
+}
+
 /* A fault of the command line is an error, one of the file a problem at its place. */
 static int refuse(struct dray_draft *draft, const struct dray_place *place, int class_,
                   const char *message, const char *hint)

@@ -242,6 +242,8 @@ DRAY_MUST_CHECK int dray_dataset_sources(struct dray_draft *draft);
 /* Read the policies of a request. */
 DRAY_MUST_CHECK int dray_policies_read(struct dray_draft *draft,
                                        const struct dray_plan_request *request);
+/* Read one policy file that relative paths of `base` start from; a problem sets policy_failed. */
+DRAY_MUST_CHECK int dray_policy_load(struct dray_draft *draft, const char *base, const char *file);
 /* A policy to be read; its document is the draft's once it is set. NULL when memory is out. */
 DRAY_MUST_CHECK struct dray_policy *dray_policy_add(struct dray_draft *draft, const char *file,
                                                     const char *base);
@@ -270,6 +272,10 @@ DRAY_MUST_CHECK int dray_policy_tests_read(struct dray_draft *draft, struct dray
 DRAY_MUST_CHECK int dray_policy_tests_prepare(struct dray_draft *draft);
 /* Afterwards: judge every test; one that fails is a problem of its policy. */
 DRAY_MUST_CHECK int dray_policy_tests_judge(struct dray_draft *draft);
+/* "keep", "drop by no-raw", "deny by size-cap (limit)"; in the arena, NULL when memory is out. */
+const char *dray_verdict_text(struct dray_draft *draft, enum dray_expectation verdict,
+                              const char *rule, const char *why);
+const char *dray_verdict_name(enum dray_expectation verdict);
 
 /* ---- match.c */
 

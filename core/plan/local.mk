@@ -10,6 +10,7 @@ libdraycore_a_SOURCES += \
 	core/plan/dataset.c \
 	core/plan/draft.c \
 	core/plan/draft.h \
+	core/plan/explain.c \
 	core/plan/match.c \
 	core/plan/parameters.c \
 	core/plan/plan.c \

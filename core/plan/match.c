@@ -117,34 +117,47 @@ static void add_wanted(struct dray_buffer *out, const struct dray_condition *con
     }
 }
 
-/* "target.type is hpfs, not cloud or globus" */
-static void add_condition(struct dray_buffer *out, const struct dray_condition *condition,
-                          const json_t *facts)
+static void add_known(struct dray_buffer *out, const struct dray_condition *condition,
+                      const json_t *facts)
 {
-    const json_t *known = NULL;
+    const json_t *known = json_object_get(facts, condition->name);
 
-    switch (condition->kind) {
-    case DRAY_CONDITION_NOT:
-        dray_buffer_text(out, "what stands under `not` holds");
-        return;
-    case DRAY_CONDITION_ALL:
-        dray_buffer_text(out, "not all of it holds");
-        return;
-    case DRAY_CONDITION_FACT:
-        break;
-    }
-    known = json_object_get(facts, condition->name);
     dray_buffer_text(out, condition->name);
     if (!known || (json_is_array(known) && json_array_size(known) == 0)) {
         dray_buffer_text(out, strncmp(condition->name, "target.", 7) == 0
-                                  ? " is nothing that this target has, and not "
-                                  : " is not known, and so not ");
-    } else {
-        dray_buffer_text(out, " is ");
-        add_values(out, known);
-        dray_buffer_text(out, ", not ");
+                                  ? " is nothing that this target has"
+                                  : " is not known");
+        return;
     }
-    add_wanted(out, condition);
+    dray_buffer_text(out, " is ");
+    add_values(out, known);
+}
+
+/* "target.type is hpfs, not cloud or globus"; of what must not be: "target.path is /etc/x, which
+ * `not` excludes". */
+static void add_condition(struct dray_buffer *out, const struct dray_condition *condition,
+                          const json_t *facts)
+{
+    switch (condition->kind) {
+    case DRAY_CONDITION_FACT:
+        add_known(out, condition, facts);
+        dray_buffer_text(out, ", not ");
+        add_wanted(out, condition);
+        break;
+    case DRAY_CONDITION_ALL:
+        for (size_t i = 0; i < condition->part_count; i++) {
+            dray_buffer_text(out, i ? " and " : "");
+            if (condition->parts[i].kind == DRAY_CONDITION_FACT)
+                add_known(out, &condition->parts[i], facts);
+            else
+                dray_buffer_text(out, "the rest holds");
+        }
+        break;
+    case DRAY_CONDITION_NOT:
+        add_condition(out, &condition->parts[0], facts);
+        dray_buffer_text(out, ", which `not` excludes");
+        break;
+    }
 }
 
 const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement,
@@ -223,7 +236,7 @@ static const char *hint_of(struct dray_draft *draft, const struct dray_rule *rul
     return rule->message ? rule->message : "ask who owns the policy, or deliver elsewhere";
 }
 
-/* The first denial is the error; each is a problem with its place. */
+/* The first denial is the error; what else denies is reported beside it. */
 static int deny(struct dray_draft *draft, const struct dray_rule *rule,
                 const struct dray_judgement *judgement, const char *what)
 {
@@ -232,9 +245,11 @@ static int deny(struct dray_draft *draft, const struct dray_rule *rule,
 
     if (!hint)
         return DRAY_NO_MEMORY;
-    dray_problem(draft, *place, "%s", what);
-    if (draft->error->class_ == DRAY_DENIED)
+    if (draft->error->class_ == DRAY_DENIED) {
+        dray_problem(draft, *place, "%s", what);
+        dray_diagnose_hint(draft->diagnostics, "%s", hint);
         return DRAY_DENIED;
+    }
     (void)dray_fail(draft->error, DRAY_DENIED, "%s", what);
     dray_where(draft->error, "%s:%u:%u", rule->policy->file, place->line, place->column);
     dray_hint(draft->error, "%s", hint);

@@ -139,6 +139,10 @@ struct dray_plan_request {
 /* Is a dataset written as a path, rather than as a name in the catalog? */
 int dray_is_path(const char *text);
 
+/* The name of the dataset that a real path is: its last part, of an archive without its suffix.
+ * NULL: memory is out. */
+char *dray_dataset_name(const char *real);
+
 /* Make a plan. 0 and a plan; or DRAY_INVALID with all problems in `diagnostics` (workflow and
  * policies), sorted; DRAY_DENIED when policies stop it; other classes for what else fails. Nothing
  * runs on a plan with a problem. */
@@ -160,6 +164,26 @@ DRAY_MUST_CHECK int dray_plan_parse(const json_t *json, struct dray_plan **ret_p
 /* `dray plan` for people: a line a step with what it does, needs and origin, targets, policies and
  * the digest. */
 void dray_plan_print(const struct dray_plan *plan, struct dray_buffer *out);
+/* Put the fact that NAME=VALUE says into the object, a second value of it beside the first. 0, or
+ * DRAY_INVALID with the reason. */
+DRAY_MUST_CHECK int dray_facts_set(json_t *facts, const char *text, struct dray_error *error);
+/* What the policies of a request say of facts that somebody names, and of one path (NULL: none):
+ * {"facts", "rules": [{"policy", "rule", "mode", "file", "line", "bearing": "holds"|"not-about"|
+ * "excepted"|"unknown"|"denies", "why", "does": [...], "verdict"?, "by"?}], "verdict":
+ * "keep"|"drop"| "deny", "rule"?}. Of the request only its policies, registry, asker and clock are
+ * looked at. Errors as dray_plan_make. */
+DRAY_MUST_CHECK int dray_policy_explain(const struct dray_plan_request *request,
+                                        const json_t *facts, const char *path, int64_t size,
+                                        struct dray_diagnostics *diagnostics, json_t **ret_answer,
+                                        struct dray_error *error);
+/* Read policies and judge their tests: *ret_answer is [{"policy", "file", "revision", "digest",
+ * "tests": [{"name", "line", "passed", "expected", "seen"}]}]. `files` are read after the
+ * request's directories. DRAY_INVALID with `diagnostics` where a test fails or
+ * a file has a problem; *ret_answer is set then too, but for DRAY_NO_MEMORY. */
+DRAY_MUST_CHECK int dray_policy_test(const struct dray_plan_request *request,
+                                     const char *const *files, size_t file_count,
+                                     struct dray_diagnostics *diagnostics, json_t **ret_answer,
+                                     struct dray_error *error);
 /* Diagnose a file without planning: workflow or policy, told apart by its keys. */
 DRAY_MUST_CHECK int dray_check_file(const char *path, struct dray_registry *registry,
                                     const struct dray_asker *asker,

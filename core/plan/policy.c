@@ -208,7 +208,7 @@ struct dray_policy *dray_policy_add(struct dray_draft *draft, const char *file, 
     return policy;
 }
 
-static int load(struct dray_draft *draft, const char *base, const char *file)
+int dray_policy_load(struct dray_draft *draft, const char *base, const char *file)
 {
     struct stat status;
     size_t length;
@@ -269,7 +269,7 @@ static int load_directory(struct dray_draft *draft, const char *path, int option
     for (size_t i = 0; result == 0 && base && i < names.count; i++) {
         const char *file =
             dray_draft_format(draft, ends_with(path, "/") ? "%s%s" : "%s/%s", path, names.items[i]);
-        result = file ? load(draft, base, file) : DRAY_NO_MEMORY;
+        result = file ? dray_policy_load(draft, base, file) : DRAY_NO_MEMORY;
     }
     return base ? result : DRAY_NO_MEMORY;
 }

@@ -20,6 +20,11 @@ static const char *const verdict_names[] = {
 };
 static const char *const given_keys[] = {"path", "size", "total_bytes", "entries"};
 
+const char *dray_verdict_name(enum dray_expectation verdict)
+{
+    return verdict_names[verdict];
+}
+
 /* ---- reading */
 
 /* A size, or a plain number where `count`; -1 where there is none, or after a problem. */
@@ -306,8 +311,8 @@ static int judge(struct dray_policy *policy, struct dray_policy_test *test)
 }
 
 /* "keep", "drop by no-raw", "deny by size-cap (limit)" */
-static const char *verdict_text(struct dray_draft *draft, enum dray_expectation verdict,
-                                const char *rule, const char *why)
+const char *dray_verdict_text(struct dray_draft *draft, enum dray_expectation verdict,
+                              const char *rule, const char *why)
 {
     return dray_draft_format(draft, "%s%s%s%s%s%s", verdict_names[verdict], rule ? " by " : "",
                              rule ? rule : "", why ? " (" : "", why ? why : "", why ? ")" : "");
@@ -315,9 +320,9 @@ static const char *verdict_text(struct dray_draft *draft, enum dray_expectation 
 
 static int report(struct dray_draft *draft, const struct dray_policy_test *test)
 {
-    const char *expected = verdict_text(draft, test->verdict, test->rule, NULL);
+    const char *expected = dray_verdict_text(draft, test->verdict, test->rule, NULL);
     const char *seen =
-        verdict_text(draft, test->seen, test->decided ? test->decided->id : NULL, test->why);
+        dray_verdict_text(draft, test->seen, test->decided ? test->decided->id : NULL, test->why);
 
     if (!expected || !seen)
         return DRAY_NO_MEMORY;

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* policy.h - the verbs of `dray policy`, by file. */
+#ifndef DRAY_CMD_POLICY_H
+#define DRAY_CMD_POLICY_H
+
+#include "cmd/command.h"
+
+/* policy_look.c */
+int policy_explain(struct options *options);
+int policy_test(struct options *options);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: MIT */
+/* explain.c - what a set of policies says of a case, without any workflow: `policy explain` and
+ * `policy test`. */
+#include "core/plan/draft.h"
+
+#include <string.h>
+
+#include "core/base/text.h"
+
+static struct dray_draft draft_of(const struct dray_plan_request *request,
+                                  struct dray_diagnostics *diagnostics, struct dray_error *error)
+{
+    return (struct dray_draft){
+        .diagnostics = diagnostics,
+        .registry = request->registry,
+        .error = error,
+        .checking = 1,
+        .now = request->now ? request->now : dray_now(),
+    };
+}
+
+/* ---- explain */
+
+static const char *const bearings[] = {
+    [DRAY_BEARS_NOT] = "not-about",   [DRAY_BEARS_EXCEPT] = "excepted",
+    [DRAY_BEARS_UNKNOWN] = "unknown", [DRAY_BEARS] = "holds",
+    [DRAY_BEARS_DENIES] = "denies",
+};
+
+struct explanation {
+    struct dray_draft *draft;
+    const json_t *facts;
+    const char *path;
+    json_t *rules;
+    enum dray_expectation verdict;
+    const struct dray_rule *decided;
+};
+
+/* Ask the filters of every rule that holds about the path. */
+static int prepare(struct explanation *explanation, int64_t size)
+{
+    struct dray_draft *draft = explanation->draft;
+    size_t length = strlen(explanation->path);
+    int directory = length > 1 && explanation->path[length - 1] == '/';
+
+    for (size_t i = 0; i < draft->policy_count; i++) {
+        for (size_t k = 0; k < draft->policies[i]->rule_count; k++) {
+            struct dray_rule *rule = &draft->policies[i]->rules[k];
+            if (dray_rule_judge(rule, explanation->facts, draft->now).bearing < DRAY_BEARS)
+                continue;
+            for (size_t n = 0; n < rule->inject_count; n++) {
+                if (rule->inject[n].role != DRAY_STEP_FILTER)
+                    continue;
+                rule->inject[n].entries = json_pack(
+                    "[{s:s%, s:s, s:I}]", "path", explanation->path, length - (size_t)directory,
+                    "type", directory ? "directory" : "file", "bytes", (json_int_t)size);
+                if (!rule->inject[n].entries)
+                    return dray_fail_memory(draft->error);
+            }
+        }
+    }
+    return 0;
+}
+
+/* The text of the element that decided: exclude[1] "raw/". */
+static const char *by_text(struct dray_draft *draft, const struct dray_draft_step *step,
+                           const json_t *verdict)
+{
+    const char *option = json_string_value(json_object_get(verdict, "option"));
+    json_int_t index = json_integer_value(json_object_get(verdict, "index"));
+    const json_t *list = json_object_get(step->with, option);
+    const char *element =
+        index >= 0 ? json_string_value(json_array_get(list, (size_t)index)) : NULL;
+
+    if (!element)
+        return dray_draft_format(draft, "%s %s", step->uses, option ? option : "");
+    return dray_draft_format(draft, "%s %s[%lld] \"%s\"", step->uses, option, (long long)index,
+                             element);
+}
+
+static int add_does(struct explanation *explanation, const struct dray_rule *rule, json_t *object)
+{
+    json_t *does = json_array();
+    int failed = !does;
+
+    for (size_t i = 0; i < rule->inject_count; i++)
+        failed |=
+            json_array_append_new(does, json_pack("{s:s, s:O}", "inject", rule->inject[i].uses,
+                                                  "with", rule->inject[i].with));
+    if (rule->limit)
+        failed |= json_array_append_new(does, json_pack("{s:O}", "limit", rule->limit));
+    if (rule->allow)
+        failed |= json_array_append_new(does, json_pack("{s:b}", "allow", 1));
+    return json_object_set_new(object, "does", does) || failed
+               ? dray_fail_memory(explanation->draft->error)
+               : 0;
+}
+
+/* What a rule that holds makes of the path. */
+static int add_verdict(struct explanation *explanation, const struct dray_rule *rule,
+                       json_t *object)
+{
+    struct dray_draft *draft = explanation->draft;
+
+    for (size_t i = 0; i < rule->inject_count; i++) {
+        const struct dray_draft_step *step = &rule->inject[i];
+        const json_t *answer = json_array_get(step->verdicts, 0);
+        const char *verdict = json_string_value(json_object_get(answer, "verdict"));
+        if (!verdict || strcmp(verdict, "drop") != 0)
+            continue;
+        const char *by = by_text(draft, step, answer);
+        if (!by)
+            return DRAY_NO_MEMORY;
+        if (json_object_set_new(object, "verdict", json_string("drop")) ||
+            json_object_set_new(object, "by", json_string(by)))
+            return dray_fail_memory(draft->error);
+        if (explanation->verdict == DRAY_EXPECT_KEEP && rule->mode == DRAY_MODE_ENFORCE) {
+            explanation->verdict = DRAY_EXPECT_DROP;
+            explanation->decided = rule;
+        }
+        break;
+    }
+    return 0;
+}
+
+static int explain_rule(struct explanation *explanation, const struct dray_rule *rule)
+{
+    struct dray_draft *draft = explanation->draft;
+    struct dray_judgement judgement = dray_rule_judge(rule, explanation->facts, draft->now);
+    const char *why = dray_judgement_text(draft, &judgement, explanation->facts);
+    int denies = judgement.bearing == DRAY_BEARS_UNKNOWN ||
+                 (judgement.bearing == DRAY_BEARS_DENIES && rule->mode == DRAY_MODE_ENFORCE);
+
+    if (!why)
+        return DRAY_NO_MEMORY;
+    const struct dray_place *place =
+        judgement.condition ? &judgement.condition->place : &rule->place;
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:s, s:I, s:s, s:s}", "policy", rule->policy->name, "rule",
+                  rule->id, "mode", dray_mode_name(rule->mode), "file", rule->policy->file, "line",
+                  (json_int_t)place->line, "bearing", bearings[judgement.bearing], "why", why);
+    object = dray_json_with(object, "message", rule->message);
+    if (!object || json_array_append_new(explanation->rules, object) != 0)
+        return dray_fail_memory(draft->error);
+    if (denies && explanation->verdict != DRAY_EXPECT_DENY) {
+        explanation->verdict = DRAY_EXPECT_DENY;
+        explanation->decided = rule;
+    }
+    int result = add_does(explanation, rule, object);
+    if (result == 0 && explanation->path && judgement.bearing >= DRAY_BEARS)
+        result = add_verdict(explanation, rule, object);
+    return result;
+}
+
+static int explain(struct explanation *explanation, json_t **ret_answer)
+{
+    struct dray_draft *draft = explanation->draft;
+    int result = 0;
+
+    for (size_t i = 0; i < draft->policy_count; i++)
+        for (size_t k = 0; result == 0 && k < draft->policies[i]->rule_count; k++)
+            result = explain_rule(explanation, &draft->policies[i]->rules[k]);
+    if (result != 0)
+        return result;
+    json_t *answer =
+        json_pack("{s:O, s:O, s:s}", "facts", explanation->facts, "rules", explanation->rules,
+                  "verdict", dray_verdict_name(explanation->verdict));
+    answer = dray_json_with(answer, "path", explanation->path);
+    if (explanation->decided) {
+        answer = dray_json_with(answer, "policy", explanation->decided->policy->name);
+        answer = dray_json_with(answer, "rule", explanation->decided->id);
+        answer = dray_json_with(answer, "message", explanation->decided->message);
+    }
+    *ret_answer = answer;
+    return answer ? 0 : dray_fail_memory(draft->error);
+}
+
+/* What reading the policies came to. */
+static int verdict_of_reading(struct dray_draft *draft)
+{
+    if (draft->diagnostics->no_memory)
+        return dray_fail_memory(draft->error);
+    dray_diagnostics_sort(draft->diagnostics);
+    return draft->diagnostics->errors ? dray_diagnostics_error(draft->diagnostics, draft->error)
+                                      : 0;
+}
+
+int dray_policy_explain(const struct dray_plan_request *request, const json_t *facts,
+                        const char *path, int64_t size, struct dray_diagnostics *diagnostics,
+                        json_t **ret_answer, struct dray_error *error)
+{
+    struct dray_error own = {0};
+    struct dray_draft draft = draft_of(request, diagnostics, &own);
+    struct explanation explanation = {
+        .draft = &draft, .facts = facts, .path = path, .rules = json_array()};
+    int result = explanation.rules ? dray_policies_read(&draft, request) : dray_fail_memory(&own);
+
+    if (result == 0)
+        result = verdict_of_reading(&draft);
+    if (result == 0 && path)
+        result = prepare(&explanation, size);
+    if (result == 0)
+        result = dray_draft_ask(&draft, &request->asker);
+    if (result == 0)
+        result = verdict_of_reading(&draft);
+    if (result == 0)
+        result = explain(&explanation, ret_answer);
+    json_decref(explanation.rules);
+    if (result != 0 && error)
+        *error = own;
+    dray_draft_free(&draft);
+    return result;
+}
+
+/* ---- test */
+
+static json_t *test_json(struct dray_draft *draft, const struct dray_policy_test *test)
+{
+    const char *expected = dray_verdict_text(draft, test->verdict, test->rule, NULL);
+    const char *seen = test->judged
+                           ? dray_verdict_text(draft, test->seen,
+                                               test->decided ? test->decided->id : NULL, test->why)
+                           : NULL;
+
+    if (!expected || (test->judged && !seen))
+        return NULL;
+    json_t *json = json_pack("{s:s, s:I, s:b, s:s}", "name", test->name ? test->name : "?", "line",
+                             (json_int_t)test->place.line, "passed", test->judged && test->met,
+                             "expected", expected);
+    return dray_json_with(json, "seen", seen);
+}
+
+static json_t *policy_json(struct dray_draft *draft, const struct dray_policy *policy)
+{
+    json_t *tests = json_array();
+
+    for (size_t i = 0; tests && i < policy->test_count; i++) {
+        if (json_array_append_new(tests, test_json(draft, &policy->tests[i])) != 0) {
+            json_decref(tests);
+            tests = NULL;
+        }
+    }
+    return json_pack("{s:s, s:s, s:I, s:s, s:o}", "policy", policy->name ? policy->name : "?",
+                     "file", policy->file, "revision", (json_int_t)policy->revision, "digest",
+                     policy->digest, "tests", tests);
+}
+
+static json_t *policies_json(struct dray_draft *draft)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < draft->policy_count; i++) {
+        if (json_array_append_new(list, policy_json(draft, draft->policies[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+/* The directory that relative paths in the file start from. */
+static const char *base_of(struct dray_draft *draft, const char *file)
+{
+    dray_autofree char *real = realpath(file, NULL);
+    char *slash = real ? strrchr(real, '/') : NULL;
+
+    return slash ? dray_draft_copy(draft, real, slash == real ? 1 : (size_t)(slash - real))
+                 : dray_draft_copy(draft, "/", 1);
+}
+
+int dray_policy_test(const struct dray_plan_request *request, const char *const *files,
+                     size_t file_count, struct dray_diagnostics *diagnostics, json_t **ret_answer,
+                     struct dray_error *error)
+{
+    struct dray_error own = {0};
+    struct dray_draft draft = draft_of(request, diagnostics, &own);
+    int result = dray_policies_read(&draft, request);
+
+    for (size_t i = 0; result == 0 && i < file_count; i++) {
+        const char *base = base_of(&draft, files[i]);
+        result = base ? dray_policy_load(&draft, base, files[i]) : DRAY_NO_MEMORY;
+    }
+    if (result == 0)
+        result = dray_draft_ask(&draft, &request->asker);
+    if (result == 0)
+        result = verdict_of_reading(&draft);
+    if (result == 0 || (result == DRAY_INVALID && diagnostics->errors)) {
+        *ret_answer = policies_json(&draft);
+        if (!*ret_answer)
+            result = dray_fail_memory(&own);
+    }
+    if (result != 0 && error)
+        *error = own;
+    dray_draft_free(&draft);
+    return result;
+}
