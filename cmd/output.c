@@ -182,6 +182,11 @@ static void print_rules(FILE *stream, const json_t *rules)
 
     json_array_foreach(rules, i, rule)
     {
+        /* What is only audited is recorded, and the user is not told. A limit was told when it was
+         * met. */
+        const char *mode = json_string_value(json_object_get(rule, "mode"));
+        if ((mode && strcmp(mode, "audit") == 0) || strcmp(text(rule, "kind"), "limit") == 0)
+            continue;
         (void)fprintf(stream, "      %s %llu (%s) by ",
                       json_is_true(json_object_get(rule, "shadow")) ? "would leave out"
                                                                     : "left out",

@@ -171,6 +171,10 @@ json_t *dray_rules_json(const struct dray_step_run *step)
 {
     json_t *rules = json_array();
 
+    if (rules && step->exceeded && json_array_append(rules, step->exceeded) != 0) {
+        json_decref(rules);
+        return NULL;
+    }
     for (size_t i = 0; rules && i < step->rule_count; i++) {
         const struct dray_rule_count *rule = &step->rules[i];
         dray_cleanup(dray_buffer_free) struct dray_buffer by = {.cap = 4096}, why = {.cap = 8192};
@@ -179,8 +183,11 @@ json_t *dray_rules_json(const struct dray_step_run *step)
                                 why.data ? why.data : "", "entries", (json_int_t)rule->entries,
                                 "bytes", (json_int_t)rule->bytes);
         /* audit and warn: it would have, and did not */
-        if (one && step->step->mode != DRAY_MODE_ENFORCE)
+        if (one && step->step->mode != DRAY_MODE_ENFORCE) {
             (void)json_object_set_new(one, "shadow", json_true());
+            (void)json_object_set_new(
+                one, "mode", json_string(step->step->mode == DRAY_MODE_WARN ? "warn" : "audit"));
+        }
         if (!one || json_array_append_new(rules, one) != 0) {
             json_decref(rules);
             return NULL;

@@ -170,9 +170,49 @@ static int add_history(const struct dray_step_run *push, json_t *receipt)
     return result;
 }
 
-static json_t *policies_json(const struct dray_plan *plan)
+/* What rules said of this target without changing a step: allowances that are only watched, and
+ * exceptions. */
+static json_t *findings_json(const struct dray_step_run *push)
 {
-    json_t *files = json_array();
+    json_t *list = json_array(), *finding;
+    size_t i;
+
+    json_array_foreach(push->run->plan->findings, i, finding)
+    {
+        const char *step = json_string_value(json_object_get(finding, "step"));
+        if (list && step && strcmp(step, push->step->id) == 0 &&
+            json_array_append(list, finding) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
+/* Limits that were exceeded and only watched. */
+static int add_exceeded(const struct dray_step_run *push, json_t *findings)
+{
+    const struct dray_run *run = push->run;
+
+    for (size_t i = 0; findings && i < run->plan->step_count; i++) {
+        const struct dray_step_run *guard = &run->steps[i];
+        if (!guard->exceeded || !dray_plan_depends(run->plan, push->index, i))
+            continue;
+        if (json_array_append_new(
+                findings, json_pack("{s:s, s:s, s:s, s:s, s:s, s:O}", "policy",
+                                    guard->step->origin.policy, "rule", guard->step->origin.rule,
+                                    "mode", guard->step->mode == DRAY_MODE_WARN ? "warn" : "audit",
+                                    "step", push->step->id, "kind", "limit", "what",
+                                    json_object_get(guard->exceeded, "why"))) != 0)
+            return DRAY_NO_MEMORY;
+    }
+    return findings ? 0 : DRAY_NO_MEMORY;
+}
+
+static json_t *policies_json(const struct dray_step_run *push)
+{
+    const struct dray_plan *plan = push->run->plan;
+    json_t *files = json_array(), *findings = findings_json(push);
 
     for (size_t i = 0; files && i < plan->policy_count; i++) {
         const struct dray_plan_policy *policy = &plan->policies[i];
@@ -180,7 +220,12 @@ static json_t *policies_json(const struct dray_plan *plan)
                                                      "revision", (json_int_t)policy->revision,
                                                      "digest", policy->digest));
     }
-    return json_pack("{s:s, s:o}", "set", plan->policy_set_digest, "files", files);
+    if (add_exceeded(push, findings) != 0) {
+        json_decref(findings);
+        findings = NULL;
+    }
+    return json_pack("{s:s, s:o, s:o}", "set", plan->policy_set_digest, "files", files, "findings",
+                     findings);
 }
 
 static uint64_t count_recorded(const struct dray_tree *tree)
@@ -205,7 +250,7 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
         "dataset", "name", plan->dataset, "revision", plan->revision, "user", run->user, "actor",
         run->actor, "request_key", step->target->request_key, "target", "push", step->step->uses,
         "destination", step->target->uri, "workflow", plan->name, "plan", plan->digest, "policies",
-        policies_json(plan), "entries", (json_int_t)step->input->listed, "bytes",
+        policies_json(step), "entries", (json_int_t)step->input->listed, "bytes",
         (json_int_t)step->input->bytes, "manifest_sha256", manifest, "delivered",
         dray_time_print(dray_now(), time), "verified", "how",
         "SHA-256 of every file, computed while it was delivered", "against_recorded_digests",

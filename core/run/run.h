@@ -75,6 +75,7 @@ struct dray_step_run {
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
     struct dray_rule_count *rules;
     size_t rule_count;
+    json_t *exceeded; /* of a guard that only watches: what it would have stopped, as a rule; NULL */
     uint8_t (
         *digests)[DRAY_SHA256_BYTES]; /* of a push: what was read, one for each entry of input */
     uint8_t *digested;
@@ -194,7 +195,7 @@ DRAY_MUST_CHECK int dray_guard_execute(struct dray_step_run *step, struct dray_e
 void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded,
                      uint16_t option, int32_t index, struct dray_buffer *by,
                      struct dray_buffer *why);
-/* [{"by", "why", "entries", "bytes"}] of a filter that ran. */
+/* [{"by", "why", "entries", "bytes", "shadow"?, "mode"?}] of a filter or guard that ran. */
 DRAY_MUST_CHECK json_t *dray_rules_json(const struct dray_step_run *step);
 /* Does push `push` get its tree by way of step `index`? */
 int dray_plan_depends(const struct dray_plan *plan, size_t push, size_t index);

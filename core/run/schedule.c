@@ -70,7 +70,7 @@ static void tell_ended(struct dray_step_run *step)
     set_text(event, "tree_digest", hex);
     if (step->error.class_ != 0)
         (void)json_object_set_new(event, "error", dray_error_to_json(&step->error));
-    if (done && step->decisions)
+    if (done && (step->decisions || step->exceeded))
         (void)json_object_set_new(event, "rules", dray_rules_json(step));
     if (step->confirmation)
         (void)json_object_set(event, "confirmation", step->confirmation);

@@ -231,6 +231,27 @@ static int check_limit(const struct dray_step *guard, const struct dray_tree *tr
     return error->class_;
 }
 
+/* A limit that is only watched: warn tells the user, audit records. */
+static int note_exceeded(struct dray_step_run *step, const struct dray_tree *tree,
+                         struct dray_error *error)
+{
+    int warns = step->step->mode == DRAY_MODE_WARN;
+    dray_autofree char *by =
+        dray_format("policy:%s/%s", step->step->origin.policy, step->step->origin.rule);
+
+    step->exceeded =
+        by ? json_pack("{s:s, s:s, s:s, s:I, s:I, s:b, s:s}", "by", by, "kind", "limit", "why",
+                       error->message, "entries", (json_int_t)tree->listed, "bytes",
+                       (json_int_t)tree->bytes, "shadow", 1, "mode", warns ? "warn" : "audit")
+           : NULL;
+    dray_run_tell(step->run,
+                  json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step", step->step->id,
+                            "level", warns ? DRAY_LOG_WARN : DRAY_LOG_INFO, "what",
+                            "limit exceeded", "fields", "message", error->message));
+    *error = (struct dray_error){0};
+    return step->exceeded ? 0 : dray_fail_memory(error);
+}
+
 int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
 {
     dray_cleanup(dray_tree_unrefp) struct dray_tree *tree = dray_tree_ref(step->input);
@@ -242,13 +263,8 @@ int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
     if (result != 0)
         return result;
     result = check_limit(step->step, tree, error);
-    if (result != 0 && step->step->mode != DRAY_MODE_ENFORCE) {
-        dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
-                                           step->step->id, "level", DRAY_LOG_WARN, "what",
-                                           "limit exceeded", "fields", "message", error->message));
-        *error = (struct dray_error){0};
-        result = 0;
-    }
+    if (result == DRAY_DENIED && step->step->mode != DRAY_MODE_ENFORCE)
+        result = note_exceeded(step, tree, error);
     if (result == 0)
         step->output = DRAY_TAKE(tree);
     return result;

@@ -259,7 +259,8 @@ def test_a_rule_that_only_watches_drops_nothing_and_says_so(dray, source, out, w
     assert "policy:site/only" not in dray("preview", file, *options).out
     done = dray("run", file, *options)
     assert "left out 1 (5 B) by policy:site/only" not in done.err.replace("would leave out", "")
-    assert "would leave out 1 (5 B) by policy:site/only" in done.err
+    told = "would leave out 1 (5 B) by policy:site/only" in done.err
+    assert told == (mode == "warn"), "audit records, warn also tells the user"
     assert "raw/x.fastq" in contents(out / "data")
     receipt = record(out / "data", "receipt.json")
     assert [one["by"] for one in receipt["left_out"]] == ["pick.include"]
@@ -267,14 +268,20 @@ def test_a_rule_that_only_watches_drops_nothing_and_says_so(dray, source, out, w
     steps = dray.json("jobs")[0]["job"]
     [watched] = [step for step in dray.json("show", steps)["attempts"][0]["steps"] if step["id"] == "site/only"]
     assert watched["entries_in"] == watched["entries_out"] == 4
-    assert watched["rules"][0]["shadow"] is True
+    assert watched["rules"][0]["shadow"] is True and watched["rules"][0]["mode"] == mode
 
 
 @pytest.mark.parametrize("mode", ["warn", "audit"])
 def test_a_limit_that_only_watches_lets_pass(dray, source, out, workflow, policies, mode):
     done = dray("run", workflow(WORKFLOW), *policies({"a.yaml": rule("limit: { entries: 1 }", mode)}))
     assert len([one for one in contents(out / "data").values() if one]) == 3
-    assert "limit exceeded: 3 entries are to be delivered, 1 at most are allowed by policy site" in done.err
+    told = "limit exceeded: 3 entries are to be delivered, 1 at most are allowed by policy site" in done.err
+    assert told == (mode == "warn")
+    [finding] = record(out / "data", "receipt.json")["policies"]["findings"]
+    assert (finding["kind"], finding["mode"], finding["rule"]) == ("limit", mode, "only")
+    steps = dray.json("show", dray.json("jobs")[0]["job"])["attempts"][0]["steps"]
+    [guard] = [step for step in steps if step["uses"] == "guard"]
+    assert guard["rules"][0]["kind"] == "limit" and guard["rules"][0]["entries"] == 3
 
 
 def test_targets_under_different_rules_get_different_trees(dray, files, source, out, workflow, policies):
@@ -322,7 +329,7 @@ def test_a_rule_holds_where_its_facts_do(dray, source, workflow, policies, when,
     (NO_RAW.replace("filter/glob", "filter/none"), ":9:", "there is no plugin filter/none"),
     (NO_RAW.replace("raw/", "a**b"), ":10:", "`**`"),
     (NO_RAW.replace("revision: 3\n", ""), "", "revision"),
-    (NO_RAW + "    allow: { target.host: [x] }\n", ":12:", "allow"),
+    (NO_RAW + "    allow: { target.hots: [x] }\n", ":12:", "target.hots"),
     (NO_RAW.replace("target.type", "target.typ"), ":7:", "target.typ"),
     ("", "", "nothing in it"),
 ], ids=["no YAML", "mode", "plugin", "pattern", "no revision", "allow", "fact", "empty"])

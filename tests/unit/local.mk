@@ -26,6 +26,7 @@ unit_tests += tests/unit/test_plan_key
 unit_tests += tests/unit/test_plan_memory
 unit_tests += tests/unit/test_plan_policy
 unit_tests += tests/unit/test_plan_prove
+unit_tests += tests/unit/test_plan_rules
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
@@ -76,6 +77,7 @@ tests_unit_test_plan_json_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_key_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf $(stand_in_plugins)
 tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_rules_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 EXTRA_DIST += tests/unit/golden
 
 if HAVE_CMOCKA
