@@ -344,7 +344,7 @@ static void show_event(struct progress *progress, const json_t *event)
                       (double)number(event, "milliseconds") / 1000);
     } else if (strcmp(name, "log") == 0 && number(event, "level") >= DRAY_LOG_WARN) {
         const json_t *message = json_object_get(json_object_get(event, "fields"), "message");
-        (void)fprintf(stderr, "  %s: ", text(event, "step"));
+        (void)fprintf(stderr, *text(event, "step") ? "  %s: " : "warning: %s", text(event, "step"));
         print_text(stderr, text(event, "what"));
         if (message) {
             (void)fputs(": ", stderr);

@@ -86,6 +86,14 @@ static int collect_policies(struct dray_api *api, struct dray_error *error)
     return 0;
 }
 
+static int recheck(void *arg, const struct dray_plan *plan, char **ret_kept,
+                   struct dray_error *error)
+{
+    struct dray_plan_request request = dray_api_plan_request(arg);
+
+    return dray_plan_recheck(plan, &request, ret_kept, error);
+}
+
 int dray_api_open(const struct dray_api_settings *settings, struct dray_api **ret_api,
                   struct dray_error *error)
 {
@@ -120,7 +128,9 @@ int dray_api_open(const struct dray_api_settings *settings, struct dray_api **re
                                        .interrupt_fd = settings->interrupt_fd,
                                        .journal = -1,
                                        .on_event = settings->on_event,
-                                       .arg = settings->arg};
+                                       .arg = settings->arg,
+                                       .recheck = recheck,
+                                       .recheck_arg = api};
     *ret_api = DRAY_TAKE(api);
     return 0;
 }

@@ -206,6 +206,24 @@ static int step_ended(struct dray_attempt *attempt, const json_t *message, struc
 
 /* ---- Requests ---- */
 
+static int recheck(struct dray_attempt *attempt, struct dray_error *error)
+{
+    struct dray_engine *engine = attempt->engine;
+    dray_autofree char *kept = NULL;
+
+    if (!engine->recheck)
+        return 0;
+    int result = engine->recheck(engine->recheck_arg, attempt->plan, &kept, error);
+    if (kept)
+        dray_event_send(
+            engine, attempt->job, attempt->number,
+            json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step", "", "level",
+                      DRAY_LOG_WARN, "what",
+                      "the policies have a problem, and those of the plan stay in force", "fields",
+                      "message", kept));
+    return result;
+}
+
 static int may_commit(struct dray_attempt *attempt, const json_t *message, struct dray_error *error)
 {
     long target = target_number(attempt->plan, step_number(attempt->plan, message));
@@ -216,7 +234,9 @@ static int may_commit(struct dray_attempt *attempt, const json_t *message, struc
         return dray_fail(error, DRAY_BUG, "a push wants to commit without a receipt");
     if (attempt->engine->interrupted)
         return dray_fail(error, DRAY_CANCELLED, "interrupted");
-    int result = store_target(attempt, target, DRAY_COMMITTING, message, error);
+    int result = recheck(attempt, error);
+    if (result == 0)
+        result = store_target(attempt, target, DRAY_COMMITTING, message, error);
     attempt->committing[target] = result == 0;
     return result;
 }
@@ -448,8 +468,11 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
 {
     dray_autofree char *scratch = NULL;
     struct dray_runner runner;
-    int result = dray_scratch_make(attempt->engine, attempt->job, attempt->number, &scratch, error);
+    int result = recheck(attempt, error);
 
+    if (result != 0)
+        return result;
+    result = dray_scratch_make(attempt->engine, attempt->job, attempt->number, &scratch, error);
     if (result == 0)
         result = start_runner(attempt, "run", scratch, &runner, error);
     if (result == 0) {

@@ -297,39 +297,55 @@ static int add_chains(struct dray_compose *compose)
 
 /* ---- what is demanded, for the proof */
 
+size_t dray_demands_count(const struct dray_rule *const *rules, size_t count)
+{
+    size_t demands = 0;
+
+    for (size_t i = 0; i < count; i++)
+        demands += rules[i]->inject_count + (rules[i]->limit ? 1 : 0);
+    return demands;
+}
+
+void dray_demands_of(const struct dray_rule *const *rules, size_t count, const char *push,
+                     struct dray_demand *demands, size_t *demand_count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct dray_rule *rule = rules[i];
+        struct dray_demand demand = {
+            .push = push,
+            .policy = rule->policy->name,
+            .rule = rule->id,
+            .mode = rule->mode,
+            .from = rule,
+        };
+        for (size_t n = 0; n < rule->inject_count; n++) {
+            demand.uses = rule->inject[n].uses;
+            demand.with = rule->inject[n].with;
+            demands[(*demand_count)++] = demand;
+        }
+        if (rule->limit) {
+            demand.uses = "guard";
+            demand.with = rule->limit;
+            demands[(*demand_count)++] = demand;
+        }
+    }
+}
+
 static int list_demands(struct dray_compose *compose, struct dray_demand **ret_demands,
                         size_t *ret_count)
 {
     size_t count = 0;
 
     for (size_t i = 0; i < compose->match_count; i++)
-        for (size_t k = 0; k < compose->matches[i].count; k++)
-            count += compose->matches[i].rules[k]->inject_count + 1;
+        count += dray_demands_count(compose->matches[i].rules, compose->matches[i].count);
     struct dray_demand *demands = dray_draft_array(compose->draft, count, sizeof(*demands));
     if (!demands)
         return DRAY_NO_MEMORY;
     count = 0;
     for (size_t i = 0; i < compose->match_count; i++) {
         const struct dray_match *match = &compose->matches[i];
-        for (size_t k = 0; k < match->count; k++) {
-            const struct dray_rule *rule = match->rules[k];
-            struct dray_demand demand = {
-                .push = compose->draft->steps[match->push].id,
-                .policy = rule->policy->name,
-                .rule = rule->id,
-                .mode = rule->mode,
-            };
-            for (size_t n = 0; n < rule->inject_count; n++) {
-                demand.uses = rule->inject[n].uses;
-                demand.with = rule->inject[n].with;
-                demands[count++] = demand;
-            }
-            if (rule->limit) {
-                demand.uses = "guard";
-                demand.with = rule->limit;
-                demands[count++] = demand;
-            }
-        }
+        dray_demands_of(match->rules, match->count, compose->draft->steps[match->push].id, demands,
+                        &count);
     }
     *ret_demands = demands;
     *ret_count = count;

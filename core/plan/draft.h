@@ -337,6 +337,7 @@ struct dray_demand {
     const char *uses;
     const json_t *with; /* borrowed */
     enum dray_mode mode;
+    const struct dray_rule *from;
 };
 /* The plan of a draft without problems, but for keys and digests; and what policies demand of it,
  * in the arena. */
@@ -352,6 +353,16 @@ DRAY_MUST_CHECK int dray_draft_compose(struct dray_draft *draft,
  * when not. */
 DRAY_MUST_CHECK int dray_plan_prove(const struct dray_plan *plan, const struct dray_demand *demands,
                                     size_t count, struct dray_error *error);
+
+/* The first demand that the plan does not meet; NULL: it meets all. DRAY_NO_MEMORY, or 0. */
+DRAY_MUST_CHECK int dray_plan_unmet(const struct dray_plan *plan, const struct dray_demand *demands,
+                                    size_t count, const struct dray_demand **ret_unmet);
+/* What the rules that hold for a push demand, added to `demands`, where there is room: the number
+ * of inject steps and limits. */
+void dray_demands_of(const struct dray_rule *const *rules, size_t count, const char *push,
+                     struct dray_demand *demands, size_t *demand_count);
+/* How many that will be. */
+size_t dray_demands_count(const struct dray_rule *const *rules, size_t count);
 
 /* ---- request_key.c */
 

@@ -23,6 +23,7 @@ libdraycore_a_SOURCES += \
 	core/plan/policy_exception.c \
 	core/plan/policy_test.c \
 	core/plan/prove.c \
+	core/plan/recheck.c \
 	core/plan/request_key.c \
 	core/plan/rule.c \
 	core/plan/step.c \

@@ -152,6 +152,14 @@ DRAY_MUST_CHECK int dray_plan_make(const struct dray_plan_request *request,
 void dray_plan_free(struct dray_plan *plan);
 void dray_plan_freep(struct dray_plan **plan);
 
+/* Do the policies of now still let this plan be delivered, as far as they ask for no more than it
+ * holds? DRAY_DENIED with the rule when not. Of the request only policies, registry, asker and
+ * clock are looked at. *ret_kept (the caller frees it) says what is wrong with a set that cannot be
+ * used: the one that the plan was made under stays in force then. */
+DRAY_MUST_CHECK int dray_plan_recheck(const struct dray_plan *plan,
+                                      const struct dray_plan_request *request, char **ret_kept,
+                                      struct dray_error *error);
+
 /* The plan as JSON and back: what `dray plan --json` prints, jobs keep and a runner gets.
  * {"version", "digest", "name", "dataset": {"name", "id", "revision"}, "tree", "steps": [{"id",
  * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":

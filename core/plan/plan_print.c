@@ -240,6 +240,24 @@ static void policies(struct dray_buffer *out, const struct dray_plan *plan)
     }
 }
 
+static void findings(struct dray_buffer *out, const struct dray_plan *plan)
+{
+    size_t i;
+    json_t *finding;
+
+    json_array_foreach(plan->findings, i, finding)
+    {
+        static const char *const keys[] = {"kind", "policy", "rule", "what"};
+        static const char *const before[] = {"  ", " ", "/", ": "};
+        for (size_t k = 0; k < DRAY_COUNT(keys); k++) {
+            const char *text = json_string_value(json_object_get(finding, keys[k]));
+            dray_buffer_text(out, before[k]);
+            dray_utf8_add(out, text ? text : "", text ? strlen(text) : 0, 1);
+        }
+        dray_buffer_text(out, "\n");
+    }
+}
+
 void dray_plan_print(const struct dray_plan *plan, struct dray_buffer *out)
 {
     dray_buffer_text(out, "plan     ");
@@ -253,4 +271,5 @@ void dray_plan_print(const struct dray_plan *plan, struct dray_buffer *out)
     steps(out, plan);
     targets(out, plan);
     policies(out, plan);
+    findings(out, plan);
 }

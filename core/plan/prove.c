@@ -12,12 +12,13 @@
 
 #include <string.h>
 
-/* Does the step do what the rule says, to the letter? */
+/* Does the step do what the rule says, to the letter? One that is enforced does also what is only
+ * watched. */
 static int meets(const struct dray_step *step, const struct dray_demand *demand)
 {
     return step->origin.policy && step->origin.rule && strcmp(step->uses, demand->uses) == 0 &&
            strcmp(step->origin.policy, demand->policy) == 0 &&
-           strcmp(step->origin.rule, demand->rule) == 0 && step->mode == demand->mode &&
+           strcmp(step->origin.rule, demand->rule) == 0 && step->mode <= demand->mode &&
            json_equal(step->with, demand->with);
 }
 
@@ -122,13 +123,31 @@ static int refuse(struct dray_error *error)
     return error->class_;
 }
 
-int dray_plan_prove(const struct dray_plan *plan, const struct dray_demand *demands, size_t count,
-                    struct dray_error *error)
+int dray_plan_unmet(const struct dray_plan *plan, const struct dray_demand *demands, size_t count,
+                    const struct dray_demand **ret_unmet)
 {
     dray_autofree unsigned char *meeting = calloc(plan->step_count + 1, 1);
     dray_autofree unsigned char *covered = calloc(plan->step_count + 1, 1);
 
     if (!meeting || !covered)
+        return DRAY_NO_MEMORY;
+    *ret_unmet = NULL;
+    for (size_t i = 0; i < count && !*ret_unmet; i++) {
+        size_t push = find_push(plan, demands[i].push);
+        find_covered(plan, &demands[i], meeting, covered);
+        if (push == plan->step_count || !covered[push])
+            *ret_unmet = &demands[i];
+    }
+    return 0;
+}
+
+int dray_plan_prove(const struct dray_plan *plan, const struct dray_demand *demands, size_t count,
+                    struct dray_error *error)
+{
+    dray_autofree unsigned char *covered = calloc(plan->step_count + 1, 1);
+    const struct dray_demand *unmet = NULL;
+
+    if (!covered)
         return dray_fail_memory(error);
     find_reached(plan, covered);
     for (size_t i = 0; i < plan->step_count; i++) {
@@ -138,17 +157,13 @@ int dray_plan_prove(const struct dray_plan *plan, const struct dray_demand *dema
                         plan->steps[i].id);
         return refuse(error);
     }
-    for (size_t i = 0; i < count; i++) {
-        size_t push = find_push(plan, demands[i].push);
-        find_covered(plan, &demands[i], meeting, covered);
-        if (push < plan->step_count && covered[push])
-            continue;
-        (void)dray_fail(
-            error, DRAY_BUG,
-            "the plan is refused: there is a way to push %s past %s, which policy %s, rule %s "
-            "puts there",
-            demands[i].push, demands[i].uses, demands[i].policy, demands[i].rule);
-        return refuse(error);
-    }
-    return 0;
+    if (dray_plan_unmet(plan, demands, count, &unmet) != 0)
+        return dray_fail_memory(error);
+    if (!unmet)
+        return 0;
+    (void)dray_fail(error, DRAY_BUG,
+                    "the plan is refused: there is a way to push %s past %s, which policy %s, rule "
+                    "%s puts there",
+                    unmet->push, unmet->uses, unmet->policy, unmet->rule);
+    return refuse(error);
 }

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: MIT
+"""The life of a policy, as its author lives it: written and tested, watched before it is enforced, with
+exceptions that end, over targets of several types, changed while deliveries are under way; and what
+happens when something is wrong with it."""
+import datetime
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from conftest import TOP, contents, record
+
+DATASET = {"a.nc": "grid\n", "raw/x.fastq": "ACGT\n", "notes/day.txt": "n\n"}
+
+TO_LAB = "  - { id: to-lab, uses: push/hpfs, with: { path: ./out/lab } }\n"
+TO_SITE = '  - { id: to-site, uses: push/drop, with: { host: archive.example.edu, name: x%s } }\n'
+
+
+@pytest.fixture
+def site(dray, tmp_path, files):
+    """A dataset, a plugin of the site's own, and files to write: work.yaml, policies/site.yaml."""
+    plugins = dray.home / ".local/lib/dray/plugins"
+    plugins.mkdir(parents=True, mode=0o755)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", f"-I{TOP}/include",
+                    TOP / "tests/scenario/plugins/push-drop.c", "-o", plugins / "push-drop.so"], check=True)
+    files(tmp_path / "data", DATASET)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "policies").mkdir()
+
+    class Site:
+        out, file, folder = tmp_path / "out", tmp_path / "work.yaml", tmp_path / "policies"
+        revision = 0
+
+        def workflow(self, *steps):
+            self.file.write_text("version: 1\ndataset: ./data\nsteps:\n" + "".join(steps))
+            return [self.file, "--policies", self.folder]
+
+        def policy(self, body, name="site"):
+            """Each change raises the revision, as it has to."""
+            Site.revision += 1
+            (self.folder / f"{name}.yaml").write_text(
+                f"version: 1\npolicy: {name}\nrevision: {Site.revision}\nrules:\n{body}")
+            return self.folder / f"{name}.yaml"
+    return Site()
+
+
+def rule(what, mode="enforce", when="", id="only"):
+    condition = f"    when: {when}\n" if when else ""
+    return f"  - id: {id}\n    mode: {mode}\n{condition}    {what}\n    message: Ask the data office.\n"
+
+
+def drop(*patterns):
+    return "inject: [{ uses: filter/glob, with: { exclude: [%s] } }]" % ", ".join(f'"{p}"' for p in patterns)
+
+
+# ---- Watch, then enforce ---------------------------------------------------------------------------
+
+
+def test_a_rule_is_watched_then_warned_of_then_enforced(dray, site):
+    command = ["run", *site.workflow(TO_LAB)]
+    for mode, told, left in [("audit", False, True), ("warn", True, True), ("enforce", True, False)]:
+        site.policy(rule(drop("raw/"), mode))
+        done = dray(*command, "--again")
+        assert ("policy:site/only" in done.err) == told, mode
+        assert ("raw/x.fastq" in contents(site.out / "lab")) == left, mode
+        steps = dray.json("show", dray.json("jobs")[0]["job"])["attempts"][0]["steps"]
+        [watched] = [step for step in steps if step["id"] == "site/only"]
+        assert watched["rules"][0]["entries"] == 1, "what would have been dropped is on record"
+        (site.out / "lab").rename(site.out / mode)
+
+
+def test_an_allowance_is_watched_then_warned_of_then_enforced(dray, site):
+    command = site.workflow(TO_SITE % "")
+    allow = "allow: { target.host: [\"*.example.org\"] }"
+    site.policy(rule(allow, "audit"))
+    done = dray("run", *command)
+    assert "archive.example.edu, not" not in done.err
+    [finding] = dray.json("plan", *command)["findings"]
+    assert (finding["kind"], finding["rule"], finding["step"]) == ("allow", "only", "to-site")
+    site.policy(rule(allow, "warn"))
+    said = dray("plan", *command).err
+    assert "warning: rule site/only does not allow the target of \"to-site\": target.host is " \
+           "archive.example.edu, not *.example.org (the rule only warns)" in said
+    assert "Ask the data office." in said and "site.yaml:7:14" in said
+    path = site.policy(rule(allow))
+    for verb in ("plan", "run", "preview"):
+        said = dray(verb, *command, "--again" if verb == "run" else "--json", exit=3)
+        text = said.err + said.out
+        assert "does not allow the target" in text and f"{path}:7:14" in text and "Ask the data office." in text
+
+
+# ---- Exceptions ------------------------------------------------------------------------------------
+
+
+def test_an_exception_ends_with_its_day(dray, site):
+    command = site.workflow(TO_LAB)
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    for days, excepted in [(1, True), (0, True), (-1, False)]:
+        until = today + datetime.timedelta(days=days)
+        site.policy(rule(drop("raw/")) + f"exceptions:\n  - {{ rule: only, dataset: data, until: {until}, "
+                    "reason: RC-88 }\n")
+        plan = dray.json("plan", *command)
+        assert ("site/only" in [step["id"] for step in plan["steps"]]) != excepted, days
+        assert bool(plan["findings"]) == excepted
+    site.policy(rule(drop("raw/")) + f"exceptions:\n  - {{ rule: only, dataset: data, until: {today}, "
+                "reason: RC-88 }\n")
+    assert f"exception site/only: an exception until {today} (RC-88)" in dray("plan", *command).out
+    dray("run", *command)
+    [finding] = record(site.out / "lab", "receipt.json")["policies"]["findings"]
+    assert finding["kind"] == "exception" and "RC-88" in finding["what"]
+    assert "raw/x.fastq" in contents(site.out / "lab")
+
+
+# ---- Targets of several types ----------------------------------------------------------------------
+
+
+def test_two_targets_of_different_type_get_what_their_rules_say(dray, site):
+    command = site.workflow(TO_LAB, TO_SITE % "")
+    site.policy(rule(drop("raw/"), when="{ target.type: other }", id="off-site") +
+                rule(drop("notes/"), when="{ target.type: hpfs }", id="on-site") +
+                rule("limit: { entries: 2 }", id="cap"))
+    needs = {step["id"]: step["needs"] for step in dray.json("plan", *command)["steps"]}
+    assert needs["to-lab"] == ["site/cap@to-lab"] and needs["site/cap@to-lab"] == ["site/on-site"]
+    assert needs["site/cap@to-site"] == ["site/off-site@to-site"]
+    dray("run", *command)
+    assert sorted(path for path, what in contents(site.out / "lab").items() if what) == ["a.nc", "raw/x.fastq"]
+    targets = {one["step"]: one for one in dray.json("jobs")[0]["targets"]}
+    assert {one["entries"] for one in targets.values()} == {2}
+    assert targets["to-site"]["destination"] == "drop://archive.example.edu/x"
+
+
+def test_a_sites_own_push_is_of_type_other_with_its_own_facts(dray, site):
+    command = site.workflow(TO_SITE % "")
+    for when, holds in [("{ target.type: other }", True), ("{ target.plugin: drop }", True),
+                        ("{ target.host: \"*.example.edu\" }", True), ("{ target.type: [hpfs, cloud, globus] }", False),
+                        ("{ target.path: /x }", True), ("{ not: { target.type: other } }", False)]:
+        site.policy(rule(drop("raw/"), when=when))
+        steps = [step["id"] for step in dray.json("plan", *command)["steps"]]
+        assert ("site/only" in steps) == holds, when
+
+
+# ---- What is not known, and what is wrong ----------------------------------------------------------
+
+
+def test_a_dataset_without_tags_is_not_delivered_unless_the_rule_opts_out(dray, site):
+    command = site.workflow(TO_LAB)
+    path = site.policy(rule(drop("raw/"), when="{ dataset.tags: human }"))
+    for verb in ("run", "plan", "preview"):
+        said = dray(verb, *command, exit=3).err
+        assert 'rule site/only asks for dataset.tags, which is not known of dataset "data"' in said
+        assert f"{path}:7:13" in said and "`dataset.tags?:`" in said
+    assert os.listdir(site.out) == [] and dray.json("jobs") == []
+    site.policy(rule(drop("raw/"), when="{ dataset.tags?: human }"))
+    dray("run", *command)
+    assert "raw/x.fastq" in contents(site.out / "lab")
+
+
+def test_a_set_with_a_failing_test_stops_every_delivery(dray, site):
+    command = site.workflow(TO_LAB)
+    tests = "tests:\n  - name: notes stay\n    given: { path: notes/day.txt }\n    expect: { verdict: drop }\n"
+    path = site.policy(rule(drop("raw/")) + tests)
+    for verb in ("run", "plan", "preview"):
+        said = dray(verb, *command, exit=3).err
+        assert f'{path}:12:24: error: test "notes stay" fails: it expects drop, and the policy says keep' in said
+    assert os.listdir(site.out) == []
+    said = dray("policy", "test", site.folder, exit=2)
+    assert "FAILED  notes stay: drop, and the policy says keep" in said.out and "0 passed, 1 failed" in said.out
+    assert f"{path}:12:24" in dray("check", path, exit=2).out
+    site.policy(rule(drop("raw/", "notes/")) + tests)
+    assert "1 passed, 0 failed" in dray("policy", "test", site.folder).out
+    dray("run", *command)
+
+
+def test_a_rule_that_cannot_be_evaluated_stops_the_delivery(dray, site):
+    command = site.workflow(TO_LAB)
+    site.policy(rule("inject: [{ uses: filter/none, with: { x: 1 } }]"))
+    assert "there is no plugin filter/none" in dray("run", *command, exit=3).err
+    source = TOP / "tests/badplugins/filter-misbehave.c"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", f"-I{TOP}/include", source, "-o",
+                    dray.home / ".local/lib/dray/plugins/filter-misbehave.so"], check=True)
+    site.policy(rule("inject: [{ uses: filter/misbehave, with: { how: crash } }]"))
+    dray("run", *command, exit=1)
+    assert os.listdir(site.out) == []
+    # a test that would crash its filter is not a test that passes
+    site.policy(rule("inject: [{ uses: filter/misbehave, with: { how: crash } }]") +
+                "tests:\n  - { name: t, given: { path: x }, expect: { verdict: keep } }\n")
+    assert dray("run", *command, exit=None).code in (1, 3)
+    assert os.listdir(site.out) == []
+
+
+@pytest.mark.parametrize("text, said", [
+    ("exceptions:\n  - { rule: onyl, user: a, until: 2027-01-31, reason: x }\n", 'did you mean "only"?'),
+    ("exceptions:\n  - { rule: only, until: 2027-01-31, reason: x }\n", "for everybody and everything"),
+    ("exceptions:\n  - { rule: only, user: a, until: 2027-02-30, reason: x }\n", '"2027-02-30" is no date'),
+    ("exceptions:\n  - { rule: only, user: a, until: tomorrow, reason: x }\n", "the last day, in UTC"),
+    ("exceptions:\n  - { rule: only, user: a, until: 2027-01-31 }\n", "has no `reason`"),
+    ("tests:\n  - { name: t, given: { dataset.tag: x }, expect: { verdict: keep } }\n", "dataset.tags"),
+    ("tests:\n  - { name: t, given: { path: /a }, expect: { verdict: keep } }\n", "is no path in a dataset"),
+    ("tests:\n  - { name: t, given: { path: a }, expect: { verdict: dorp } }\n", 'did you mean "drop"?'),
+    ("tests:\n  - { name: t, given: { user.role: user }, expect: { verdict: drop } }\n", "`given` has no path"),
+], ids=range(9))
+def test_mistakes_in_exceptions_and_tests_are_told_with_their_place(dray, site, text, said):
+    path = site.policy(rule(drop("raw/")) + text)
+    told = dray("check", path, exit=2).out
+    assert said in told and f"{path}:10:" in told
+    assert "nothing is delivered" in dray("run", *site.workflow(TO_LAB), exit=3).err
+
+
+# ---- Changes while a delivery is under way ---------------------------------------------------------
+
+
+def delivery_under_way(dray, site, change):
+    """A delivery to the site's system that has read everything and waits; `change` happens meanwhile."""
+    command = site.workflow(TO_SITE % ", wait: 3s")
+    running = dray.start("run", *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while "running" not in [step["outcome"] for job in dray.json("jobs")
+                                for attempt in dray.json("show", job["job"])["attempts"]
+                                for step in attempt["steps"] if step["uses"] == "push/drop"]:
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.05)
+        change()
+        out, err = running.communicate(timeout=60)
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait()
+    return running.returncode, err.decode()
+
+
+def test_a_rule_that_comes_while_a_delivery_is_under_way_stops_its_commit(dray, site):
+    site.policy(rule(drop("notes/")))
+    code, said = delivery_under_way(dray, site, lambda: site.policy(
+        rule(drop("notes/")) + rule(drop("raw/"), id="no-raw")))
+    assert code == 3, said
+    assert "policy site, rule no-raw now puts filter/glob before push to-site" in said
+    assert "run the same command again" in said
+    [job] = dray.json("jobs")
+    assert job["state"] == "failed" and job["targets"][0]["state"] == "failed"
+    dray("run", *site.workflow(TO_SITE % ""))
+    assert dray.json("jobs")[0]["targets"][0]["entries"] == 1
+
+
+def test_rules_that_ask_for_less_or_the_same_let_it_pass(dray, site):
+    site.policy(rule(drop("notes/")) + rule("limit: { entries: 9 }", id="cap"))
+    code, said = delivery_under_way(dray, site, lambda: site.policy(rule(drop("notes/"), "warn")))
+    assert code == 0, said
+
+
+def test_a_set_that_gets_a_problem_meanwhile_does_not_take_the_place_of_the_last_good_one(dray, site):
+    path = site.policy(rule(drop("notes/")))
+    code, said = delivery_under_way(dray, site, lambda: path.write_text("version: 1\npolicy: si"))
+    assert code == 0, said
+    assert "warning: the policies have a problem, and those of the plan stay in force: " in said
+    assert str(path) in said
+    assert dray("run", *site.workflow(TO_SITE % ", wait: 1s"), "--again", exit=3), "a new one has no good set"
+
+
+# ---- Explanations ----------------------------------------------------------------------------------
+
+
+def test_explain_says_which_rules_hold_and_why_the_others_do_not(dray, site):
+    site.policy(rule(drop("raw/"), when="{ target.type: [cloud, other], not: { user.role: operator } }") +
+                rule("allow: { target.host: good }", when="{ target.type: cloud }", id="hosts"))
+    explain = ["policy", "explain", "--policies", site.folder, "--dataset", site.out.parent / "data"]
+    said = dray(*explain, "--target", site.out / "x", "--path", "raw/x").out
+    assert "target.type is hpfs, not cloud or other  site.yaml:7" in said
+    assert "=> raw/x is kept" in said
+    answer = dray.json(*explain, "--target", "s3://bucket/x", "--path", "raw/x", "--given", "target.host=good")
+    assert (answer["verdict"], answer["policy"], answer["rule"]) == ("drop", "site", "only")
+    assert {one["rule"]: one["bearing"] for one in answer["rules"]} == {"only": "holds", "hosts": "holds"}
+    assert answer["facts"]["dataset.name"] == "data"
+    answer = dray.json(*explain, "--target", "https://evil.example.edu/x", "--given", "user.role=operator")
+    assert (answer["verdict"], answer["rule"]) == ("deny", "hosts")
+    assert "not-about" in {one["bearing"] for one in answer["rules"]}
+    assert "no fact is called" in dray(*explain, "--given", "a=b", exit=2).err
+    assert "--given target.type=other" in dray(*explain, "--target", "ftp://x/y", exit=2).err
+    assert "has no verb" in dray("policy", "explian", exit=2).err
+
+
+def test_the_policies_that_come_along_pass_their_tests(dray):
+    said = dray("policy", "test", TOP / "policies").out
+    assert "0 failed" in said and "no tests" not in said
+    assert dray.json("check", *sorted((TOP / "policies").glob("*.yaml"))) == []
