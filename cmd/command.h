@@ -61,6 +61,7 @@ int command_show(struct options *options);
 int command_verify(struct options *options);
 int command_plugin(struct options *options);
 int command_policy(struct options *options);
+int command_recipe(struct options *options);
 
 /* Does the error only stand for the diagnostics? Then it is one of them, with its place. */
 int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics *diagnostics);

@@ -40,7 +40,7 @@ const struct command dray_commands[] = {
      "\n"
      "  dray preview ocean.yaml --dropped\n",
      "dspnjkgl", 1, 1, command_preview},
-    {"check", "FILE...", "Diagnose workflows and policies, all problems at once",
+    {"check", "FILE...", "Diagnose workflows, policies and recipes, all problems at once",
      "Each problem is shown with its place and what to do; nothing is staged.\n"
      "\n"
      "  dray check ocean.yaml policies/*.yaml\n",
@@ -72,6 +72,14 @@ const struct command dray_commands[] = {
     {"plugin", "list | show KIND/NAME [--schema]",
      "Plugins: versions, files, options, and why one was refused",
      "  dray plugin show filter/glob\n", "jc", 1, 2, command_plugin},
+    {"recipe", "save NAME FILE | list | show NAME[@VERSION] | delete NAME[@VERSION]",
+     "Saved filter and transform steps, for `uses: recipe/NAME`",
+     "FILE is a recipe's file, or a workflow: then its filters and transforms are saved. Each save "
+     "of\n"
+     "another text is a new version. Workflows use the newest, or with recipe/NAME@2 the second.\n"
+     "\n"
+     "  dray recipe save ocean ocean.yaml\n",
+     "jn", 1, 3, command_recipe},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 

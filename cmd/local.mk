@@ -12,7 +12,8 @@ dray_SOURCES = \
 	cmd/options.c \
 	cmd/output.c \
 	cmd/policy.c \
-	cmd/policy_look.c
+	cmd/policy_look.c \
+	cmd/recipe.c
 dray_LDADD = $(program_libs)
 
 pkglibexec_PROGRAMS += dray-probe

@@ -218,6 +218,7 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
         if (result != 0)
             return result;
     }
+    struct dray_recipes saved = dray_api_saved(api);
     struct dray_plan_request plan = dray_api_plan_request(api);
     plan.workflow_name = request->file ? request->file : "dray push --print-workflow";
     plan.workflow_text = request->file ? (text.data ? text.data : "") : request->text;
@@ -226,6 +227,7 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
     plan.dataset = request->dataset;
     plan.sets = request->sets;
     plan.set_count = request->set_count;
+    plan.recipes = &saved;
     return dray_plan_make(&plan, diagnostics, ret_plan, error);
 }
 
@@ -243,14 +245,15 @@ int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                    struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
     struct dray_asker asker = {dray_engine_ask, &api->engine};
+    struct dray_recipes saved = dray_api_saved(api);
 
     for (size_t i = 0; i < count; i++) {
         size_t before = diagnostics->errors;
-        int result = dray_check_file(files[i], api->registry, &asker, diagnostics, error);
+        int result = dray_check_file(files[i], api->registry, &asker, &saved, diagnostics, error);
         if (result == DRAY_CONFLICT)
-            result =
-                dray_fail(error, DRAY_INVALID,
-                          "%s is a directory; workflows and policies are YAML files", files[i]);
+            result = dray_fail(error, DRAY_INVALID,
+                               "%s is a directory; workflows, policies and recipes are YAML files",
+                               files[i]);
         /* Not a problem in the file: it could not be checked at all. */
         if (result != 0 && diagnostics->errors == before)
             return result;

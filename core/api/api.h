@@ -54,7 +54,7 @@ DRAY_MUST_CHECK int dray_api_preview(struct dray_api *api,
 DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflow_request *request,
                                  int again, struct dray_diagnostics *diagnostics, json_t **ret_job,
                                  struct dray_error *error);
-/* Diagnose files: workflows and policies. 0 when none has an error. */
+/* Diagnose files: workflows, policies and recipes. 0 when none has an error. */
 DRAY_MUST_CHECK int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                                    struct dray_diagnostics *diagnostics, struct dray_error *error);
 
@@ -98,6 +98,21 @@ DRAY_MUST_CHECK int dray_api_jobs(struct dray_api *api, const struct dray_jobs_r
 /* The shape of `show --json`. */
 DRAY_MUST_CHECK int dray_api_show(struct dray_api *api, const char *job, json_t **ret_job,
                                   struct dray_error *error);
+
+/* Save a recipe's file, or the filters and transforms of a workflow, as the next version of a
+ * recipe: {"recipe", "version", "new"}; `new` is false when the newest version has this text. */
+DRAY_MUST_CHECK int dray_api_recipe_save(struct dray_api *api, const char *name, const char *file,
+                                         struct dray_diagnostics *diagnostics, json_t **ret_saved,
+                                         struct dray_error *error);
+/* [{"recipe", "version", "digest", "saved", "by", "summary"?}], by name, the newest first. */
+DRAY_MUST_CHECK int dray_api_recipe_list(struct dray_api *api, json_t **ret_list,
+                                         struct dray_error *error);
+/* The same of one, NAME or NAME@VERSION, with its "text". DRAY_NOT_FOUND. */
+DRAY_MUST_CHECK int dray_api_recipe_show(struct dray_api *api, const char *reference,
+                                         json_t **ret_recipe, struct dray_error *error);
+/* One version, or all of NAME: {"recipe", "version"?, "deleted": how many}. DRAY_NOT_FOUND. */
+DRAY_MUST_CHECK int dray_api_recipe_delete(struct dray_api *api, const char *reference,
+                                           json_t **ret_deleted, struct dray_error *error);
 
 /* Check a delivery as its recipient: {"directory", "verdict": "intact"|"damaged", "datasets":
  * [{"dataset", "job", "time", "signed", "entries", "bytes", "problems": [{"path", "problem"}]}]}.

@@ -20,6 +20,8 @@ struct dray_api {
 struct dray_plan_request dray_api_plan_request(struct dray_api *api);
 /* Open the store when it is not open yet. */
 DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
+/* What the planner sees of the saved recipes; valid as long as the api. */
+struct dray_recipes dray_api_saved(struct dray_api *api);
 /* A delivery that only its targets know of, in the shape of `run --json`, still without targets.
  * NULL when memory is out. */
 DRAY_MUST_CHECK json_t *dray_found_json(const struct dray_plan *plan, const char *job);

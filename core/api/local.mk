@@ -6,4 +6,5 @@ libdraycore_a_SOURCES += \
 	core/api/jobs.c \
 	core/api/policies.c \
 	core/api/push.c \
+	core/api/recipes.c \
 	core/api/verify.c

@@ -224,6 +224,8 @@ static int take_answer(struct dray_draft *draft, struct dray_draft_step *step, c
     if (result == 0)
         result = take_error(draft, step, answer);
     step->verdicts = json_incref(json_object_get(answer, "verdicts"));
+    if (draft->diagnostics->errors > before)
+        dray_recipe_note(draft, step->use);
     if (result != 0 || draft->checking || draft->diagnostics->errors > before)
         return result;
     if (step->role == DRAY_STEP_SOURCE) {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* check.c - the problems of one file, a workflow or a policy, without planning anything. */
+/* check.c - the problems of one file, a workflow, a policy or a recipe, without planning anything.
+ */
 #include "core/plan/draft.h"
 
 #include <errno.h>
 #include <string.h>
 
 /* The directory that relative paths in the file start from. */
-static char *directory_of(const char *path)
+char *dray_check_directory(const char *path)
 {
     char *real = realpath(path, NULL);
     char *slash = real ? strrchr(real, '/') : NULL;
@@ -16,7 +17,7 @@ static char *directory_of(const char *path)
     return real;
 }
 
-static int check_workflow(struct dray_draft *draft, struct dray_document *document)
+int dray_check_workflow(struct dray_draft *draft, struct dray_document *document)
 {
     draft->document = document;
     int result = dray_workflow_read(draft, NULL, 0);
@@ -41,24 +42,61 @@ static int check_policy(struct dray_draft *draft, struct dray_document *document
     return result;
 }
 
+/* The recipe stands for itself: its parameters have their defaults, if they have one. */
+int dray_check_recipe(struct dray_draft *draft, struct dray_document *document)
+{
+    struct dray_recipe *recipe = dray_recipe_add(draft, draft->file, draft->file, document);
+    struct dray_draft_step limits = {0};
+
+    if (!recipe)
+        return DRAY_NO_MEMORY;
+    recipe->place.source = draft->top.source;
+    int result = dray_recipe_read(draft, recipe);
+    if (result == 0)
+        result = dray_parameters_declared(draft, recipe->parameters, &draft->parameters);
+    if (result != 0 || !recipe->steps)
+        return result;
+    draft->steps = dray_draft_array(draft, recipe->steps->count, sizeof(*draft->steps));
+    if (!draft->steps)
+        return DRAY_NO_MEMORY;
+    dray_step_defaults(&limits);
+    result = dray_recipe_steps(draft, recipe, NULL, &limits);
+    return draft->error->class_ ? draft->error->class_ : result;
+}
+
 /* Takes the document. */
 static int check_document(struct dray_draft *draft, struct dray_document *document)
 {
     const struct dray_node *root = dray_document_root(document);
+    int is_recipe = dray_node_get(root, "recipe") != NULL;
     int is_policy = dray_node_get(root, "policy") || dray_node_get(root, "rules");
     int is_workflow = dray_node_get(root, "steps") || dray_node_get(root, "dataset");
 
+    if (is_recipe)
+        return dray_check_recipe(draft, document);
     if (is_policy && !is_workflow)
         return check_policy(draft, document);
     if (is_workflow || !root)
-        return check_workflow(draft, document);
+        return dray_check_workflow(draft, document);
     struct dray_place place = root->place;
     place.width = 1;
-    dray_problem(draft, place, "this is neither a workflow nor a policy");
+    dray_problem(draft, place, "this is neither a workflow nor a policy nor a recipe");
     dray_diagnose_hint(draft->diagnostics,
-                       "a workflow has `steps`, a policy has `policy` and `rules`");
+                       "a workflow has `steps`, a policy `policy` and `rules`, a recipe `recipe` "
+                       "and `steps`");
     dray_document_free(document);
     return 0;
+}
+
+int dray_check_end(struct dray_draft *draft, int result, const struct dray_asker *asker)
+{
+    if (result == 0)
+        result = dray_draft_ask(draft, asker);
+    if (draft->diagnostics->no_memory)
+        return dray_fail_memory(draft->error);
+    if (result != DRAY_NO_MEMORY && draft->diagnostics->errors > draft->errors_before)
+        return dray_diagnostics_error(draft->diagnostics, draft->error);
+    return result;
 }
 
 static int check(struct dray_draft *draft, const struct dray_asker *asker)
@@ -69,21 +107,14 @@ static int check(struct dray_draft *draft, const struct dray_asker *asker)
     if (result != 0)
         return result;
     draft->top.source = (uint32_t)(draft->diagnostics->source_count - 1);
-    result = check_document(draft, document);
-    if (result == 0)
-        result = dray_draft_ask(draft, asker);
-    if (draft->diagnostics->no_memory)
-        return dray_fail_memory(draft->error);
-    if (result != DRAY_NO_MEMORY && draft->diagnostics->errors > draft->errors_before)
-        return dray_diagnostics_error(draft->diagnostics, draft->error);
-    return result;
+    return dray_check_end(draft, check_document(draft, document), asker);
 }
 
 int dray_check_file(const char *path, struct dray_registry *registry,
-                    const struct dray_asker *asker, struct dray_diagnostics *diagnostics,
-                    struct dray_error *error)
+                    const struct dray_asker *asker, const struct dray_recipes *recipes,
+                    struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
-    dray_autofree char *base = directory_of(path);
+    dray_autofree char *base = dray_check_directory(path);
     struct dray_error own = {0};
     struct dray_draft draft = {
         .diagnostics = diagnostics,
@@ -93,6 +124,7 @@ int dray_check_file(const char *path, struct dray_registry *registry,
         .errors_before = diagnostics->errors,
         .file = path,
         .base = base,
+        .saved = recipes,
     };
     int result = base ? check(&draft, asker) : dray_fail_errno(&own, errno, "reading %s", path);
 

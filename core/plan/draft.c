@@ -30,6 +30,9 @@ void dray_draft_free(struct dray_draft *draft)
     }
     free(draft->policies);
     json_decref(draft->facts);
+    for (size_t i = 0; i < draft->recipe_count; i++)
+        dray_document_free(draft->recipes[i]->document);
+    free(draft->recipes);
     dray_document_free(draft->document);
     dray_arena_free(&draft->arena);
 }

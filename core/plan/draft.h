@@ -20,6 +20,7 @@
 
 struct dray_rule;
 struct dray_policy;
+struct dray_recipe_use;
 
 /* What a push said of where it delivers, and what its probe found. */
 struct dray_draft_target {
@@ -40,6 +41,7 @@ struct dray_draft_step {
     const struct dray_node *node;          /* NULL: implied */
     const struct dray_node *with_node;
     const struct dray_rule *rule; /* the rule that injects it; NULL: the workflow's */
+    struct dray_recipe_use *use;  /* the step of the workflow that it is a part of; NULL: none */
     struct dray_place place;      /* of the step as a whole */
     struct dray_place uses_place;
     json_t *entries;       /* of an injected step: paths to ask it about; NULL: none */
@@ -63,6 +65,32 @@ struct dray_parameter {
     const char *value; /* NULL: it has none */
     struct dray_place place;
     int set; /* on the command line */
+};
+
+struct dray_parameters {
+    struct dray_parameter *items;
+    size_t count;
+};
+
+/* A recipe: one that the workflow uses, or the file that is checked. */
+struct dray_recipe {
+    struct dray_document *document;
+    const char *label; /* "ocean@2" */
+    const char *file;  /* what diagnostics call it: "recipe/ocean@2" */
+    struct dray_place place;
+    const struct dray_node *parameters; /* NULL: none */
+    const struct dray_node *steps;      /* NULL: it has none that can be used */
+    int has_problems;                   /* apart from its steps */
+};
+
+/* A step of the workflow that stands for a recipe's steps. */
+struct dray_recipe_use {
+    const struct dray_recipe *recipe; /* NULL: there is none */
+    const char *id;                   /* NULL: it has none that can be used */
+    const struct dray_node *node;
+    struct dray_place place, uses_place;
+    size_t last; /* of its steps, which stand one behind the other */
+    int noted;   /* that the recipe has a problem */
 };
 
 struct dray_rule {
@@ -138,11 +166,10 @@ struct dray_draft {
     const char *file, *base;
     const char *name; /* NULL: none */
     const struct dray_node *dataset_node;
-    struct dray_place top; /* of the workflow as a whole */
-    struct dray_parameter *parameters;
-    size_t parameter_count;
-    size_t expanded; /* bytes that ${} has grown to */
-    int unresolved;  /* a parameter without value was met, while checking */
+    struct dray_place top;             /* of the workflow as a whole */
+    struct dray_parameters parameters; /* that ${} stands for: the workflow's, or a recipe's */
+    size_t expanded;                   /* bytes that ${} has grown to */
+    int unresolved;                    /* a parameter without value was met, while checking */
     const char *symlinks;
     int keep_empty_dirs;
     struct dray_draft_step *steps; /* with room for those that are implied */
@@ -162,6 +189,10 @@ struct dray_draft {
     /* what rules are judged by */
     json_t *facts; /* of each dataset, with those of user and actor; NULL: not known yet */
     int64_t now;   /* ns since 1970 */
+    /* the recipes */
+    const struct dray_recipes *saved; /* NULL: none can be had */
+    struct dray_recipe **recipes;     /* each in the arena */
+    size_t recipe_count, recipe_capacity;
 };
 
 #define dray_problem(DRAFT, PLACE, ...)                                                            \
@@ -187,6 +218,15 @@ const char *dray_draft_id(struct dray_draft *draft, const struct dray_node *node
 /* `parameters:` of the workflow, and --set. */
 DRAY_MUST_CHECK int dray_parameters_read(struct dray_draft *draft, const char *const *sets,
                                          size_t set_count);
+/* A mapping `parameters:` (NULL: none), with the defaults as values. */
+DRAY_MUST_CHECK int dray_parameters_declared(struct dray_draft *draft, const struct dray_node *node,
+                                             struct dray_parameters *parameters);
+/* Give a recipe's parameters the values of `with` (NULL: none), in which ${} stands for those of
+ * the workflow. `recipe` is its name in messages; one without value is reported at `with` or at
+ * `place`. */
+DRAY_MUST_CHECK int dray_parameters_give(struct dray_draft *draft, const char *recipe,
+                                         const struct dray_node *with, struct dray_place place,
+                                         const struct dray_parameters *parameters);
 /* A scalar's text with ${name} replaced, on the heap; NULL after a problem, or with `error` set
  * when memory is out. For dray_options_check: the first argument is the draft. */
 char *dray_parameters_expand(void *draft, const struct dray_node *scalar);
@@ -221,6 +261,63 @@ const char *dray_step_flagged(const struct dray_draft_step *step, uint32_t flag,
  * dataset. */
 DRAY_MUST_CHECK int dray_workflow_read(struct dray_draft *draft, const char *const *sets,
                                        size_t set_count);
+
+/* `timeout`, `stall` and `retry` of a step's mapping; what it does not say stays. */
+void dray_step_limits(struct dray_draft *draft, struct dray_draft_step *step,
+                      const struct dray_node *node);
+
+/* ---- recipe.c, recipe_use.c */
+
+/* A recipe to be read, which owns the document from now on. NULL when memory is out. */
+DRAY_MUST_CHECK struct dray_recipe *dray_recipe_add(struct dray_draft *draft, const char *label,
+                                                    const char *file,
+                                                    struct dray_document *document);
+/* Read all of a recipe but what its steps say: problems are reported. */
+DRAY_MUST_CHECK int dray_recipe_read(struct dray_draft *draft, struct dray_recipe *recipe);
+/* Read its steps behind those of the draft, which has room for them, with draft->parameters for
+ * ${}. `use` is the step that they are a part of (NULL: the recipe stands for itself), `limits`
+ * what they have of timeout, stall and retry unless they say it. */
+DRAY_MUST_CHECK int dray_recipe_steps(struct dray_draft *draft, const struct dray_recipe *recipe,
+                                      struct dray_recipe_use *use,
+                                      const struct dray_draft_step *limits);
+/* Does a step of a workflow use a recipe? */
+int dray_recipe_is_used(const struct dray_node *step);
+/* Find the recipe that a step of a workflow uses; problems are reported. */
+DRAY_MUST_CHECK int dray_recipe_find(struct dray_draft *draft, const struct dray_node *step,
+                                     struct dray_recipe_use **ret_use);
+/* Its steps behind those of the draft; or one that is not known, where the recipe cannot be used.
+ */
+DRAY_MUST_CHECK int dray_recipe_expand(struct dray_draft *draft, struct dray_recipe_use *use);
+/* Say at a step of the workflow, once, that its recipe has a problem. */
+void dray_recipe_note(struct dray_draft *draft, struct dray_recipe_use *use);
+/* Report steps of recipes whose ids are those of policies' rules. */
+void dray_recipe_check_ids(struct dray_draft *draft);
+/* A step as the workflow knows it: its id there, its mapping (NULL: it is implied, or follows
+ * another of its recipe) and its place. */
+const char *dray_step_written_id(const struct dray_draft_step *step);
+const struct dray_node *dray_step_written(const struct dray_draft *draft, size_t index);
+struct dray_place dray_step_written_place(const struct dray_draft_step *step);
+
+/* ---- check.c */
+
+/* The problems of one file, without planning; both take the document. */
+DRAY_MUST_CHECK int dray_check_workflow(struct dray_draft *draft, struct dray_document *document);
+DRAY_MUST_CHECK int dray_check_recipe(struct dray_draft *draft, struct dray_document *document);
+/* The plugins' problems as well, unless `result` says that it failed; and what all amount to. */
+DRAY_MUST_CHECK int dray_check_end(struct dray_draft *draft, int result,
+                                   const struct dray_asker *asker);
+/* The directory that relative paths in a file start from; the caller frees it. NULL with errno. */
+char *dray_check_directory(const char *path);
+
+/* ---- recipe_cut.c */
+
+/* The filters and transforms of a workflow without problems as the text of a recipe, which the
+ * caller frees. NULL after a problem: they are no chain, or written so that they cannot be taken
+ * out. */
+DRAY_MUST_CHECK int dray_recipe_cut(struct dray_draft *draft, const char *name, char **ret_text);
+/* Does a recipe's document hold the steps that were cut out of the workflow, nothing else and
+ * nothing changed? */
+int dray_recipe_is_cut(const struct dray_draft *draft, const struct dray_document *recipe);
 
 /* ---- wire.c */
 

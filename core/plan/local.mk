@@ -24,6 +24,10 @@ libdraycore_a_SOURCES += \
 	core/plan/policy_test.c \
 	core/plan/prove.c \
 	core/plan/recheck.c \
+	core/plan/recipe.c \
+	core/plan/recipe_cut.c \
+	core/plan/recipe_text.c \
+	core/plan/recipe_use.c \
 	core/plan/request_key.c \
 	core/plan/rule.c \
 	core/plan/step.c \

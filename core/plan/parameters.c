@@ -107,26 +107,30 @@ static void read_parameter(struct dray_draft *draft, struct dray_parameter *para
         parameter->value = value->text;
 }
 
-static int read_declared(struct dray_draft *draft, const struct dray_node *node)
+int dray_parameters_declared(struct dray_draft *draft, const struct dray_node *node,
+                             struct dray_parameters *parameters)
 {
+    if (!node)
+        return 0;
     if (node->kind != DRAY_NODE_MAPPING) {
         dray_problem(draft, node->place, "`parameters` is a mapping of names, not %s",
                      dray_node_what(node));
         return 0;
     }
-    draft->parameters = dray_draft_array(draft, node->count, sizeof(*draft->parameters));
-    if (!draft->parameters)
+    parameters->items = dray_draft_array(draft, node->count, sizeof(*parameters->items));
+    if (!parameters->items)
         return DRAY_NO_MEMORY;
     for (size_t i = 0; i < node->count; i++)
-        read_parameter(draft, &draft->parameters[i], &node->pairs[i]);
-    draft->parameter_count = node->count;
+        read_parameter(draft, &parameters->items[i], &node->pairs[i]);
+    parameters->count = node->count;
     return 0;
 }
 
-static struct dray_parameter *find(struct dray_draft *draft, const char *name, size_t length)
+static struct dray_parameter *find(const struct dray_parameters *parameters, const char *name,
+                                   size_t length)
 {
-    for (size_t i = 0; i < draft->parameter_count; i++) {
-        struct dray_parameter *parameter = &draft->parameters[i];
+    for (size_t i = 0; i < parameters->count; i++) {
+        struct dray_parameter *parameter = &parameters->items[i];
         if (strlen(parameter->name) == length && memcmp(parameter->name, name, length) == 0)
             return parameter;
     }
@@ -134,15 +138,16 @@ static struct dray_parameter *find(struct dray_draft *draft, const char *name, s
 }
 
 /* Suggest the nearest parameter for the problem reported last. */
-static void suggest(struct dray_draft *draft, const char *name)
+static void suggest(struct dray_draft *draft, const struct dray_parameters *parameters,
+                    const char *name)
 {
-    dray_autofree const char **names = calloc(draft->parameter_count + 1, sizeof(*names));
+    dray_autofree const char **names = calloc(parameters->count + 1, sizeof(*names));
 
     if (!names)
         return; /* a suggestion is not worth a failure */
-    for (size_t i = 0; i < draft->parameter_count; i++)
-        names[i] = draft->parameters[i].name;
-    dray_diagnose_nearest(draft->diagnostics, name, names, draft->parameter_count);
+    for (size_t i = 0; i < parameters->count; i++)
+        names[i] = parameters->items[i].name;
+    dray_diagnose_nearest(draft->diagnostics, name, names, parameters->count);
 }
 
 /* The command line is quoted like a file, so that its problems are shown with those of the
@@ -174,11 +179,11 @@ static int apply_set(struct dray_draft *draft, const char *set)
     const char *name = dray_draft_copy(draft, set, length);
     if (!name)
         return DRAY_NO_MEMORY;
-    struct dray_parameter *parameter = find(draft, set, length);
+    struct dray_parameter *parameter = find(&draft->parameters, set, length);
     if (!parameter) {
         dray_problem(draft, quote(draft, set, 0, length), "the workflow has no parameter \"%s\"",
                      name);
-        suggest(draft, name);
+        suggest(draft, &draft->parameters, name);
         return 0;
     }
     if (parameter->set) {
@@ -198,12 +203,12 @@ static int apply_set(struct dray_draft *draft, const char *set)
 int dray_parameters_read(struct dray_draft *draft, const char *const *sets, size_t set_count)
 {
     const struct dray_node *node = dray_node_get(dray_document_root(draft->document), "parameters");
-    int result = node ? read_declared(draft, node) : 0;
+    int result = dray_parameters_declared(draft, node, &draft->parameters);
 
     for (size_t i = 0; result == 0 && i < set_count; i++)
         result = apply_set(draft, sets[i]);
-    for (size_t i = 0; result == 0 && !draft->checking && i < draft->parameter_count; i++) {
-        const struct dray_parameter *parameter = &draft->parameters[i];
+    for (size_t i = 0; result == 0 && !draft->checking && i < draft->parameters.count; i++) {
+        const struct dray_parameter *parameter = &draft->parameters.items[i];
         const struct dray_node *key = node->pairs[i].key;
         const struct dray_node *described = node->pairs[i].value;
         /* what is wrong in another way was said */
@@ -215,6 +220,70 @@ int dray_parameters_read(struct dray_draft *draft, const char *const *sets, size
                            parameter->name);
     }
     return result;
+}
+
+/* ---- the parameters of a recipe, from the step that uses it */
+
+/* What may be set; nothing when there is a nearest one to suggest. */
+static void list_parameters(struct dray_draft *draft, const struct dray_parameters *parameters,
+                            const char *name)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer names = {.cap = 1u << 10};
+
+    for (size_t i = 0; i < parameters->count && i < 8; i++)
+        dray_buffer_format(&names, i ? ", %s" : "it has %s", parameters->items[i].name);
+    if (parameters->count > 8)
+        dray_buffer_format(&names, " and %zu more", parameters->count - 8);
+    dray_diagnose_hint(draft->diagnostics, "%s", names.data ? names.data : "it has none");
+    suggest(draft, parameters, name);
+}
+
+static void give(struct dray_draft *draft, const char *recipe, const struct dray_pair *pair,
+                 const struct dray_parameters *parameters)
+{
+    const struct dray_node *node = pair->value;
+    struct dray_parameter *parameter = find(parameters, pair->key->text, pair->key->length);
+
+    if (!parameter) {
+        dray_problem(draft, pair->key->place, "%s has no parameter \"%s\"", recipe,
+                     pair->key->text);
+        list_parameters(draft, parameters, pair->key->text);
+        return;
+    }
+    parameter->set = 1;
+    parameter->value = NULL;
+    if (node->kind != DRAY_NODE_SCALAR) {
+        dray_problem(draft, node->place, "parameter \"%s\" of %s takes one value (%s), not %s",
+                     parameter->name, recipe, type_names[parameter->type], dray_node_what(node));
+        return;
+    }
+    const char *text = dray_draft_expand(draft, node);
+    const char *why = text ? refusal(parameter, text, strlen(text)) : NULL;
+    if (why)
+        dray_problem(draft, node->place, "\"%s\" is no %s for parameter \"%s\" of %s: %s", text,
+                     type_names[parameter->type], parameter->name, recipe, why);
+    parameter->value = why ? NULL : text;
+}
+
+int dray_parameters_give(struct dray_draft *draft, const char *recipe, const struct dray_node *with,
+                         struct dray_place place, const struct dray_parameters *parameters)
+{
+    if (with && with->kind != DRAY_NODE_MAPPING && with->kind != DRAY_NODE_NULL) {
+        dray_problem(draft, with->place, "`with` is a mapping of the parameters of %s, not %s",
+                     recipe, dray_node_what(with));
+        return draft->error->class_;
+    }
+    for (size_t i = 0; with && i < with->count; i++)
+        give(draft, recipe, &with->pairs[i], parameters);
+    for (size_t i = 0; i < parameters->count; i++) {
+        const struct dray_parameter *parameter = &parameters->items[i];
+        if (parameter->set || parameter->value)
+            continue;
+        dray_problem(draft, with ? with->place : place, "%s needs a value for its parameter \"%s\"",
+                     recipe, parameter->name);
+        dray_diagnose_hint(draft->diagnostics, "with: { %s: … }", parameter->name);
+    }
+    return draft->error->class_;
 }
 
 /* The value that `${` at `at` stands for; its end in *ret_end. NULL after a problem. */
@@ -230,7 +299,7 @@ static const char *value_at(struct dray_draft *draft, const struct dray_node *sc
         return NULL;
     }
     *ret_end = (size_t)(end + 1 - scalar->text);
-    const struct dray_parameter *parameter = find(draft, name, (size_t)(end - name));
+    const struct dray_parameter *parameter = find(&draft->parameters, name, (size_t)(end - name));
     if (parameter) {
         draft->unresolved |= !parameter->value;
         return parameter->value;
@@ -239,7 +308,7 @@ static const char *value_at(struct dray_draft *draft, const struct dray_node *sc
     if (copy) {
         dray_problem(draft, dray_node_place_at(scalar, at), "there is no parameter \"%s\"", copy);
         dray_diagnose_hint(draft->diagnostics, "declare it under `parameters:`");
-        suggest(draft, copy);
+        suggest(draft, &draft->parameters, copy);
     }
     return NULL;
 }

@@ -17,6 +17,7 @@ static void free_step(struct dray_step *step)
     free(step->origin.policy);
     free(step->origin.rule);
     free(step->origin.message);
+    free(step->origin.recipe);
 }
 
 static void free_target(struct dray_plan_target *target)

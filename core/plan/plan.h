@@ -33,6 +33,7 @@ struct dray_origin {
     char *policy; /* and rule: the step was injected by them; else NULL */
     char *rule;
     char *message; /* the rule's message to users; NULL: none */
+    char *recipe;  /* "ocean@2": the step is one of a recipe's, and file is its text; else NULL */
 };
 
 struct dray_retry {
@@ -114,6 +115,16 @@ struct dray_asker {
     void *arg;
 };
 
+/* Saved recipes. `find` gives the text (the caller frees it) and the version of one, version 0
+ * being the newest; DRAY_NOT_FOUND when there is none. `list` gives [{"name", "versions":
+ * [numbers]}], to say what there is instead. */
+struct dray_recipes {
+    int (*find)(void *arg, const char *name, int64_t version, char **ret_text, int64_t *ret_version,
+                struct dray_error *error);
+    int (*list)(void *arg, json_t **ret_list, struct dray_error *error);
+    void *arg;
+};
+
 struct dray_plan_request {
     const char *workflow_name; /* what diagnostics call it */
     const char *workflow_text;
@@ -134,6 +145,7 @@ struct dray_plan_request {
     int64_t now;               /* ns since 1970, for exceptions; 0: the clock's */
     struct dray_registry *registry;
     struct dray_asker asker;
+    const struct dray_recipes *recipes; /* NULL: none can be had */
 };
 
 /* Is a dataset written as a path, rather than as a name in the catalog? */
@@ -163,9 +175,9 @@ DRAY_MUST_CHECK int dray_plan_recheck(const struct dray_plan *plan,
 /* The plan as JSON and back: what `dray plan --json` prints, jobs keep and a runner gets.
  * {"version", "digest", "name", "dataset": {"name", "id", "revision"}, "tree", "steps": [{"id",
  * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
- * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message"}}],
- * "targets": [...], "policies": [{"policy", "revision", "digest", "file"}], "policy_set", "facts",
- * "findings"}. */
+ * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message",
+ * "recipe"}}], "targets": [...], "policies": [{"policy", "revision", "digest", "file"}],
+ * "policy_set", "facts", "findings"}. */
 DRAY_MUST_CHECK json_t *dray_plan_json(const struct dray_plan *plan);
 DRAY_MUST_CHECK int dray_plan_parse(const json_t *json, struct dray_plan **ret_plan,
                                     struct dray_error *error);
@@ -192,9 +204,20 @@ DRAY_MUST_CHECK int dray_policy_test(const struct dray_plan_request *request,
                                      const char *const *files, size_t file_count,
                                      struct dray_diagnostics *diagnostics, json_t **ret_answer,
                                      struct dray_error *error);
-/* Diagnose a file without planning: workflow or policy, told apart by its keys. */
+/* The text of a recipe to be saved under `name`, which the caller frees, and nothing is wrong with
+ * it: the file itself where it is a recipe, or one made of the filters and transforms of a
+ * workflow. */
+DRAY_MUST_CHECK int dray_recipe_text(const char *path, const char *name,
+                                     struct dray_registry *registry, const struct dray_asker *asker,
+                                     const struct dray_recipes *recipes,
+                                     struct dray_diagnostics *diagnostics, char **ret_text,
+                                     struct dray_error *error);
+/* Is it a name for a recipe: [a-z0-9][a-z0-9_-]*, at most 64 bytes? */
+int dray_is_recipe_name(const char *text);
+/* Diagnose a file without planning: workflow, policy or recipe, told apart by its keys. */
 DRAY_MUST_CHECK int dray_check_file(const char *path, struct dray_registry *registry,
                                     const struct dray_asker *asker,
+                                    const struct dray_recipes *recipes,
                                     struct dray_diagnostics *diagnostics, struct dray_error *error);
 
 #endif

@@ -93,7 +93,8 @@ static json_t *origin_json(const struct dray_origin *origin)
 
     json = dray_json_with(json, "policy", origin->policy);
     json = dray_json_with(json, "rule", origin->rule);
-    return dray_json_with(json, "message", origin->message);
+    json = dray_json_with(json, "message", origin->message);
+    return dray_json_with(json, "recipe", origin->recipe);
 }
 
 static json_t *plugin_json(const struct dray_step *step)

@@ -129,6 +129,9 @@ static void read_origin(struct reader *reader, const json_t *json, struct dray_o
     origin->policy = maybe_text(reader, json, "policy");
     origin->rule = maybe_text(reader, json, "rule");
     origin->message = maybe_text(reader, json, "message");
+    origin->recipe = maybe_text(reader, json, "recipe");
+    if (origin->recipe && (!origin->file || origin->policy))
+        fail(reader, "an origin has a recipe without a file, or one and a policy");
     if (!origin->policy != !origin->rule)
         fail(reader, "an origin has a policy without a rule, or a rule without a policy");
 }

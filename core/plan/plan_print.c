@@ -134,6 +134,8 @@ static void origin(struct dray_buffer *out, const struct dray_step *step)
         dray_buffer_text(out, "added by Dray\n");
         return;
     }
+    if (from->recipe)
+        dray_buffer_text(out, "recipe/");
     dray_utf8_add(out, file_name(from->file), strlen(file_name(from->file)), 1);
     dray_buffer_format(out, ":%u", from->line);
     if (from->rule)

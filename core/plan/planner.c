@@ -128,6 +128,8 @@ static int read_all(struct dray_draft *draft, const struct dray_plan_request *re
     if (result == 0)
         result = dray_policies_read(draft, request);
     if (result == 0)
+        dray_recipe_check_ids(draft);
+    if (result == 0)
         result = dray_dataset_find(draft, request->dataset, request->dataset_base);
     if (result == 0)
         result = dray_dataset_sources(draft);
@@ -177,6 +179,7 @@ int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnost
         .file = request->workflow_name,
         .base = request->workflow_base,
         .now = request->now ? request->now : dray_now(),
+        .saved = request->recipes,
     };
     int result = make(&draft, request, ret_plan);
 

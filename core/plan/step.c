@@ -70,7 +70,8 @@ static void suggest_plugin(struct dray_draft *draft, const char *name)
 
 static void report_uses(struct dray_draft *draft, const struct dray_node *node)
 {
-    static const char *const words[] = {"validate", "source", "filter", "transform", "push"};
+    static const char *const words[] = {"validate",  "source", "filter",
+                                        "transform", "push",   "recipe"};
     const char *slash = strchr(node->text, '/');
     dray_autofree char *kind =
         slash ? strndup(node->text, (size_t)(slash - node->text)) : strdup(node->text);
@@ -78,13 +79,15 @@ static void report_uses(struct dray_draft *draft, const struct dray_node *node)
     if (!kind) {
         draft->diagnostics->no_memory = 1;
     } else if (slash && strcmp(kind, "recipe") == 0) {
-        dray_problem(draft, node->place, "this release has no recipes");
-        dray_diagnose_hint(draft->diagnostics, "write the recipe's steps here");
+        /* a workflow's step does not come here */
+        dray_problem(draft, node->place, "only a workflow uses recipes");
+        dray_diagnose_hint(draft->diagnostics, "write its steps here: dray recipe show %s",
+                           slash + 1);
     } else if (slash && strcmp(kind, "notify") == 0) {
         dray_problem(draft, node->place, "%s is no step: a notifier gets no tree", node->text);
     } else if (slash) {
         dray_problem(draft, node->place, "there is no kind of step \"%s\"", kind);
-        dray_diagnose_hint(draft->diagnostics, "source, filter, transform or push");
+        dray_diagnose_hint(draft->diagnostics, "source, filter, transform, push or recipe");
         dray_diagnose_nearest(draft->diagnostics, kind, words + 1, DRAY_COUNT(words) - 1);
     } else {
         dray_problem(draft, node->place, "`uses` takes KIND/PLUGIN or `validate`, not \"%s\"",

@@ -25,9 +25,12 @@ static int is_validate(const struct dray_draft_step *step)
     return step->known && step->role == DRAY_STEP_VALIDATE;
 }
 
+/* Steps of a recipe have the name of the step that stands for them. */
 static const char *name_of(const struct dray_draft_step *step)
 {
-    return step->id ? step->id : step->uses ? step->uses : "?";
+    const char *id = dray_step_written_id(step);
+
+    return id ? id : step->uses ? step->uses : "?";
 }
 
 static int takes(const struct dray_draft_step *step, size_t index)
@@ -38,11 +41,15 @@ static int takes(const struct dray_draft_step *step, size_t index)
     return 0;
 }
 
+/* The step of that id; of a recipe the last, whose tree is the recipe's. */
 static size_t find(const struct dray_draft *draft, const char *id)
 {
-    for (size_t i = 0; i < draft->step_count; i++)
-        if (draft->steps[i].id && strcmp(draft->steps[i].id, id) == 0)
-            return i;
+    for (size_t i = 0; i < draft->step_count; i++) {
+        const struct dray_draft_step *step = &draft->steps[i];
+        const char *written = dray_step_written_id(step);
+        if (written && strcmp(written, id) == 0)
+            return step->use ? step->use->last : i;
+    }
     return NOWHERE;
 }
 
@@ -79,8 +86,8 @@ static void suggest_step(struct dray_draft *draft, const char *id)
     size_t count = 0;
 
     for (size_t i = 0; names && i < draft->step_count; i++)
-        if (draft->steps[i].id)
-            names[count++] = draft->steps[i].id;
+        if (dray_step_written_id(&draft->steps[i]))
+            names[count++] = dray_step_written_id(&draft->steps[i]);
     if (names)
         dray_diagnose_nearest(draft->diagnostics, id, names, count);
 }
@@ -142,8 +149,8 @@ static int default_need(struct dray_draft *draft, size_t index)
         step->needs[step->needs_count++] = stage;
         return 0;
     }
-    dray_problem(draft, step->place, "\"%s\" has no tree to take: no step stands above it",
-                 name_of(step));
+    dray_problem(draft, dray_step_written_place(step),
+                 "\"%s\" has no tree to take: no step stands above it", name_of(step));
     dray_diagnose_hint(draft->diagnostics, "put a source above it, or name one with `needs`");
     return 0;
 }
@@ -151,7 +158,7 @@ static int default_need(struct dray_draft *draft, size_t index)
 static int read_needs(struct dray_draft *draft, size_t index)
 {
     struct dray_draft_step *step = &draft->steps[index];
-    const struct dray_node *node = dray_node_get(step->node, "needs");
+    const struct dray_node *node = dray_node_get(dray_step_written(draft, index), "needs");
 
     if (is_source(step)) {
         if (node)
@@ -175,7 +182,7 @@ static int read_needs(struct dray_draft *draft, size_t index)
             continue;
         for (size_t k = 0; k < node->count; k++) {
             if (node->items[k]->kind != DRAY_NODE_SCALAR ||
-                strcmp(node->items[k]->text, other->id) != 0)
+                strcmp(node->items[k]->text, name_of(other)) != 0)
                 continue;
             dray_problem(draft, node->items[k]->place,
                          "\"%s\" is a push: it hands on no tree that \"%s\" could take", other->id,
@@ -190,7 +197,7 @@ static int read_needs(struct dray_draft *draft, size_t index)
 static int read_after(struct dray_draft *draft, size_t index)
 {
     struct dray_draft_step *step = &draft->steps[index];
-    const struct dray_node *node = dray_node_get(step->node, "after");
+    const struct dray_node *node = dray_node_get(dray_step_written(draft, index), "after");
 
     if (!node)
         return 0;
@@ -227,7 +234,8 @@ static void report_cycle(struct search *search, size_t from)
     struct dray_draft *draft = search->draft;
     struct dray_buffer text = {.cap = 1u << 20};
     size_t count = search->length - from;
-    size_t first = from;
+    size_t first = from, written = 0;
+    const struct dray_recipe_use *use = NULL;
 
     for (size_t i = from; i < search->length; i++)
         if (search->way[i] < search->way[first])
@@ -235,19 +243,23 @@ static void report_cycle(struct search *search, size_t from)
     for (size_t i = 0; i <= count; i++) {
         const struct dray_draft_step *step =
             &draft->steps[search->way[from + (first - from + i) % count]];
-        dray_buffer_format(&text, i ? " -> %s" : "%s", name_of(step));
+        /* a way that meets a recipe runs through all of it: it is named once, or as its end */
+        if (use && step->use == use && (i < count || written > 1))
+            continue;
+        use = step->use;
+        dray_buffer_format(&text, written++ ? " -> %s" : "%s", name_of(step));
     }
     const struct dray_draft_step *step = &draft->steps[search->way[first]];
     size_t next = search->way[from + (first - from + 1) % count];
-    const struct dray_node *node = dray_node_get(step->node, takes(step, next) ? "needs" : "after");
+    const struct dray_node *node = dray_node_get(dray_step_written(draft, search->way[first]),
+                                                 takes(step, next) ? "needs" : "after");
+    struct dray_place place = node ? node->place : dray_step_written_place(step);
     if (text.failed)
         draft->diagnostics->no_memory = 1;
-    else if (count == 1)
-        dray_problem(draft, node ? node->place : step->place, "\"%s\" waits for itself",
-                     name_of(step));
+    else if (written == 2)
+        dray_problem(draft, place, "\"%s\" waits for itself", name_of(step));
     else
-        dray_problem(draft, node ? node->place : step->place, "these steps wait for each other: %s",
-                     text.data);
+        dray_problem(draft, place, "these steps wait for each other: %s", text.data);
     dray_buffer_free(&text);
 }
 
@@ -373,7 +385,8 @@ static void report_dead_ends(struct dray_draft *draft)
             taken |= takes(&draft->steps[k], i);
         if (taken || is_push(step) || !step->node)
             continue;
-        dray_problem(draft, step->place, "no step takes the tree of \"%s\"", name_of(step));
+        dray_problem(draft, dray_step_written_place(step), "no step takes the tree of \"%s\"",
+                     name_of(step));
         dray_diagnose_hint(draft->diagnostics,
                            "name it in the `needs` of a later step, or leave it out");
     }

@@ -124,6 +124,35 @@ static void read_retry(struct dray_draft *draft, struct dray_draft_step *step,
     step->retry.max_backoff = step->retry.backoff;
 }
 
+void dray_step_limits(struct dray_draft *draft, struct dray_draft_step *step,
+                      const struct dray_node *node)
+{
+    (void)read_duration(draft, node, "timeout", &step->timeout);
+    (void)read_duration(draft, node, "stall", &step->stall);
+    read_retry(draft, step, dray_node_get(node, "retry"));
+}
+
+static void read_id(struct dray_draft *draft, struct dray_place place, const struct dray_node *node,
+                    const char **ret_id)
+{
+    const struct dray_node *id = dray_node_get(node, "id");
+
+    if (id) {
+        *ret_id = dray_draft_id(draft, id, "the id of a step");
+    } else {
+        dray_problem(draft, place, "the step has no `id`");
+        dray_diagnose_hint(draft->diagnostics, "messages and reports name a step by it");
+    }
+}
+
+static int read_use(struct dray_draft *draft, struct dray_recipe_use *use)
+{
+    use->place.width = 1;
+    dray_node_known_keys(use->node, "a step", step_keys, DRAY_COUNT(step_keys), draft->diagnostics);
+    read_id(draft, use->place, use->node, &use->id);
+    return dray_recipe_expand(draft, use);
+}
+
 static int read_step(struct dray_draft *draft, struct dray_draft_step *step,
                      const struct dray_node *node)
 {
@@ -137,41 +166,83 @@ static int read_step(struct dray_draft *draft, struct dray_draft_step *step,
     }
     step->place.width = 1;
     dray_node_known_keys(node, "a step", step_keys, DRAY_COUNT(step_keys), draft->diagnostics);
-    const struct dray_node *id = dray_node_get(node, "id");
-    if (id) {
-        step->id = dray_draft_id(draft, id, "the id of a step");
-    } else {
-        dray_problem(draft, step->place, "the step has no `id`");
-        dray_diagnose_hint(draft->diagnostics, "messages and reports name a step by it");
-    }
-    (void)read_duration(draft, node, "timeout", &step->timeout);
-    (void)read_duration(draft, node, "stall", &step->stall);
-    read_retry(draft, step, dray_node_get(node, "retry"));
+    read_id(draft, step->place, node, &step->id);
+    dray_step_limits(draft, step, node);
     int result = dray_step_uses(draft, step, node);
     if (result == 0)
         result = dray_step_options(draft, step, draft->base);
     return result;
 }
 
+/* Several steps of one recipe are one step here. */
 static void report_duplicates(struct dray_draft *draft)
 {
     for (size_t i = 0; i < draft->step_count; i++) {
-        for (size_t k = 0; k < i; k++) {
-            const struct dray_draft_step *first = &draft->steps[k];
-            struct dray_draft_step *step = &draft->steps[i];
-            if (!step->id || !first->id || strcmp(step->id, first->id) != 0)
+        const char *id = dray_step_written_id(&draft->steps[i]);
+        const struct dray_node *node = dray_step_written(draft, i);
+        for (size_t k = 0; id && node && k < i; k++) {
+            const char *first = dray_step_written_id(&draft->steps[k]);
+            if (!first || strcmp(id, first) != 0)
                 continue;
-            dray_problem(draft, dray_node_get(step->node, "id")->place,
-                         "two steps have the id \"%s\": the other is on line %u", step->id,
-                         first->place.line);
+            dray_problem(draft, dray_node_get(node, "id")->place,
+                         "two steps have the id \"%s\": the other is on line %u", id,
+                         dray_step_written_place(&draft->steps[k]).line);
             break;
         }
     }
 }
 
+static int report_too_many(struct dray_draft *draft, const struct dray_node *node, size_t count)
+{
+    dray_problem(draft, node->place,
+                 "a workflow has at most %d steps, and this one %zu with those of its recipes",
+                 DRAY_WORKFLOW_MAX_STEPS, count);
+    return 0;
+}
+
+/* The recipes that steps use, NULL for other steps; and how many steps there will be. */
+static int find_recipes(struct dray_draft *draft, const struct dray_node *node,
+                        struct dray_recipe_use **uses, size_t *ret_count)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < node->count; i++) {
+        count++;
+        if (!dray_recipe_is_used(node->items[i]))
+            continue;
+        int result = dray_recipe_find(draft, node->items[i], &uses[i]);
+        if (result != 0)
+            return result;
+        if (uses[i]->recipe && uses[i]->recipe->steps)
+            count += uses[i]->recipe->steps->count - 1;
+    }
+    *ret_count = count;
+    return 0;
+}
+
+static int read_each(struct dray_draft *draft, const struct dray_node *node,
+                     struct dray_recipe_use *const *uses)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < node->count; i++) {
+        if (uses[i]) {
+            result = read_use(draft, uses[i]);
+            continue;
+        }
+        struct dray_draft_step *step = &draft->steps[draft->step_count++];
+        dray_step_defaults(step);
+        step->rank = 4 * draft->step_count;
+        result = read_step(draft, step, node->items[i]);
+        draft->has_sources |= step->known && step->role == DRAY_STEP_SOURCE;
+    }
+    return result;
+}
+
 static int read_steps(struct dray_draft *draft, const struct dray_node *root)
 {
     const struct dray_node *node = dray_node_get(root, "steps");
+    size_t count = 0;
 
     if (!node) {
         dray_problem(draft, draft->top, "the workflow has no `steps`");
@@ -188,18 +259,17 @@ static int read_steps(struct dray_draft *draft, const struct dray_node *root)
                      node->count);
         return 0;
     }
+    struct dray_recipe_use **uses = dray_draft_array(draft, node->count, sizeof(*uses));
+    int result = uses ? find_recipes(draft, node, uses, &count) : DRAY_NO_MEMORY;
+    if (result != 0)
+        return result;
+    if (count > DRAY_WORKFLOW_MAX_STEPS)
+        return report_too_many(draft, node, count);
     /* Each may be a source with a validate step to be added, and there may be one more of both. */
-    draft->steps = dray_draft_array(draft, 2 * node->count + 2, sizeof(*draft->steps));
+    draft->steps = dray_draft_array(draft, 2 * count + 2, sizeof(*draft->steps));
     if (!draft->steps)
         return DRAY_NO_MEMORY;
-    int result = 0;
-    for (size_t i = 0; result == 0 && i < node->count; i++) {
-        struct dray_draft_step *step = &draft->steps[draft->step_count++];
-        dray_step_defaults(step);
-        step->rank = 4 * (i + 1);
-        result = read_step(draft, step, node->items[i]);
-        draft->has_sources |= step->known && step->role == DRAY_STEP_SOURCE;
-    }
+    result = read_each(draft, node, uses);
     report_duplicates(draft);
     return result;
 }

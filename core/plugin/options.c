@@ -181,6 +181,9 @@ static json_t *check_path(struct check *check, const struct dray_option *option,
         (void)wrong_value(check, option, node, &why);
         if (text[0] == '~')
             dray_diagnose_hint(check->diagnostics, "write the whole path");
+        else if (check->base == NULL && text[0] != '\0')
+            dray_diagnose_hint(check->diagnostics,
+                               "a recipe is used from anywhere: it has no directory to start from");
         return NULL;
     }
     if (!dray_utf8_valid(path, strlen(path))) {
@@ -329,7 +332,8 @@ static json_t *check_value(struct check *check, const struct dray_option *option
 }
 
 /* A default was checked when the plugin was probed. */
-static json_t *fallback_value(struct check *check, const struct dray_option *option)
+static json_t *fallback_value(struct check *check, const struct dray_option *option,
+                              struct dray_place place)
 {
     dray_cleanup(dray_buffer_free) struct dray_buffer why = {.cap = 8192};
     dray_autofree char *path = NULL;
@@ -340,6 +344,13 @@ static json_t *fallback_value(struct check *check, const struct dray_option *opt
         return kept(check, json_string(option->fallback));
     if (option->type == DRAY_TYPE_PATH) {
         result = dray_value_path(check->base, option->fallback, &path, &why);
+        if (result == DRAY_INVALID) {
+            dray_diagnose(
+                check->diagnostics, place, DRAY_SEVERITY_ERROR,
+                "option \"%s\" of %s has to be given here: its default is a relative path",
+                option->name, check->what);
+            return NULL;
+        }
         return result == 0 ? kept(check, json_string(path)) : no_memory(check);
     }
     result = dray_value_number(option, option->fallback, strlen(option->fallback), &number, &why);
@@ -390,7 +401,7 @@ static json_t *check_option(struct check *check, const struct dray_option *optio
     const struct dray_pair *pair = dray_node_pair(with, option->name);
 
     if (pair == NULL && option->fallback != NULL)
-        return fallback_value(check, option);
+        return fallback_value(check, option, place);
     if (pair == NULL && (option->flags & DRAY_OPTION_REQUIRED) != 0) {
         dray_diagnose(check->diagnostics, place, DRAY_SEVERITY_ERROR,
                       "%s is missing its option \"%s\"", check->what, option->name);

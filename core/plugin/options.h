@@ -10,9 +10,9 @@
  * suggestion), types, units, ranges, choices, required ones (reported at `place`, the step). Gives
  * the options as JSON, in the table's order, defaults included, absent ones left out: bool, int;
  * sizes in bytes and durations in nanoseconds as ints ("none" where there is no bound); strings;
- * paths made absolute from base; choices by name; lists and maps of strings. `what` names the step
- * in messages as "filter/glob". `expand` (may be NULL) turns a scalar's text into the text to use
- * (for
+ * paths made absolute from base (NULL: one has to be); choices by name; lists and maps of strings.
+ * `what` names the step in messages as "filter/glob". `expand` (may be NULL) turns a scalar's text
+ * into the text to use (for
  * ${parameters}); it reports its own problems and returns NULL then. A literal in a secret option
  * is an error that says what to do. Returns 0 also when there are problems (diagnostics->errors
  * tells): *ret_with then lacks the options that are wrong. A class only when memory is out. A

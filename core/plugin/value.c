@@ -230,7 +230,12 @@ int dray_value_path(const char *base, const char *text, char **ret_path, struct 
             dray_buffer_text(why, ": only a shell knows what ~ stands for");
         return DRAY_INVALID;
     }
-    path = dray_path_absolute(base, text);
+    if (base == NULL && text[0] != '/') {
+        dray_buffer_text(why, "takes an absolute path here, not ");
+        dray_quote(why, text, strlen(text));
+        return DRAY_INVALID;
+    }
+    path = dray_path_absolute(base != NULL ? base : "/", text);
     if (path == NULL)
         return DRAY_NO_MEMORY;
     *ret_path = path;

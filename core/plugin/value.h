@@ -23,8 +23,8 @@ size_t dray_type_alignment(uint32_t type);
  * option's name: takes a size (...), not "4 KX": its unit is none of ... */
 DRAY_MUST_CHECK int dray_value_number(const struct dray_option *option, const char *text,
                                       size_t length, int64_t *ret_number, struct dray_buffer *why);
-/* A path made absolute from base and free of `.`, double and trailing slashes; `..` stays.
- * DRAY_INVALID with `why` as above, or DRAY_NO_MEMORY. The caller frees it. */
+/* A path made absolute from base (NULL: it must be) and free of `.`, double and trailing slashes;
+ * `..` stays. DRAY_INVALID with `why` as above, or DRAY_NO_MEMORY. The caller frees it. */
 DRAY_MUST_CHECK int dray_value_path(const char *base, const char *text, char **ret_path,
                                     struct dray_buffer *why);
 /* May this be the name of a stored secret, rather than a secret itself? */

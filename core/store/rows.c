@@ -75,6 +75,15 @@ static const struct dray_column step_columns[] = {
     COLUMN(dray_step_row, ended, "ended_at", TIME),
 };
 
+static const struct dray_column recipe_columns[] = {
+    COLUMN(dray_recipe_row, name, "name", TEXT),
+    COLUMN(dray_recipe_row, version, "version", NUMBER),
+    LARGE(dray_recipe_row, text, "text", TEXT),
+    COLUMN(dray_recipe_row, digest, "digest", TEXT),
+    COLUMN(dray_recipe_row, saved_by, "saved_by", TEXT),
+    COLUMN(dray_recipe_row, saved_at, "saved_at", TIME),
+};
+
 #define TABLE(NAME, ROW, COLUMNS, KEY, ...)                                                        \
     {                                                                                              \
         NAME, {__VA_ARGS__}, KEY, sizeof(struct ROW), COLUMNS, DRAY_COUNT(COLUMNS)                 \
@@ -88,6 +97,8 @@ const struct dray_table dray_attempt_table =
 const struct dray_table dray_step_table =
     TABLE("step_run", dray_step_row, step_columns, "job_id, attempt, step", "job_id", "attempt",
           "position");
+const struct dray_table dray_recipe_table =
+    TABLE("recipe", dray_recipe_row, recipe_columns, NULL, NULL);
 
 _Static_assert(DRAY_COUNT(job_columns) <= MOST_COLUMNS, "MOST_COLUMNS is too small");
 _Static_assert(DRAY_COUNT(step_columns) + 3 <= MOST_COLUMNS, "MOST_COLUMNS is too small");

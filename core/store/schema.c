@@ -110,7 +110,7 @@ static const char *const steps[] = {
     "CREATE TABLE recipe ("
     SOME_TEXT("name") ", "
     NUMBER("version", "1") ", "
-    SOME_TEXT("text") ", "
+    MAYBE_TEXT("text") ", " /* NULL: deleted; its number is not given again */
     SOME_TEXT("digest") ", "
     SOME_TEXT("saved_by") ", "
     SOME_TIME("saved_at") ", "

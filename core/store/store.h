@@ -149,6 +149,34 @@ DRAY_MUST_CHECK int dray_store_end(struct dray_store *store, const char *job, ui
                                    const char *outcome, enum dray_state state, const char *reason,
                                    const char *hint, struct dray_error *error);
 
+/* One version of a saved recipe. */
+struct dray_recipe_row {
+    char *name;
+    uint32_t version;
+    char *text;
+    char *digest; /* SHA-256 of the text */
+    char *saved_by;
+    int64_t saved_at; /* ns */
+};
+void dray_recipe_rows_free(struct dray_recipe_row *rows, size_t count);
+
+/* Save a recipe: *ret_version is its newest version when that has this text (*ret_new is 0 then),
+ * else a new one. Numbers begin at 1, and one that was given is never given again. */
+DRAY_MUST_CHECK int dray_store_recipe_save(struct dray_store *store, const char *name,
+                                           const char *text, const char *user,
+                                           uint32_t *ret_version, int *ret_new,
+                                           struct dray_error *error);
+/* One version, 0 being the newest; or DRAY_NOT_FOUND. */
+DRAY_MUST_CHECK int dray_store_recipe(struct dray_store *store, const char *name, uint32_t version,
+                                      struct dray_recipe_row **ret_row, struct dray_error *error);
+/* All versions, by name and the newest first. */
+DRAY_MUST_CHECK int dray_store_recipes(struct dray_store *store, struct dray_recipe_row **ret_rows,
+                                       size_t *ret_count, struct dray_error *error);
+/* Delete one version, or with 0 all; DRAY_NOT_FOUND when there is none. */
+DRAY_MUST_CHECK int dray_store_recipe_delete(struct dray_store *store, const char *name,
+                                             uint32_t version, uint32_t *ret_count,
+                                             struct dray_error *error);
+
 /* Small values (to 64 KiB) that survive into the next attempt. put: NULL removes it. get:
  * *ret_value NULL when there is none. */
 DRAY_MUST_CHECK int dray_store_checkpoint_put(struct dray_store *store, const char *job,

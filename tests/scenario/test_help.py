@@ -6,7 +6,8 @@ import shlex
 
 import pytest
 
-COMMANDS = ["push", "run", "plan", "preview", "check", "jobs", "show", "verify", "plugin"]
+COMMANDS = ["push", "run", "plan", "preview", "check", "jobs", "show", "verify", "plugin",
+            "recipe"]
 
 # An option of each command that takes a value.
 VALUED = {"push": "--to", "run": "--set", "plan": "--dataset", "preview": "--policies", "jobs": "--since"}
@@ -77,7 +78,7 @@ def test_a_missing_argument_is_refused_with_the_usage(dray, command):
     assert refused.err.startswith(f"error: dray {command}: an argument is missing\n hint: usage: dray {command} ")
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("check", "plugin")])
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("check", "plugin", "recipe")])
 def test_one_argument_too_many_is_refused(dray, command):
     arguments = ["one", "two"] if command != "jobs" else ["two"]
     refused = dray(command, *arguments, exit=2)

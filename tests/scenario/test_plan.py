@@ -172,7 +172,7 @@ def test_problems_are_told_all_at_once_with_their_places(dray, source, out, work
 def test_a_file_that_cannot_be_checked_is_said_also_behind_a_faulty_one(dray, tmp_path):
     faulty = tmp_path / "faulty.yaml"
     faulty.write_text("version: 1\nsteps: []\n")
-    assert "is a directory; workflows and policies are YAML files" in dray("check", tmp_path, exit=2).err
+    assert "is a directory; workflows, policies and recipes are YAML files" in dray("check", tmp_path, exit=2).err
     both = dray("check", faulty, tmp_path, exit=2).err
     assert f"{faulty}:2:" in both and f"error: {tmp_path} is a directory" in both
     both = dray("check", faulty, tmp_path / "none.yaml", exit=4).err

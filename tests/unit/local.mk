@@ -34,6 +34,7 @@ unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_store
 unit_tests += tests/unit/test_store_memory
 unit_tests += tests/unit/test_store_open
+unit_tests += tests/unit/test_store_recipes
 unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text

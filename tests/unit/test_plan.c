@@ -362,8 +362,8 @@ static void test_check_needs_no_dataset_and_no_values(void **state)
         fixture, "w.yaml",
         "version: 1\ndataset: ./not-there\nparameters: { lab: { type: string } }\nsteps:\n"
         "  - { id: pick, uses: filter/glob, with: { include: [\"${lab}\"] } }\n" PUSH("missing"));
-    assert_int_equal(dray_check_file(path, NULL, &asker, &fixture->diagnostics, &fixture->error),
-                     0);
+    assert_int_equal(
+        dray_check_file(path, NULL, &asker, NULL, &fixture->diagnostics, &fixture->error), 0);
     assert_int_equal(fixture->diagnostics.count, 0);
     /* the push is prepared and no more; what the filter will be told is not known */
     assert_int_equal(json_array_size(json_object_get(fixture->asked, "steps")), 1);
@@ -371,20 +371,24 @@ static void test_check_needs_no_dataset_and_no_values(void **state)
         json_object_get(json_array_get(json_object_get(fixture->asked, "steps"), 0), "describe"));
 
     fixture_write(fixture, "w.yaml", "version: 1\nsteps:\n" PICK("a**b") PUSH("out"));
-    assert_int_equal(dray_check_file(path, NULL, &asker, &fixture->diagnostics, &fixture->error),
-                     DRAY_INVALID);
+    assert_int_equal(
+        dray_check_file(path, NULL, &asker, NULL, &fixture->diagnostics, &fixture->error),
+        DRAY_INVALID);
     fixture_write(fixture, "w.yaml", "version: 1\npolicy: p\nrevision: 1\nrules: []\n");
     struct dray_diagnostics fresh = {0};
-    assert_int_equal(dray_check_file(path, NULL, &asker, &fresh, &fixture->error), 0);
+    assert_int_equal(dray_check_file(path, NULL, &asker, NULL, &fresh, &fixture->error), 0);
     fixture_write(fixture, "w.yaml", "version: 1\npolicy: p\nrevision: 0\nrules: []\n");
-    assert_int_equal(dray_check_file(path, NULL, &asker, &fresh, &fixture->error), DRAY_INVALID);
+    assert_int_equal(dray_check_file(path, NULL, &asker, NULL, &fresh, &fixture->error),
+                     DRAY_INVALID);
     assert_string_equal(fresh.items[0].message, "`revision` is a number from 1 on, not 0");
     dray_diagnostics_free(&fresh);
     fixture_write(fixture, "w.yaml", "hello: 1\n");
-    assert_int_equal(dray_check_file(path, NULL, &asker, &fresh, &fixture->error), DRAY_INVALID);
+    assert_int_equal(dray_check_file(path, NULL, &asker, NULL, &fresh, &fixture->error),
+                     DRAY_INVALID);
     dray_diagnostics_free(&fresh);
-    assert_int_equal(dray_check_file("/nowhere/w.yaml", NULL, &asker, &fresh, &fixture->error),
-                     DRAY_NOT_FOUND);
+    assert_int_equal(
+        dray_check_file("/nowhere/w.yaml", NULL, &asker, NULL, &fresh, &fixture->error),
+        DRAY_NOT_FOUND);
     dray_diagnostics_free(&fresh);
 }
 

@@ -137,7 +137,7 @@ static void test_broken_policies_stop_every_delivery(void **state)
         fixture_write(fixture, "policies/broken.yaml", text.data);
         fixture_plan(fixture, workflow);
         assert_int_equal(fixture->result, DRAY_DENIED);
-        assert_int_equal(dray_check_file(path, NULL, &asker, &checked, &error), DRAY_INVALID);
+        assert_int_equal(dray_check_file(path, NULL, &asker, NULL, &checked, &error), DRAY_INVALID);
         /* an empty file and a list are not known for policies on their own */
         if (strcmp(folder.names[i], "empty") != 0 && strcmp(folder.names[i], "list") != 0 &&
             strcmp(folder.names[i], "headless") != 0) {
