@@ -19,5 +19,7 @@ libdraycore_a_SOURCES += \
 	core/base/process.c \
 	core/base/process.h \
 	core/base/remove.c \
+	core/base/sign.c \
+	core/base/sign.h \
 	core/base/text.c \
 	core/base/text.h
