@@ -24,6 +24,8 @@ struct list {
 struct options {
     int json, again, stage, no_sandbox, schema, print_workflow, all, kept, dropped;
     const char *dataset, *to, *state, *user;
+    const char *config; /* NULL: the system's, where there is one */
+    const char *key;
     int64_t since;
     size_t limit;
     int progress_fd; /* -1: none */

@@ -43,7 +43,8 @@ static int session_open(const struct options *options, struct session *session, 
 {
     *session =
         (struct session){.progress = {.options = options, .terminal = !options->json && isatty(2)}};
-    session->settings = (struct dray_api_settings){.policies = options->policies.items,
+    session->settings = (struct dray_api_settings){.configuration = options->config,
+                                                   .policies = options->policies.items,
                                                    .policy_count = options->policies.count,
                                                    .unconfined = options->no_sandbox,
                                                    .interrupt_fd = watch_interrupts(),

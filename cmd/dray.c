@@ -40,7 +40,7 @@ const struct command dray_commands[] = {
      "\n"
      "  dray preview ocean.yaml --dropped\n",
      "dspnjkgl", 1, 1, command_preview},
-    {"check", "FILE...", "Diagnose workflows, policies and recipes, all problems at once",
+    {"check", "FILE...", "Diagnose workflows, policies, recipes and configurations",
      "Each problem is shown with its place and what to do; nothing is staged.\n"
      "\n"
      "  dray check ocean.yaml policies/*.yaml\n",
@@ -61,17 +61,20 @@ const struct command dray_commands[] = {
      "\n"
      "  dray verify /hpfs/smith/incoming/run-0042\n",
      "j", 1, 1, command_verify},
-    {"policy", "test [FILE|DIR]... | explain [--dataset D] [--target T] [--path P]",
-     "Policies: what they say of a case, and whether their tests hold",
-     "test     judges the tests in the files, or in those in force\n"
-     "explain  says which rules hold, which do not and why, and what becomes of a path\n"
-     "\n"
-     "  dray policy test policies/\n"
-     "  dray policy explain --dataset ocean-2024 --target /hpfs/lab/ --path raw/a.fastq\n",
-     "pjDTUPzGn", 1, MAX_LIST, command_policy},
     {"plugin", "list | show KIND/NAME [--schema]",
      "Plugins: versions, files, options, and why one was refused",
      "  dray plugin show filter/glob\n", "jc", 1, 2, command_plugin},
+    {"policy", "list | test [FILE|DIR]... | explain | sign DIRECTORY --key FILE | key FILE",
+     "Policies: which are in force and what they say; signing them",
+     "list     shows the policies that hold here, who signed them and since when they rule\n"
+     "test     judges the tests in files or directories, or in the policies that hold here\n"
+     "explain  says which rules hold for a case, which do not and why, and what becomes of a path\n"
+     "sign     checks the policies of a directory, and writes policies.sha256 and its signature "
+     "there\n"
+     "key      makes a pair of keys: FILE, to sign with, and FILE.pub, for the configuration\n"
+     "\n"
+     "  dray policy explain --policies ./policies --dataset ./run-0042 --path raw/a.fastq\n",
+     "pjnDTUPzGK", 1, MAX_LIST, command_policy},
     {"recipe", "save NAME FILE | list | show NAME[@VERSION] | delete NAME[@VERSION]",
      "Saved filter and transform steps, for `uses: recipe/NAME`",
      "FILE is a recipe's file, or a workflow: then its filters and transforms are saved. Each save "
@@ -126,6 +129,17 @@ static int unknown_command(const struct options *options, const char *name)
     return report(options, &error, NULL, NULL);
 }
 
+/* A configuration that is named has to be there, also where a command has no use for it. */
+static int check_config(const struct options *options)
+{
+    struct dray_error error = {0};
+
+    if (!options->config || access(options->config, F_OK) == 0)
+        return 0;
+    (void)dray_fail_errno(&error, errno, "looking for the configuration %s", options->config);
+    return report(options, &error, NULL, NULL);
+}
+
 /* A program may be started without standard input, output and error. What it opens would then take
  * their numbers, and what it prints would end up in there. */
 static int hold_standard_descriptors(void)
@@ -174,6 +188,8 @@ int main(int argc, char **argv)
         return unknown_command(&options, argv[1]);
     }
     int status = options_read(command, argc - 1, argv + 1, &options);
+    if (status == 0)
+        status = check_config(&options);
     if (status != 0)
         return flush_output(status < 0 ? 0 : status);
     return flush_output(command->run(&options));

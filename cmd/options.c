@@ -15,6 +15,9 @@ struct option_row {
     const char *help;
 };
 
+/* The letter of what every command takes. */
+#define ALWAYS '*'
+
 static const struct option_row rows[] = {
     {'t', "to", 1, "--to TARGET          where to deliver"},
     {'i', "include", 1, "--include PATTERN    deliver only what matches (may be repeated)"},
@@ -23,7 +26,7 @@ static const struct option_row rows[] = {
      "--print-workflow     print the workflow that this stands for, and stop"},
     {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, ../x, /x)"},
     {'s', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)"},
-    {'p', "policies", 1, "--policies DIR       policies beside the system's (may be repeated)"},
+    {'p', "policies", 1, "--policies DIR       policies beside the site's (may be repeated)"},
     {'a', "again", 0, "--again              deliver anew what was delivered before"},
     {'n', "no-sandbox", 0,
      "--no-sandbox         run plugins unconfined (where the kernel has no Landlock)"},
@@ -44,13 +47,16 @@ static const struct option_row rows[] = {
     {'P', "path", 1, "--path PATH          and of this entry of the dataset (dir/ is a directory)"},
     {'z', "size", 1, "--size SIZE          which has this size"},
     {'G', "given", 1, "--given FACT=VALUE   a fact, such as dataset.tags=human (may be repeated)"},
+    {'K', "key", 1, "--key FILE           the private key to sign with"},
+    {ALWAYS, "config", 1,
+     "--config FILE        the configuration (/etc/dray/dray.yaml, where it is)"},
     {'j', "json", 0, "--json               print JSON"},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static int takes(const struct command *command, const struct option_row *row)
 {
-    return strchr(command->takes, row->letter) != NULL;
+    return row->letter == ALWAYS || strchr(command->takes, row->letter) != NULL;
 }
 
 static void print_help(const struct command *command)
@@ -148,6 +154,12 @@ static const char *set_option(struct options *options, const char *name, const c
         return dray_size_parse(value, strlen(value), &options->size, &why) != 0 ? why
                : options->size < 0                                              ? "it takes a size"
                                                                                 : NULL;
+    else if (strcmp(name, "config") == 0) {
+        if (!value[0])
+            return "it takes a file";
+        options->config = value;
+    } else if (strcmp(name, "key") == 0)
+        options->key = value;
     else if (strcmp(name, "dataset") == 0)
         options->dataset = value;
     else if (strcmp(name, "state") == 0)

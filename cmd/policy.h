@@ -5,8 +5,8 @@
 
 #include "cmd/command.h"
 
-/* policy_look.c */
-int policy_explain(struct options *options);
-int policy_test(struct options *options);
+/* policy_look.c; the verb is the first argument */
+int policy_explain(const struct options *options);
+int policy_test(const struct options *options);
 
 #endif

@@ -8,7 +8,8 @@
 static int open_api(const struct options *options, struct dray_api_settings *settings,
                     struct dray_api **ret_api, struct dray_error *error)
 {
-    *settings = (struct dray_api_settings){.policies = options->policies.items,
+    *settings = (struct dray_api_settings){.configuration = options->config,
+                                           .policies = options->policies.items,
                                            .policy_count = options->policies.count,
                                            .unconfined = options->no_sandbox,
                                            .interrupt_fd = -1};
@@ -116,7 +117,7 @@ static void print_verdict(const json_t *answer)
     (void)fputc('\n', stdout);
 }
 
-int policy_explain(struct options *options)
+int policy_explain(const struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
     dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
@@ -185,7 +186,7 @@ static void print_tests(const json_t *policies)
     (void)printf("%zu passed, %zu failed\n", passed, failed);
 }
 
-int policy_test(struct options *options)
+int policy_test(const struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
     dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
@@ -195,8 +196,9 @@ int policy_test(struct options *options)
 
     int result = open_api(options, &settings, &api, &error);
     if (result == 0)
-        result = dray_api_policy_test(api, options->arguments, (size_t)options->argument_count,
-                                      &diagnostics, &answer, &error);
+        result =
+            dray_api_policy_test(api, options->arguments + 1, (size_t)options->argument_count - 1,
+                                 &diagnostics, &answer, &error);
     if (answer && options->json && result == 0)
         return print_json(answer);
     if (answer && !options->json) {

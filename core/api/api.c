@@ -12,8 +12,6 @@
 #include "core/base/io.h"
 #include "core/base/process.h"
 
-#define SYSTEM_POLICIES "/etc/dray/policies"
-
 /* ---- Where things are ---- */
 
 static const char *home_of(const struct passwd *account)
@@ -69,29 +67,14 @@ static int open_registry(struct dray_api *api, const struct passwd *account,
     return dray_registry_new(directories, count, cache, &api->registry, error);
 }
 
-static int collect_policies(struct dray_api *api, struct dray_error *error)
-{
-    size_t count = api->settings->policy_count;
-
-    api->policies = calloc(count + 1, sizeof(char *));
-    if (!api->policies)
-        return dray_fail_memory(error);
-    api->policies[api->policy_count++] = strdup(SYSTEM_POLICIES);
-    for (size_t i = 0; i < count; i++)
-        api->policies[api->policy_count++] =
-            dray_path_absolute(api->here, api->settings->policies[i]);
-    for (size_t i = 0; i < api->policy_count; i++)
-        if (!api->policies[i])
-            return dray_fail_memory(error);
-    return 0;
-}
-
 static int recheck(void *arg, const struct dray_plan *plan, char **ret_kept,
                    struct dray_error *error)
 {
-    struct dray_plan_request request = dray_api_plan_request(arg);
+    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
+    struct dray_plan_request request;
+    int result = dray_api_plan_request(arg, &request, &diagnostics, error);
 
-    return dray_plan_recheck(plan, &request, ret_kept, error);
+    return result != 0 ? result : dray_plan_recheck(plan, &request, ret_kept, error);
 }
 
 int dray_api_open(const struct dray_api_settings *settings, struct dray_api **ret_api,
@@ -116,8 +99,6 @@ int dray_api_open(const struct dray_api_settings *settings, struct dray_api **re
                          "write");
     if (result == 0)
         result = open_registry(api, account, error);
-    if (result == 0)
-        result = collect_policies(api, error);
     if (result != 0)
         return result;
     api->engine = (struct dray_engine){.state = api->state,
@@ -144,6 +125,7 @@ void dray_api_close(struct dray_api *api)
     for (size_t i = 0; i < api->policy_count; i++)
         free(api->policies[i]);
     free(api->policies);
+    dray_configuration_clear(&api->configuration);
     free(api->state);
     free(api->here);
     free(api->user);
@@ -184,21 +166,6 @@ static char *base_of(const struct dray_api *api, const char *file)
     return DRAY_TAKE(absolute);
 }
 
-struct dray_plan_request dray_api_plan_request(struct dray_api *api)
-{
-    return (struct dray_plan_request){
-        .dataset_base = api->here,
-        .policy_directories = (const char *const *)api->policies,
-        .policy_directory_count = api->policy_count,
-        .first_policy_optional = 1,
-        .user = api->user,
-        .actor = api->user,
-        .role = "user",
-        .registry = api->registry,
-        .asker = {dray_engine_ask, &api->engine},
-    };
-}
-
 int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
                   struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan,
                   struct dray_error *error)
@@ -218,8 +185,11 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
         if (result != 0)
             return result;
     }
-    struct dray_recipes saved = dray_api_saved(api);
-    struct dray_plan_request plan = dray_api_plan_request(api);
+    struct dray_plan_request plan;
+    int result = dray_api_plan_request(api, &plan, diagnostics, error);
+
+    if (result != 0)
+        return result;
     plan.workflow_name = request->file ? request->file : "dray push --print-workflow";
     plan.workflow_text = request->file ? (text.data ? text.data : "") : request->text;
     plan.workflow_length = request->file ? text.length : strlen(request->text);
@@ -227,7 +197,6 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
     plan.dataset = request->dataset;
     plan.sets = request->sets;
     plan.set_count = request->set_count;
-    plan.recipes = &saved;
     return dray_plan_make(&plan, diagnostics, ret_plan, error);
 }
 
@@ -241,6 +210,14 @@ int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *r
     return result != 0 ? result : dray_engine_preview(&api->engine, plan, preview, fd, error);
 }
 
+static int check_configuration(const char *file, struct dray_diagnostics *diagnostics,
+                               struct dray_error *error)
+{
+    dray_cleanup(dray_configuration_clear) struct dray_configuration configuration = {0};
+
+    return dray_configuration_load(file, diagnostics, &configuration, error);
+}
+
 int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                    struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
@@ -249,7 +226,10 @@ int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
 
     for (size_t i = 0; i < count; i++) {
         size_t before = diagnostics->errors;
-        int result = dray_check_file(files[i], api->registry, &asker, &saved, diagnostics, error);
+        int result =
+            dray_configuration_is(files[i])
+                ? check_configuration(files[i], diagnostics, error)
+                : dray_check_file(files[i], api->registry, &asker, &saved, diagnostics, error);
         if (result == DRAY_CONFLICT)
             result = dray_fail(error, DRAY_INVALID,
                                "%s is a directory; workflows, policies and recipes are YAML files",

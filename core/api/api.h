@@ -15,7 +15,8 @@
 #include "core/engine/engine.h"
 
 struct dray_api_settings {
-    const char *const *policies; /* directories beside the system's */
+    const char *configuration;   /* a file; NULL: the system's, where there is one */
+    const char *const *policies; /* directories beside the site's */
     size_t policy_count;
     int unconfined;   /* run plugins without the sandbox */
     int interrupt_fd; /* as in struct dray_engine */
@@ -54,7 +55,7 @@ DRAY_MUST_CHECK int dray_api_preview(struct dray_api *api,
 DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflow_request *request,
                                  int again, struct dray_diagnostics *diagnostics, json_t **ret_job,
                                  struct dray_error *error);
-/* Diagnose files: workflows, policies and recipes. 0 when none has an error. */
+/* Diagnose files: workflows, policies, recipes and configurations. 0 when none has an error. */
 DRAY_MUST_CHECK int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                                    struct dray_diagnostics *diagnostics, struct dray_error *error);
 
@@ -119,6 +120,20 @@ DRAY_MUST_CHECK int dray_api_recipe_delete(struct dray_api *api, const char *ref
  * DRAY_INTEGRITY when damaged (*ret_verdict is set then too). */
 DRAY_MUST_CHECK int dray_api_verify(const char *directory, json_t **ret_verdict,
                                     struct dray_error *error);
+
+/* The policies in force: {"set", "signed_by"?, "policies": [{"policy", "revision", "digest",
+ * "file", "directory", "owner"?, "rules": {"enforce", "warn", "audit"}, "first_ruled"?}]}. What
+ * would deny a delivery is an error here too. */
+DRAY_MUST_CHECK int dray_api_policy_list(struct dray_api *api, struct dray_diagnostics *diagnostics,
+                                         json_t **ret_set, struct dray_error *error);
+/* Check the policies of a directory and sign them with the private key of a file: {"directory",
+ * "policies", "signed_by"}. */
+DRAY_MUST_CHECK int dray_api_policy_sign(struct dray_api *api, const char *directory,
+                                         const char *key_file, struct dray_diagnostics *diagnostics,
+                                         json_t **ret_signed, struct dray_error *error);
+/* Make a new pair of keys, FILE and FILE.pub: {"key", "private", "public"}. */
+DRAY_MUST_CHECK int dray_api_policy_key(const char *file, json_t **ret_key,
+                                        struct dray_error *error);
 
 /* Borrowed until the api closes. */
 struct dray_registry *dray_api_plugins(struct dray_api *api);

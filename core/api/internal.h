@@ -4,20 +4,29 @@
 #define DRAY_API_INTERNAL_H
 
 #include "core/api/api.h"
+#include "core/api/configuration.h"
+
+#define DRAY_SYSTEM_POLICIES "/etc/dray/policies"
 
 struct dray_api {
     const struct dray_api_settings *settings;
     char *here;  /* the working directory */
     char *state; /* the state directory */
     char *user;
-    char **policies; /* directories, the system's first */
+    struct dray_configuration configuration; /* and these, once something is planned: */
+    char **policies;                         /* directories, the site's first; NULL: not yet */
     size_t policy_count;
+    struct dray_recipes saved;
     struct dray_registry *registry;
     struct dray_engine engine; /* its store is NULL until needed */
 };
 
-/* What every plan of this caller is made with: policies, names, plugins. */
-struct dray_plan_request dray_api_plan_request(struct dray_api *api);
+/* What every plan of this caller is made with: the policies that hold here and how they are judged
+ * (the configuration is read for that, once), names, plugins and recipes. */
+DRAY_MUST_CHECK int dray_api_plan_request(struct dray_api *api,
+                                          struct dray_plan_request *ret_request,
+                                          struct dray_diagnostics *diagnostics,
+                                          struct dray_error *error);
 /* Open the store when it is not open yet. */
 DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
 /* What the planner sees of the saved recipes; valid as long as the api. */

@@ -2,6 +2,9 @@
 libdraycore_a_SOURCES += \
 	core/api/api.c \
 	core/api/api.h \
+	core/api/configuration.c \
+	core/api/configuration.h \
+	core/api/explain.c \
 	core/api/internal.h \
 	core/api/jobs.c \
 	core/api/policies.c \

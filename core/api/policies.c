@@ -1,166 +1,116 @@
 /* SPDX-License-Identifier: MIT */
-/* policies.c - the policies in force: what they say of a case, and whether their tests hold. */
-#include <dirent.h>
-#include <errno.h>
+/* policies.c - which policies a request is under, and the operations on policies. */
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
 #include "core/api/internal.h"
 #include "core/base/io.h"
-#include "core/base/text.h"
 
-/* ---- explain: the facts of a case that somebody describes */
+/* ---- What a request is planned under ---- */
 
-/* The real path of what is there of a path, and the rest as it is written. */
-static char *resolve(const char *path)
+static int collect(struct dray_api *api, struct dray_error *error)
 {
-    dray_autofree char *head = strdup(path);
-    char *slash = NULL;
+    const char *configured = api->configuration.policies;
+    size_t count = api->settings->policy_count;
 
-    while (head) {
-        dray_autofree char *real = realpath(head, NULL);
-        if (real)
-            return dray_format("%s%s", strcmp(real, "/") == 0 ? "" : real, path + strlen(head));
-        slash = strrchr(head, '/');
-        if (!slash || slash == head)
-            return strdup(path);
-        *slash = '\0';
-    }
-    return NULL;
+    api->policies = calloc(count + 1, sizeof(char *));
+    if (!api->policies)
+        return dray_fail_memory(error);
+    api->policies[api->policy_count++] = strdup(configured ? configured : DRAY_SYSTEM_POLICIES);
+    for (size_t i = 0; i < count; i++)
+        api->policies[api->policy_count++] =
+            dray_path_absolute(api->here, api->settings->policies[i]);
+    for (size_t i = 0; i < api->policy_count; i++)
+        if (!api->policies[i])
+            return dray_fail_memory(error);
+    return 0;
 }
 
-/* A name that ends like an archive is that of what is in it; what is no path is a name. */
-static char *dataset_name(const struct dray_api *api, const char *text)
+/* struct dray_policy_history, from the store, once there is one. */
+static int highest(void *arg, const char *directory, const char *policy,
+                   struct dray_policy_ruled *ret_ruled, struct dray_error *error)
 {
-    if (!dray_is_path(text))
-        return strdup(text);
-    dray_autofree char *path = dray_path_absolute(api->here, text);
-    dray_autofree char *real = path ? resolve(path) : NULL;
-    return real ? dray_dataset_name(real) : NULL;
+    struct dray_api *api = arg;
+
+    if (!api->engine.store && !dray_store_is_there(api->state))
+        return 0;
+    int result = dray_api_store(api, error);
+    return result != 0 ? result
+                       : dray_store_policy_highest(api->engine.store, directory, policy,
+                                                   &ret_ruled->revision, ret_ruled->digest,
+                                                   &ret_ruled->since, error);
 }
 
-static int set(json_t *facts, const char *name, const char *value)
+int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_request,
+                          struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
-    return json_object_set_new(facts, name, json_string(value));
-}
-
-/* What a directory as target is known by. */
-static int set_directory(const struct dray_api *api, const char *target, json_t *facts)
-{
-    size_t length = strlen(target);
-    const char *dataset = json_string_value(json_object_get(facts, "dataset.name"));
-    dray_autofree char *path = dray_path_absolute(api->here, target);
-    dray_autofree char *real = path ? resolve(path) : NULL;
-    dray_autofree char *whole =
-        real && length && target[length - 1] == '/' && dataset
-            ? dray_format("%s/%s", strcmp(real, "/") == 0 ? "" : real, dataset)
-            : NULL;
-    const char *canonical = whole ? whole : real;
-
-    return !canonical || set(facts, "target.type", "hpfs") || set(facts, "target.plugin", "hpfs") ||
-           set(facts, "target.path", canonical) || set(facts, "target.uri", canonical);
-}
-
-static int set_target(const struct dray_api *api, const char *target, json_t *facts,
-                      struct dray_error *error)
-{
-    static const struct {
-        const char *scheme, *type;
-    } schemes[] = {{"s3", "cloud"},
-                   {"gs", "cloud"},
-                   {"az", "cloud"},
-                   {"https", "cloud"},
-                   {"globus", "globus"}};
-    const char *colon = strstr(target, "://");
-    const char *type = NULL;
-
-    if (!colon)
-        return set_directory(api, target, facts) == 0 ? 0 : dray_fail_memory(error);
-    for (size_t i = 0; i < DRAY_COUNT(schemes); i++)
-        if (strlen(schemes[i].scheme) == (size_t)(colon - target) &&
-            strncmp(target, schemes[i].scheme, strlen(schemes[i].scheme)) == 0)
-            type = schemes[i].type;
-    if (!type) {
-        (void)dray_fail(error, DRAY_INVALID, "it is not known what kind of target %.*s:// is",
-                        (int)(colon - target), target);
-        dray_hint(error, "say it with --given: --given target.type=other --given target.uri=%s",
-                  target);
-        return error->class_;
-    }
-    const char *host = colon + 3;
-    dray_autofree char *name = strndup(host, strcspn(host, "/"));
-    /* Of a bucket's address only the provider's plugin knows the host. */
-    int is_host = strncmp(target, "https", 5) == 0;
-    return !name || set(facts, "target.type", type) || set(facts, "target.uri", target) ||
-                   (is_host && (set(facts, "target.host", name) ||
-                                set(facts, "target.path", host + strlen(name))))
-               ? dray_fail_memory(error)
-               : 0;
-}
-
-static int collect_facts(const struct dray_api *api, const struct dray_explain_request *request,
-                         json_t *facts, struct dray_error *error)
-{
-    dray_autofree char *name = request->dataset ? dataset_name(api, request->dataset) : NULL;
-    json_t *given = json_object();
     int result = 0;
 
-    if (!given || (request->dataset && !name) || (name && set(facts, "dataset.name", name)) ||
-        set(facts, "user.name", request->user ? request->user : api->user) ||
-        set(facts, "user.role", "user") || set(facts, "actor.name", api->user))
-        result = dray_fail_memory(error);
-    if (result == 0 && request->target)
-        result = set_target(api, request->target, facts, error);
-    for (size_t i = 0; result == 0 && i < request->given_count; i++)
-        result = dray_facts_set(given, request->given[i], error);
-    if (result == 0 && json_object_update(facts, given) != 0)
-        result = dray_fail_memory(error);
-    json_decref(given);
-    return result;
+    if (!api->policies) {
+        result = dray_configuration_load(api->settings->configuration, diagnostics,
+                                         &api->configuration, error);
+        if (result == 0)
+            result = collect(api, error);
+    }
+    if (result != 0)
+        return result;
+    api->saved = dray_api_saved(api);
+    *ret_request = (struct dray_plan_request){
+        .dataset_base = api->here,
+        .policy_directories = (const char *const *)api->policies,
+        .policy_directory_count = api->policy_count,
+        .first_policy_optional = !api->configuration.policies && !api->configuration.mandatory,
+        .first_policy_mandatory = api->configuration.mandatory,
+        .policy_key = api->configuration.policy_key,
+        .policy_history = {highest, api},
+        .user = api->user,
+        .actor = api->user,
+        .role = "user",
+        .registry = api->registry,
+        .asker = {dray_engine_ask, &api->engine},
+        .recipes = &api->saved,
+    };
+    return 0;
 }
 
-int dray_api_policy_explain(struct dray_api *api, const struct dray_explain_request *request,
-                            struct dray_diagnostics *diagnostics, json_t **ret_answer,
-                            struct dray_error *error)
+/* ---- Operations ---- */
+
+int dray_api_policy_list(struct dray_api *api, struct dray_diagnostics *diagnostics,
+                         json_t **ret_set, struct dray_error *error)
 {
-    struct dray_plan_request plan = dray_api_plan_request(api);
-    json_t *facts = json_object();
-    int result = facts ? collect_facts(api, request, facts, error) : dray_fail_memory(error);
+    struct dray_plan_request request;
+    int result = dray_api_plan_request(api, &request, diagnostics, error);
 
-    if (result == 0)
-        result = dray_policy_explain(&plan, facts, request->path, request->size, diagnostics,
-                                     ret_answer, error);
-    json_decref(facts);
-    return result;
+    return result != 0 ? result : dray_policy_set_json(&request, diagnostics, ret_set, error);
 }
 
-/* ---- test */
-
-int dray_api_policy_test(struct dray_api *api, const char *const *paths, size_t count,
-                         struct dray_diagnostics *diagnostics, json_t **ret_answer,
+int dray_api_policy_sign(struct dray_api *api, const char *directory, const char *key_file,
+                         struct dray_diagnostics *diagnostics, json_t **ret_signed,
                          struct dray_error *error)
 {
-    struct dray_plan_request plan = dray_api_plan_request(api);
-    dray_autofree const char **files = calloc(count + 1, sizeof(*files));
-    dray_autofree const char **directories = calloc(count + 1, sizeof(*directories));
-    size_t file_count = 0, directory_count = 0;
-    struct stat status;
+    dray_cleanup(dray_key_freep) struct dray_key *key = NULL;
+    struct dray_asker asker = {dray_engine_ask, &api->engine};
+    size_t count = 0;
+    int result = dray_key_read_private(key_file, &key, error);
 
-    if (!files || !directories)
-        return dray_fail_memory(error);
-    for (size_t i = 0; i < count; i++) {
-        if (stat(paths[i], &status) != 0)
-            return dray_fail_errno(error, errno, "reading %s", paths[i]);
-        if (S_ISDIR(status.st_mode))
-            directories[directory_count++] = paths[i];
-        else
-            files[file_count++] = paths[i];
-    }
-    if (count > 0) {
-        plan.policy_directories = directories;
-        plan.policy_directory_count = directory_count;
-        plan.first_policy_optional = 0;
-    }
-    return dray_policy_test(&plan, files, file_count, diagnostics, ret_answer, error);
+    if (result == 0)
+        result =
+            dray_policy_sign(directory, key, api->registry, &asker, diagnostics, &count, error);
+    if (result != 0)
+        return result;
+    *ret_signed = json_pack("{s:s, s:I, s:s}", "directory", directory, "policies",
+                            (json_int_t)count, "signed_by", dray_key_id(key));
+    return *ret_signed ? 0 : dray_fail_memory(error);
+}
+
+int dray_api_policy_key(const char *file, json_t **ret_key, struct dray_error *error)
+{
+    dray_cleanup(dray_key_freep) struct dray_key *key = NULL;
+    dray_autofree char *public = dray_format("%s.pub", file);
+    int result = public ? dray_key_make(file, &key, error) : dray_fail_memory(error);
+
+    if (result != 0)
+        return result;
+    *ret_key =
+        json_pack("{s:s, s:s, s:s}", "key", dray_key_id(key), "private", file, "public", public);
+    return *ret_key ? 0 : dray_fail_memory(error);
 }

@@ -125,6 +125,29 @@ static int fill_job(const struct dray_engine *engine, const struct dray_plan *pl
     return complete ? 0 : dray_fail_memory(error);
 }
 
+/* The plan's policies rule now. */
+static int add_policies(struct dray_engine *engine, const struct dray_plan *plan,
+                        struct dray_error *error)
+{
+    dray_autofree struct dray_policy_row *rows = calloc(plan->policy_count + 1, sizeof(*rows));
+
+    if (!rows)
+        return dray_fail_memory(error);
+    for (size_t i = 0; i < plan->policy_count; i++) {
+        const struct dray_plan_policy *policy = &plan->policies[i];
+        if (!policy->text)
+            return dray_fail(error, DRAY_BUG, "the text of policy %s is not known", policy->policy);
+        rows[i] = (struct dray_policy_row){.directory = policy->directory,
+                                           .file = policy->file,
+                                           .policy = policy->policy,
+                                           .revision = policy->revision,
+                                           .digest = policy->digest,
+                                           .text = policy->text};
+    }
+    return dray_store_policies_add(engine->store, plan->policy_set_digest, rows, plan->policy_count,
+                                   error);
+}
+
 /* Store a new job and lock it in one transaction, so that nobody sees it without its lock.
  * DRAY_CONFLICT with *ret_other: another job holds a destination. */
 static int add_job(struct dray_engine *engine, const struct dray_plan *plan,
@@ -140,6 +163,8 @@ static int add_job(struct dray_engine *engine, const struct dray_plan *plan,
     if (result != 0)
         return result;
     result = dray_store_add(engine->store, job, ret_other, error);
+    if (result == 0)
+        result = add_policies(engine, plan, error);
     if (result == 0)
         result = dray_store_lock(engine->store, job->id, ret_lock, error);
     if (result == 0)
@@ -327,6 +352,8 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
         if (locked < 0 || waited)
             return locked;
         result = check_job(engine, standing->job, &other, error);
+        if (result == 0)
+            result = add_policies(engine, plan, error);
     } else {
         result = add_job(engine, plan, workflow_file, standing, ret_lock, &other, error);
     }

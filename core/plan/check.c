@@ -80,10 +80,11 @@ static int check_document(struct dray_draft *draft, struct dray_document *docume
         return dray_check_workflow(draft, document);
     struct dray_place place = root->place;
     place.width = 1;
-    dray_problem(draft, place, "this is neither a workflow nor a policy nor a recipe");
-    dray_diagnose_hint(draft->diagnostics,
-                       "a workflow has `steps`, a policy `policy` and `rules`, a recipe `recipe` "
-                       "and `steps`");
+    dray_problem(draft, place, "this is none of Dray's files");
+    dray_diagnose_hint(
+        draft->diagnostics,
+        "a workflow has `steps`, a policy `policy` and `rules`, a recipe `recipe` and "
+        "`steps`, a configuration `policies: {…}`");
     dray_document_free(document);
     return 0;
 }

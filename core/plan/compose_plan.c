@@ -175,7 +175,7 @@ static int copy_target(const struct dray_draft_target *from, size_t step,
            copy(&target->found_what, from->found_what);
 }
 
-static int copy_policies(const struct dray_draft *draft, struct dray_plan *plan)
+int dray_draft_policies(const struct dray_draft *draft, struct dray_plan *plan)
 {
     plan->policies = calloc(draft->policy_count + 1, sizeof(*plan->policies));
     if (!plan->policies)
@@ -184,9 +184,11 @@ static int copy_policies(const struct dray_draft *draft, struct dray_plan *plan)
     for (size_t i = 0; i < draft->policy_count; i++) {
         const struct dray_policy *from = draft->policies[i];
         struct dray_plan_policy *policy = &plan->policies[i];
+        size_t length;
         policy->revision = from->revision;
         if (copy(&policy->policy, from->name) || copy(&policy->file, from->file) ||
-            copy(&policy->digest, from->digest))
+            copy(&policy->digest, from->digest) || copy(&policy->directory, from->base) ||
+            copy(&policy->text, dray_document_text(from->document, &length)))
             return -1;
     }
     return 0;
@@ -223,13 +225,15 @@ static int copy_head(const struct dray_compose *compose, struct dray_plan *plan)
     const struct dray_plan_request *request = compose->request;
 
     plan->keep_empty_dirs = draft->keep_empty_dirs;
+    if (request->policy_key)
+        memcpy(plan->policy_signer, dray_key_id(request->policy_key), DRAY_KEY_ID_BYTES);
     plan->workflow = strndup(request->workflow_text, request->workflow_length);
     plan->facts = json_deep_copy(draft->facts);
     plan->findings = json_incref(compose->findings);
     return !plan->workflow || !plan->facts ||
            copy(&plan->name, draft->name ? draft->name : draft->dataset) ||
            copy(&plan->dataset, draft->dataset) || copy(&plan->dataset_id, draft->dataset_id) ||
-           copy(&plan->symlinks, draft->symlinks) || copy_policies(draft, plan);
+           copy(&plan->symlinks, draft->symlinks) || dray_draft_policies(draft, plan);
 }
 
 static int copy_steps(const struct dray_compose *compose, const size_t *order,

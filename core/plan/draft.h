@@ -184,11 +184,14 @@ struct dray_draft {
     /* the policies */
     struct dray_policy **policies; /* each in the arena */
     size_t policy_count, policy_capacity;
-    int policy_failed; /* a problem was found in them */
+    int policy_failed;   /* a problem was found in them */
+    int policy_outdated; /* it is that one is older than what ruled: no check of the file shows that
+                          */
 
     /* what rules are judged by */
     json_t *facts; /* of each dataset, with those of user and actor; NULL: not known yet */
     int64_t now;   /* ns since 1970 */
+
     /* the recipes */
     const struct dray_recipes *saved; /* NULL: none can be had */
     struct dray_recipe **recipes;     /* each in the arena */
@@ -418,6 +421,32 @@ DRAY_MUST_CHECK int dray_policies_match(struct dray_draft *draft,
                                         const struct dray_target_facts *target, const char *step,
                                         json_t *findings, const struct dray_rule ***ret_rules,
                                         size_t *ret_count);
+/* ---- policy_signature.c, policy_history.c */
+
+/* What was signed of a directory; in the arena. */
+struct dray_policy_list;
+/* Read a directory's list and verify it with a key. DRAY_DENIED when it is not that key's. */
+DRAY_MUST_CHECK int dray_policy_list_read(struct dray_draft *draft, const char *directory,
+                                          const struct dray_key *key,
+                                          struct dray_policy_list **ret_list);
+/* Is a file of the directory, with the digest of the bytes that are used, as it was signed?
+ * DRAY_DENIED when not. These two say yes without a list. */
+DRAY_MUST_CHECK int dray_policy_list_check(struct dray_draft *draft, struct dray_policy_list *list,
+                                           const char *file, const char *digest);
+/* Were all that were signed there? */
+DRAY_MUST_CHECK int dray_policy_list_end(struct dray_draft *draft,
+                                         const struct dray_policy_list *list);
+/* A directory that must hold policies holds none. */
+int dray_policies_missing(struct dray_draft *draft, const char *directory);
+/* Report policies that are older than what ruled before, or changed without a new revision. */
+DRAY_MUST_CHECK int dray_policies_compare(struct dray_draft *draft,
+                                          const struct dray_policy_history *history);
+
+/* ---- planner.c */
+
+/* What the problems found so far amount to: 0, or a class. A policy that is not understood is a
+ * denial, whatever else is wrong. */
+DRAY_MUST_CHECK int dray_draft_verdict(struct dray_draft *draft);
 
 /* ---- ask.c */
 
@@ -442,6 +471,11 @@ DRAY_MUST_CHECK int dray_draft_compose(struct dray_draft *draft,
                                        const struct dray_plan_request *request,
                                        struct dray_plan **ret_plan,
                                        struct dray_demand **ret_demands, size_t *ret_count);
+
+/* ---- compose_plan.c */
+
+/* Copy the policies into a plan: 0, or -1 when memory is out. */
+DRAY_MUST_CHECK int dray_draft_policies(const struct dray_draft *draft, struct dray_plan *plan);
 
 /* ---- prove.c */
 
@@ -474,6 +508,8 @@ DRAY_MUST_CHECK int dray_json_digest(const json_t *json, char ret_hex[static DRA
 DRAY_MUST_CHECK int dray_plan_keys(struct dray_plan *plan,
                                    const struct dray_plugin_info *const *plugins,
                                    struct dray_error *error);
+/* Fill policy_set_digest. */
+DRAY_MUST_CHECK int dray_plan_policy_set(struct dray_plan *plan, struct dray_error *error);
 /* Fill policy_set_digest and digest. */
 DRAY_MUST_CHECK int dray_plan_digests(struct dray_plan *plan, struct dray_error *error);
 

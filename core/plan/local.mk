@@ -22,6 +22,9 @@ libdraycore_a_SOURCES += \
 	core/plan/policy.c \
 	core/plan/policy_exception.c \
 	core/plan/policy_test.c \
+	core/plan/policy_history.c \
+	core/plan/policy_set.c \
+	core/plan/policy_signature.c \
 	core/plan/prove.c \
 	core/plan/recheck.c \
 	core/plan/recipe.c \

@@ -38,6 +38,8 @@ static void free_policy(struct dray_plan_policy *policy)
     free(policy->policy);
     free(policy->file);
     free(policy->digest);
+    free(policy->directory);
+    free(policy->text);
 }
 
 void dray_plan_free(struct dray_plan *plan)

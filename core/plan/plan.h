@@ -11,6 +11,7 @@
 
 #include <jansson.h>
 
+#include "core/base/sign.h"
 #include "core/conf/node.h"
 #include "core/plugin/plugin.h"
 
@@ -77,6 +78,7 @@ struct dray_plan_target {
 struct dray_plan_policy {
     char *policy, *file, *digest;
     int64_t revision;
+    char *directory, *text; /* its real path; what was read. NULL after dray_plan_parse */
 };
 
 struct dray_plan {
@@ -99,6 +101,8 @@ struct dray_plan {
     json_t *findings; /* what rules said that changed no step: [{"policy", "rule", "mode", "step",
                          "kind": "allow"|"exception", "what"}] */
     char policy_set_digest[65];
+    char policy_signer[DRAY_KEY_ID_BYTES]; /* the key that signed the set; empty: none was asked for
+                                            */
     char digest[65]; /* SHA-256 of the canonical JSON of what will be done; not of where it is
                         written down */
 };
@@ -125,6 +129,20 @@ struct dray_recipes {
     void *arg;
 };
 
+/* The highest revision of a policy that ever ruled. */
+struct dray_policy_ruled {
+    int64_t revision;
+    char digest[65]; /* of the file that was first to rule with it */
+    int64_t since;   /* when that was, ns since 1970 */
+};
+/* What ruled before. `highest` says it of one policy of one directory (its real path): 1; 0 when it
+ * never ruled; or a class. */
+struct dray_policy_history {
+    int (*highest)(void *arg, const char *directory, const char *policy,
+                   struct dray_policy_ruled *ret_ruled, struct dray_error *error);
+    void *arg;
+};
+
 struct dray_plan_request {
     const char *workflow_name; /* what diagnostics call it */
     const char *workflow_text;
@@ -139,10 +157,14 @@ struct dray_plan_request {
     const char *const *policy_directories; /* every *.yaml of each, in byte order of names; a
                                               missing one is an error unless optional */
     size_t policy_directory_count;
-    int first_policy_optional; /* policy_directories[0] need not exist */
-    const char *user, *actor;  /* names */
-    const char *role;          /* user, operator, admin */
-    int64_t now;               /* ns since 1970, for exceptions; 0: the clock's */
+    int first_policy_optional;  /* policy_directories[0] need not exist */
+    int first_policy_mandatory; /* and it holds at least one policy */
+    const struct dray_key
+        *policy_key; /* signs every directory; NULL: signatures are not looked at */
+    struct dray_policy_history policy_history; /* highest NULL: nothing is known */
+    const char *user, *actor;                  /* names */
+    const char *role;                          /* user, operator, admin */
+    int64_t now;                               /* ns since 1970, for exceptions; 0: the clock's */
     struct dray_registry *registry;
     struct dray_asker asker;
     const struct dray_recipes *recipes; /* NULL: none can be had */
@@ -177,13 +199,26 @@ DRAY_MUST_CHECK int dray_plan_recheck(const struct dray_plan *plan,
  * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
  * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message",
  * "recipe"}}], "targets": [...], "policies": [{"policy", "revision", "digest", "file"}],
- * "policy_set", "facts", "findings"}. */
+ * "policy_set", "policy_signer"?, "facts", "findings"}. */
 DRAY_MUST_CHECK json_t *dray_plan_json(const struct dray_plan *plan);
 DRAY_MUST_CHECK int dray_plan_parse(const json_t *json, struct dray_plan **ret_plan,
                                     struct dray_error *error);
 /* `dray plan` for people: a line a step with what it does, needs and origin, targets, policies and
  * the digest. */
 void dray_plan_print(const struct dray_plan *plan, struct dray_buffer *out);
+/* The policies that a request is planned under, read and judged as for a plan: {"set",
+ * "signed_by"?, "policies": [{"policy", "revision", "digest", "file", "directory", "owner"?,
+ * "rules": {"enforce", "warn", "audit"}, "first_ruled"?}]}. Only what concerns policies is read of
+ * the request. */
+DRAY_MUST_CHECK int dray_policy_set_json(const struct dray_plan_request *request,
+                                         struct dray_diagnostics *diagnostics, json_t **ret_set,
+                                         struct dray_error *error);
+/* Check the policies of a directory, then write the list of them and its signature into it
+ * (docs/formats.md); *ret_count: how many there are. DRAY_INVALID when one has a problem. */
+DRAY_MUST_CHECK int dray_policy_sign(const char *directory, const struct dray_key *key,
+                                     struct dray_registry *registry, const struct dray_asker *asker,
+                                     struct dray_diagnostics *diagnostics, size_t *ret_count,
+                                     struct dray_error *error);
 /* Put the fact that NAME=VALUE says into the object, a second value of it beside the first. 0, or
  * DRAY_INVALID with the reason. */
 DRAY_MUST_CHECK int dray_facts_set(json_t *facts, const char *text, struct dray_error *error);

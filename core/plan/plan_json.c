@@ -191,11 +191,14 @@ static json_t *policies_json(const struct dray_plan *plan)
 
 json_t *dray_plan_json(const struct dray_plan *plan)
 {
-    return json_pack(
+    json_t *json = json_pack(
         "{s:i, s:s, s:s, s:{s:s, s:s, s:s}, s:{s:s, s:b}, s:o, s:o, s:o, s:s, s:O, s:O}", "version",
         1, "digest", plan->digest, "name", plan->name, "dataset", "name", plan->dataset, "id",
         plan->dataset_id, "revision", plan->revision, "tree", "symlinks", plan->symlinks,
         "keep_empty_dirs", plan->keep_empty_dirs, "steps", steps_json(plan), "targets",
         targets_json(plan), "policies", policies_json(plan), "policy_set", plan->policy_set_digest,
         "facts", plan->facts, "findings", plan->findings);
+
+    return dray_json_with(json, "policy_signer",
+                          plan->policy_signer[0] ? plan->policy_signer : NULL);
 }

@@ -286,6 +286,18 @@ static void read_policies(struct reader *reader, const json_t *json, struct dray
     }
 }
 
+static void read_signer(struct reader *reader, const json_t *json, struct dray_plan *plan)
+{
+    dray_autofree char *signer = maybe_text(reader, json, "policy_signer");
+
+    if (!signer)
+        return;
+    if (strlen(signer) != sizeof(plan->policy_signer) - 1)
+        fail(reader, "\"policy_signer\" is not a key's id");
+    else
+        memcpy(plan->policy_signer, signer, sizeof(plan->policy_signer));
+}
+
 static void read_tree(struct reader *reader, const json_t *json, struct dray_plan *plan)
 {
     static const char *const choices[] = {"keep", "skip", "copy", "fail"};
@@ -330,6 +342,7 @@ int dray_plan_parse(const json_t *json, struct dray_plan **ret_plan, struct dray
         return dray_fail_memory(error);
     if (reader.result == 0 && (!json_is_array(plan->facts) || !json_is_array(plan->findings)))
         fail(&reader, "\"facts\" or \"findings\" is not understood");
+    read_signer(&reader, json, plan);
     if (reader.result == 0)
         *ret_plan = DRAY_TAKE(plan);
     return reader.result;

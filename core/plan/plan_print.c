@@ -228,7 +228,10 @@ static void policies(struct dray_buffer *out, const struct dray_plan *plan)
         dray_buffer_text(out, "\nno policies\n");
         return;
     }
-    dray_buffer_text(out, "\npolicies\n");
+    dray_buffer_text(out, "\npolicies");
+    if (plan->policy_signer[0])
+        dray_buffer_format(out, ", signed by key %s", plan->policy_signer);
+    dray_buffer_text(out, "\n");
     for (size_t i = 0; i < plan->policy_count; i++)
         width = widest(width, plan->policies[i].policy);
     for (size_t i = 0; i < plan->policy_count; i++) {

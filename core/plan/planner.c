@@ -24,7 +24,8 @@ static int deny(struct dray_draft *draft)
         const struct dray_policy *policy = policy_of(draft, item->place.source);
         if (!policy || item->severity != DRAY_SEVERITY_ERROR)
             continue;
-        dray_hint(draft->error, "dray check %s", policy->file);
+        if (!draft->policy_outdated)
+            dray_hint(draft->error, "dray check %s", policy->file);
         if (item->place.line)
             dray_where(draft->error, "%s:%u:%u", policy->file, item->place.line,
                        item->place.column);
@@ -35,9 +36,7 @@ static int deny(struct dray_draft *draft)
     return DRAY_DENIED;
 }
 
-/* What the problems found so far amount to. A policy that is not understood is a denial, whatever
- * else is wrong. */
-static int verdict(struct dray_draft *draft)
+int dray_draft_verdict(struct dray_draft *draft)
 {
     if (draft->diagnostics->no_memory)
         return dray_fail_memory(draft->error);
@@ -157,7 +156,7 @@ static int make(struct dray_draft *draft, const struct dray_plan_request *reques
     if (result == 0) {
         report_same_targets(draft);
         report_targets_inside(draft);
-        result = verdict(draft);
+        result = dray_draft_verdict(draft);
     }
     if (result == 0)
         result = dray_draft_compose(draft, request, &plan, &demands, &count);

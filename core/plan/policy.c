@@ -208,7 +208,8 @@ struct dray_policy *dray_policy_add(struct dray_draft *draft, const char *file, 
     return policy;
 }
 
-int dray_policy_load(struct dray_draft *draft, const char *base, const char *file)
+static int load(struct dray_draft *draft, const char *base, const char *file,
+                struct dray_policy_list *list)
 {
     struct stat status;
     size_t length;
@@ -232,6 +233,8 @@ int dray_policy_load(struct dray_draft *draft, const char *base, const char *fil
     policy->place.source = (uint32_t)(draft->diagnostics->source_count - 1);
     const char *text = dray_document_text(policy->document, &length);
     result = dray_text_digest(text, length, policy->digest, draft->error);
+    if (result == 0)
+        result = dray_policy_list_check(draft, list, file, policy->digest);
     if (result != 0)
         return result;
     if (!ends_with(file, ".yaml")) {
@@ -244,6 +247,11 @@ int dray_policy_load(struct dray_draft *draft, const char *base, const char *fil
     return result;
 }
 
+int dray_policy_load(struct dray_draft *draft, const char *base, const char *file)
+{
+    return load(draft, base, file, NULL);
+}
+
 /* Was this directory read already, perhaps by another name? */
 static int is_read(const struct dray_draft *draft, const char *real)
 {
@@ -253,13 +261,22 @@ static int is_read(const struct dray_draft *draft, const char *real)
     return 0;
 }
 
-static int load_directory(struct dray_draft *draft, const char *path, int optional)
+static int load_directory(struct dray_draft *draft, const struct dray_plan_request *request,
+                          size_t index)
 {
     dray_cleanup(names_free) struct names names = {0};
-    int result = list(draft, path, optional, &names);
+    const char *path = request->policy_directories[index];
+    struct dray_policy_list *signed_list = NULL;
+    int result = list(draft, path, index == 0 && request->first_policy_optional, &names);
 
-    if (result != 0 || names.count == 0)
+    if (result == 0 && names.count == 0 && index == 0 && request->first_policy_mandatory)
+        result = dray_policies_missing(draft, path);
+    if (result == 0 && request->policy_key)
+        result = dray_policy_list_read(draft, path, request->policy_key, &signed_list);
+    if (result != 0)
         return result;
+    if (names.count == 0)
+        return dray_policy_list_end(draft, signed_list);
     dray_autofree char *real = realpath(path, NULL);
     if (!real)
         return dray_fail_errno(draft->error, errno, "reading the policies of %s", path);
@@ -269,9 +286,11 @@ static int load_directory(struct dray_draft *draft, const char *path, int option
     for (size_t i = 0; result == 0 && base && i < names.count; i++) {
         const char *file =
             dray_draft_format(draft, ends_with(path, "/") ? "%s%s" : "%s/%s", path, names.items[i]);
-        result = file ? dray_policy_load(draft, base, file) : DRAY_NO_MEMORY;
+        result = file ? load(draft, base, file, signed_list) : DRAY_NO_MEMORY;
     }
-    return base ? result : DRAY_NO_MEMORY;
+    if (!base)
+        return DRAY_NO_MEMORY;
+    return result == 0 ? dray_policy_list_end(draft, signed_list) : result;
 }
 
 int dray_policies_read(struct dray_draft *draft, const struct dray_plan_request *request)
@@ -279,7 +298,6 @@ int dray_policies_read(struct dray_draft *draft, const struct dray_plan_request 
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < request->policy_directory_count; i++)
-        result = load_directory(draft, request->policy_directories[i],
-                                i == 0 && request->first_policy_optional);
-    return result;
+        result = load_directory(draft, request, i);
+    return result == 0 ? dray_policies_compare(draft, &request->policy_history) : result;
 }

@@ -220,7 +220,7 @@ int dray_plan_keys(struct dray_plan *plan, const struct dray_plugin_info *const 
 
 /* ---- digests of a plan */
 
-static int policy_set(struct dray_plan *plan, struct dray_error *error)
+int dray_plan_policy_set(struct dray_plan *plan, struct dray_error *error)
 {
     json_t *set = json_array();
     int result = set ? 0 : dray_fail_memory(error);
@@ -238,7 +238,8 @@ static int policy_set(struct dray_plan *plan, struct dray_error *error)
     return result;
 }
 
-/* Where things are written down, and what happens to be at the target today. */
+/* Where things are written down, who answers for the policies, and what happens to be at the target
+ * today. */
 static void remove_places(json_t *json)
 {
     json_t *item;
@@ -247,6 +248,7 @@ static void remove_places(json_t *json)
     (void)json_object_del(json, "digest");
     (void)json_object_del(json, "facts");
     (void)json_object_del(json, "findings");
+    (void)json_object_del(json, "policy_signer");
     json_array_foreach(json_object_get(json, "steps"), index, item)
     {
         (void)json_object_del(item, "origin");
@@ -260,7 +262,7 @@ static void remove_places(json_t *json)
 
 int dray_plan_digests(struct dray_plan *plan, struct dray_error *error)
 {
-    int result = policy_set(plan, error);
+    int result = dray_plan_policy_set(plan, error);
 
     if (result != 0)
         return result;

@@ -224,8 +224,14 @@ static json_t *policies_json(const struct dray_step_run *push)
         json_decref(findings);
         findings = NULL;
     }
-    return json_pack("{s:s, s:o, s:o}", "set", plan->policy_set_digest, "files", files, "findings",
-                     findings);
+    json_t *json = json_pack("{s:s, s:o, s:o}", "set", plan->policy_set_digest, "files", files,
+                             "findings", findings);
+    if (json && plan->policy_signer[0] &&
+        json_object_set_new(json, "signed_by", json_string(plan->policy_signer)) != 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }
 
 static uint64_t count_recorded(const struct dray_tree *tree)

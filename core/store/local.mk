@@ -7,6 +7,7 @@ libdraycore_a_SOURCES += \
 	core/store/locks.c \
 	core/store/place.c \
 	core/store/recipes.c \
+	core/store/policies.c \
 	core/store/rows.c \
 	core/store/schema.c \
 	core/store/sql.c \

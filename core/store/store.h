@@ -186,6 +186,29 @@ DRAY_MUST_CHECK int dray_store_checkpoint_get(struct dray_store *store, const ch
                                               const char *step, const char *key, char **ret_value,
                                               struct dray_error *error);
 
+/* One file of a policy set that rules. */
+struct dray_policy_row {
+    const char *directory; /* its real path */
+    const char *file;      /* as it was named when it was read */
+    const char *policy;
+    int64_t revision;
+    const char *digest, *text;
+};
+/* A set rules: it is stored with its files, unless it is known with these files of these
+ * directories. A set that moved to another directory gets its files once more. DRAY_DENIED when a
+ * policy is older than one that ruled from there, or has its revision and another text. */
+DRAY_MUST_CHECK int dray_store_policies_add(struct dray_store *store, const char *set,
+                                            const struct dray_policy_row *rows, size_t count,
+                                            struct dray_error *error);
+/* The highest revision with which a policy of a directory ever ruled: 1, with the digest of the
+ * first file that did and when its set first ruled; 0 when none did; or a class. */
+DRAY_MUST_CHECK int dray_store_policy_highest(struct dray_store *store, const char *directory,
+                                              const char *policy, int64_t *ret_revision,
+                                              char ret_digest[static 65], int64_t *ret_since,
+                                              struct dray_error *error);
+/* Is there a store in the directory? Also 1 when that cannot be known: opening it tells. */
+int dray_store_is_there(const char *directory);
+
 /* The lock file of a live engine's job: `directory`/jobs/ID.lock. 1: ours now (*ret_fd holds it);
  * 0: another process has it and lives. Released by closing the descriptor, so by any death too. */
 DRAY_MUST_CHECK int dray_store_lock(struct dray_store *store, const char *job, int *ret_fd,

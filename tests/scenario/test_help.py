@@ -7,10 +7,11 @@ import shlex
 import pytest
 
 COMMANDS = ["push", "run", "plan", "preview", "check", "jobs", "show", "verify", "plugin",
-            "recipe"]
+            "policy", "recipe"]
 
 # An option of each command that takes a value.
-VALUED = {"push": "--to", "run": "--set", "plan": "--dataset", "preview": "--policies", "jobs": "--since"}
+VALUED = {"push": "--to", "run": "--set", "plan": "--dataset", "preview": "--policies", "jobs": "--since",
+          "policy": "--key", "verify": "--config"}
 
 
 @pytest.fixture
@@ -78,7 +79,8 @@ def test_a_missing_argument_is_refused_with_the_usage(dray, command):
     assert refused.err.startswith(f"error: dray {command}: an argument is missing\n hint: usage: dray {command} ")
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("check", "plugin", "recipe")])
+@pytest.mark.parametrize("command", [one for one in COMMANDS
+                                     if one not in ("check", "plugin", "policy", "recipe")])
 def test_one_argument_too_many_is_refused(dray, command):
     arguments = ["one", "two"] if command != "jobs" else ["two"]
     refused = dray(command, *arguments, exit=2)
@@ -104,6 +106,8 @@ def test_an_unknown_command_gets_the_nearest(dray, word, near):
 
 @pytest.mark.parametrize("arguments, said", [
     (["push", "./x"], "--to is missing"), (["plugin", "list", "x"], "wrong arguments"),
+    (["policy", "list", "x"], "wrong arguments"), (["policy", "sgn", "x"], "wrong arguments"),
+    (["policy", "sign", "./x"], "--key is missing"), (["jobs", "--config", ""], "it takes a file"),
     (["plugin", "shw", "filter/glob"], "wrong arguments"), (["plugin", "show", "glob"], "does not name a plugin"),
     (["run", "x.yaml", "--set", "novalue"], "--set novalue: it takes NAME=VALUE"),
     (["push", "./x", "--to", "./y", "--progress-fd", "77"], "--progress-fd 77: no such descriptor is open"),

@@ -226,7 +226,8 @@ def test_a_new_revision_of_a_policy_is_the_same_request_and_another_rule_is_not(
     dray("run", file, *policies({"a.yaml": NO_RAW}))
     assert dray.json("run", file, *policies({"a.yaml": NO_RAW.replace("revision: 3", "revision: 4")}))[
         "already_delivered"]
-    refused = dray("run", file, *policies({"a.yaml": NO_RAW.replace("raw/", "*.csv")}), exit=1)
+    refused = dray("run", file, *policies({"a.yaml": NO_RAW.replace("raw/", "*.csv").replace("revision: 3", "revision: 5")}),
+                   exit=1)
     assert "holds another delivery" in refused.err
 
 
