@@ -26,6 +26,7 @@ struct options {
     const char *dataset, *to, *state, *user;
     const char *config; /* NULL: the system's, where there is one */
     const char *key;
+    const char *kind; /* of file, whose schema is to be printed */
     int64_t since;
     size_t limit;
     int progress_fd; /* -1: none */
@@ -64,6 +65,7 @@ int command_verify(struct options *options);
 int command_plugin(struct options *options);
 int command_policy(struct options *options);
 int command_recipe(struct options *options);
+int command_init(struct options *options);
 
 /* Does the error only stand for the diagnostics? Then it is one of them, with its place. */
 int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics *diagnostics);
@@ -83,7 +85,9 @@ void print_job(const json_t *job);
 void print_delivered(const json_t *job);
 /* Text from data: control characters and what is no UTF-8 are not passed on to a terminal. */
 void print_text(FILE *stream, const char *text);
-/* Of that the first `bytes`. */
+/* A word of a command line that is to be copied: quoted where a shell would take it apart. */
+void print_word(FILE *stream, const char *text);
+/* Of text the first `bytes`. */
 void print_start(FILE *stream, const char *text, size_t bytes);
 
 /* What happens, shown while it happens. */

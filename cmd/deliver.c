@@ -112,16 +112,19 @@ int command_run(struct options *options)
 
 int command_push(struct options *options)
 {
+    struct dray_workflow_draft draft = {.dataset = options->arguments[0],
+                                        .to = options->to,
+                                        .include = options->include.items,
+                                        .include_count = options->include.count,
+                                        .exclude = options->exclude.items,
+                                        .exclude_count = options->exclude.count};
     dray_autofree char *text = NULL;
     struct dray_error error = {0};
 
-    int result =
-        options->to
-            ? dray_api_push_workflow(options->arguments[0], options->to, options->include.items,
-                                     options->include.count, options->exclude.items,
-                                     options->exclude.count, &text, &error)
-            : dray_fail(&error, DRAY_INVALID, "--to is missing: where is %s to be delivered?",
-                        options->arguments[0]);
+    int result = options->to ? dray_api_push_workflow(&draft, &text, &error)
+                             : dray_fail(&error, DRAY_INVALID,
+                                         "--to is missing: where is %s to be delivered?",
+                                         options->arguments[0]);
     if (!options->to)
         dray_hint(&error, "--to DIRECTORY is what the delivery becomes, --to DIRECTORY/ what it is "
                           "put into");
@@ -177,8 +180,27 @@ int command_preview(struct options *options)
     return 0;
 }
 
+/* `check --schema KIND` */
+static int print_schema(struct options *options)
+{
+    dray_cleanup(session_close) struct session session;
+    struct dray_error error = {0};
+    json_t *schema = NULL;
+
+    int result = session_open(options, &session, 0, &error);
+    if (result == 0 && options->argument_count > 0) {
+        result = dray_fail(&error, DRAY_INVALID, "--schema prints a schema, and checks no file");
+        dray_hint(&error, "dray check --schema %s > %s.schema.json", options->kind, options->kind);
+    }
+    if (result == 0)
+        result = dray_api_schema(session.api, options->kind, &schema, &error);
+    return result != 0 ? report(options, &error, NULL, NULL) : print_json(schema);
+}
+
 int command_check(struct options *options)
 {
+    if (options->kind)
+        return print_schema(options);
     dray_cleanup(session_close) struct session session;
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 64u << 20};
     struct dray_error error = {0};

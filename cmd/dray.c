@@ -40,11 +40,22 @@ const struct command dray_commands[] = {
      "\n"
      "  dray preview ocean.yaml --dropped\n",
      "dspnjkgl", 1, 1, command_preview},
-    {"check", "FILE...", "Diagnose workflows, policies, recipes and configurations",
-     "Each problem is shown with its place and what to do; nothing is staged.\n"
+    {"check", "FILE... | --schema KIND", "Diagnose workflows, policies, recipes and configurations",
+     "Each problem is shown with its place and what to do; nothing is staged. With --schema it "
+     "prints\n"
+     "what such files may hold, for editors: KIND is workflow, policy or recipe.\n"
      "\n"
      "  dray check ocean.yaml policies/*.yaml\n",
-     "jn", 1, MAX_LIST, command_check},
+     "Sjn", 1, MAX_LIST, command_check},
+    {"init", "[FILE] [--dataset D] [--to T] [--include P]... [--exclude P]...",
+     "Write a workflow to go on from, with comments",
+     "What is not given is asked for on a terminal, and an error elsewhere. FILE is "
+     "workflow.yaml;\n"
+     "a file that is there is never overwritten.\n"
+     "\n"
+     "  dray init --dataset ./run-0042 --to /hpfs/smith/incoming/ --exclude '*.tmp' "
+     "run-0042.yaml\n",
+     "dtienj", 0, 1, command_init},
     {"jobs", "[--state S] [--user U] [--dataset D] [--since DURATION] [--limit N]",
      "List jobs, newest first",
      "S is queued, running, waiting, delivered, failed or cancelled.\n"
@@ -61,9 +72,11 @@ const struct command dray_commands[] = {
      "\n"
      "  dray verify /hpfs/smith/incoming/run-0042\n",
      "j", 1, 1, command_verify},
-    {"plugin", "list | show KIND/NAME [--schema]",
+    {"plugin", "list | show KIND/NAME [--schema] | manual",
      "Plugins: versions, files, options, and why one was refused",
-     "  dray plugin show filter/glob\n", "jc", 1, 2, command_plugin},
+     "manual prints a manual page of all their options: dray plugin manual | man -l -\n\n"
+     "  dray plugin show filter/glob\n",
+     "jc", 1, 2, command_plugin},
     {"policy", "list | test [FILE|DIR]... | explain | sign DIRECTORY --key FILE | key FILE",
      "Policies: which are in force and what they say; signing them",
      "list     shows the policies that hold here, who signed them and since when they rule\n"

@@ -8,6 +8,7 @@ dray_SOURCES = \
 	cmd/command.h \
 	cmd/deliver.c \
 	cmd/dray.c \
+	cmd/init.c \
 	cmd/look.c \
 	cmd/options.c \
 	cmd/output.c \

@@ -184,6 +184,16 @@ static int show_plugin(const struct options *options, struct dray_api *api,
     return print_buffer(&out);
 }
 
+static int print_manual(const struct options *options, struct dray_api *api,
+                        struct dray_error *error)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
+
+    if (dray_api_manual(api, &out, error) != 0)
+        return report(options, error, NULL, NULL);
+    return options->json ? print_json(json_pack("{s:s}", "manual", out.data)) : print_buffer(&out);
+}
+
 int command_plugin(struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
@@ -197,7 +207,10 @@ int command_plugin(struct options *options)
         return list_plugins(options, api, &error);
     if (strcmp(verb, "show") == 0 && options->argument_count == 2)
         return show_plugin(options, api, &error);
+    if (strcmp(verb, "manual") == 0 && options->argument_count == 1)
+        return print_manual(options, api, &error);
     dray_fail(&error, DRAY_INVALID, "dray plugin: wrong arguments");
-    dray_hint(&error, "usage: dray plugin list, or dray plugin show KIND/NAME [--schema]");
+    dray_hint(&error, "usage: dray plugin list, dray plugin show KIND/NAME [--schema], or dray "
+                      "plugin manual");
     return report(options, &error, NULL, NULL);
 }

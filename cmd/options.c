@@ -36,6 +36,8 @@ static const struct option_row rows[] = {
     {'l', "all", 0, "--all                both (the default)"},
     {'l', "stage", 0, "--stage              extract what has to be extracted"},
     {'c', "schema", 0, "--schema             print the JSON Schema of its options"},
+    {'S', "schema", 1,
+     "--schema KIND        print the JSON Schema of workflow, policy or recipe files"},
     {'x', "state", 1, "--state STATE        only jobs in this state"},
     {'y', "dataset", 1, "--dataset NAME       only jobs of the dataset of this name"},
     {'u', "user", 1, "--user USER          only jobs for this user"},
@@ -162,6 +164,8 @@ static const char *set_option(struct options *options, const char *name, const c
         options->key = value;
     else if (strcmp(name, "dataset") == 0)
         options->dataset = value;
+    else if (strcmp(name, "schema") == 0)
+        options->kind = value;
     else if (strcmp(name, "state") == 0)
         options->state = value;
     else if (strcmp(name, "user") == 0)
@@ -199,7 +203,7 @@ static void set_flag(struct options *options, const char *name)
 
 static int check_arguments(const struct command *command, const struct options *options)
 {
-    if (options->argument_count < command->min_arguments)
+    if (options->argument_count < command->min_arguments && !options->kind)
         return wrong(command, options, "dray %s: an argument is missing", command->name);
     if (options->argument_count > command->max_arguments)
         return wrong(command, options, "dray %s: unexpected argument %s", command->name,

@@ -22,8 +22,7 @@ void print_text(FILE *stream, const char *text)
     (void)fputs(clean.data ? clean.data : "", stream);
 }
 
-/* A word of a command line that is to be copied: quoted where a shell would take it apart. */
-static void print_word(FILE *stream, const char *text)
+void print_word(FILE *stream, const char *text)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
                                 "_-+=:,./@%";

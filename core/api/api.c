@@ -242,6 +242,17 @@ int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
     return diagnostics->errors ? dray_diagnostics_error(diagnostics, error) : 0;
 }
 
+int dray_api_check_text(struct dray_api *api, const char *name, const char *text,
+                        struct dray_diagnostics *diagnostics, struct dray_error *error)
+{
+    struct dray_asker asker = {dray_engine_ask, &api->engine};
+
+    struct dray_recipes saved = dray_api_saved(api);
+
+    return dray_check_text(name, text, api->here, api->registry, &asker, &saved, diagnostics,
+                           error);
+}
+
 /* Which of a job's delivered targets are no longer there. */
 static void mark_gone(const struct dray_plan *plan, const json_t *targets)
 {

@@ -82,11 +82,36 @@ DRAY_MUST_CHECK int dray_api_policy_test(struct dray_api *api, const char *const
                                          size_t count, struct dray_diagnostics *diagnostics,
                                          json_t **ret_answer, struct dray_error *error);
 
+/* JSON Schema (2020-12) of a kind of file: workflow, policy or recipe. The caller owns it. */
+DRAY_MUST_CHECK int dray_api_schema(struct dray_api *api, const char *kind, json_t **ret_schema,
+                                    struct dray_error *error);
+/* The manual page of all plugins' options, `validate` included. */
+DRAY_MUST_CHECK int dray_api_manual(struct dray_api *api, struct dray_buffer *out,
+                                    struct dray_error *error);
+
+/* A workflow to be written: a dataset, a target, and which part. Paths are as on the command line.
+ */
+struct dray_workflow_draft {
+    const char *dataset, *to; /* to ends in `/`: a directory to deliver into */
+    const char *const *include;
+    size_t include_count;
+    const char *const *exclude;
+    size_t exclude_count;
+};
 /* The workflow that `dray push` stands for, as text; the caller frees it. */
-DRAY_MUST_CHECK int dray_api_push_workflow(const char *dataset, const char *to,
-                                           const char *const *include, size_t include_count,
-                                           const char *const *exclude, size_t exclude_count,
-                                           char **ret_text, struct dray_error *error);
+DRAY_MUST_CHECK int dray_api_push_workflow(const struct dray_workflow_draft *draft, char **ret_text,
+                                           struct dray_error *error);
+/* The same workflow for somebody to go on from, with comments that say how: what `dray init`
+ * writes. */
+DRAY_MUST_CHECK int dray_api_init_workflow(const struct dray_workflow_draft *draft, char **ret_text,
+                                           struct dray_error *error);
+/* Diagnose a text before it is a file called `name`. 0 when there is no error. */
+DRAY_MUST_CHECK int dray_api_check_text(struct dray_api *api, const char *name, const char *text,
+                                        struct dray_diagnostics *diagnostics,
+                                        struct dray_error *error);
+/* Write a new file. DRAY_INVALID when there is something of that name; it is left as it is. */
+DRAY_MUST_CHECK int dray_api_write_new(const char *file, const char *text,
+                                       struct dray_error *error);
 
 struct dray_jobs_request {
     const char *state, *dataset, *user; /* NULL: any */

@@ -5,9 +5,11 @@ libdraycore_a_SOURCES += \
 	core/api/configuration.c \
 	core/api/configuration.h \
 	core/api/explain.c \
+	core/api/init.c \
 	core/api/internal.h \
 	core/api/jobs.c \
 	core/api/policies.c \
 	core/api/push.c \
 	core/api/recipes.c \
+	core/api/reference.c \
 	core/api/verify.c

@@ -100,10 +100,14 @@ int dray_check_end(struct dray_draft *draft, int result, const struct dray_asker
     return result;
 }
 
-static int check(struct dray_draft *draft, const struct dray_asker *asker)
+/* `text` NULL: what is in the file. */
+static int check(struct dray_draft *draft, const char *text, const struct dray_asker *asker)
 {
     struct dray_document *document = NULL;
-    int result = dray_document_load(draft->file, draft->diagnostics, &document, draft->error);
+    int result = text
+                     ? dray_document_parse(draft->file, text, strlen(text), draft->diagnostics,
+                                           &document, draft->error)
+                     : dray_document_load(draft->file, draft->diagnostics, &document, draft->error);
 
     if (result != 0)
         return result;
@@ -111,11 +115,12 @@ static int check(struct dray_draft *draft, const struct dray_asker *asker)
     return dray_check_end(draft, check_document(draft, document), asker);
 }
 
-int dray_check_file(const char *path, struct dray_registry *registry,
-                    const struct dray_asker *asker, const struct dray_recipes *recipes,
-                    struct dray_diagnostics *diagnostics, struct dray_error *error)
+/* `base` NULL: the file's directory cannot be found, and errno says why. */
+static int check_at(const char *name, const char *text, const char *base,
+                    struct dray_registry *registry, const struct dray_asker *asker,
+                    const struct dray_recipes *recipes, struct dray_diagnostics *diagnostics,
+                    struct dray_error *error)
 {
-    dray_autofree char *base = dray_check_directory(path);
     struct dray_error own = {0};
     struct dray_draft draft = {
         .diagnostics = diagnostics,
@@ -123,15 +128,33 @@ int dray_check_file(const char *path, struct dray_registry *registry,
         .error = &own,
         .checking = 1,
         .errors_before = diagnostics->errors,
-        .file = path,
+        .file = name,
         .base = base,
         .saved = recipes,
     };
-    int result = base ? check(&draft, asker) : dray_fail_errno(&own, errno, "reading %s", path);
+    int result =
+        base ? check(&draft, text, asker) : dray_fail_errno(&own, errno, "reading %s", name);
 
     dray_diagnostics_sort(diagnostics);
     if (result != 0 && error)
         *error = own;
     dray_draft_free(&draft);
     return result;
+}
+
+int dray_check_file(const char *path, struct dray_registry *registry,
+                    const struct dray_asker *asker, const struct dray_recipes *recipes,
+                    struct dray_diagnostics *diagnostics, struct dray_error *error)
+{
+    dray_autofree char *base = dray_check_directory(path);
+
+    return check_at(path, NULL, base, registry, asker, recipes, diagnostics, error);
+}
+
+int dray_check_text(const char *name, const char *text, const char *base,
+                    struct dray_registry *registry, const struct dray_asker *asker,
+                    const struct dray_recipes *recipes, struct dray_diagnostics *diagnostics,
+                    struct dray_error *error)
+{
+    return check_at(name, text, base, registry, asker, recipes, diagnostics, error);
 }

@@ -400,3 +400,13 @@ int dray_facts_set(json_t *facts_known, const char *text, struct dray_error *err
                          why);
     return set_fact(facts_known, fact, name, equals + 1) == 0 ? 0 : dray_fail_memory(error);
 }
+int dray_fact_at(size_t index, const char **ret_name, int *ret_glob,
+                 const char *const **ret_choices)
+{
+    if (index >= DRAY_COUNT(facts))
+        return -1;
+    *ret_name = facts[index].name;
+    *ret_glob = facts[index].glob;
+    *ret_choices = facts[index].choices;
+    return 0;
+}

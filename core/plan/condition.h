@@ -46,4 +46,10 @@ enum dray_truth dray_condition_holds(const struct dray_condition *condition, con
 DRAY_MUST_CHECK int dray_facts_read(struct dray_draft *draft, const struct dray_node *node,
                                     const char *const *others, size_t other_count, json_t *facts);
 
+/* The fact of that number, for those who list them all: its name, whether `*` stands for any text
+ * in its values, and the values there are (ended by NULL; *ret_choices[0] NULL: any). -1 past the
+ * last. dataset.labels.NAME stands for any name. */
+int dray_fact_at(size_t index, const char **ret_name, int *ret_glob,
+                 const char *const **ret_choices);
+
 #endif

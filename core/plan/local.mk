@@ -12,6 +12,9 @@ libdraycore_a_SOURCES += \
 	core/plan/draft.h \
 	core/plan/explain.c \
 	core/plan/match.c \
+	core/plan/file_schema.c \
+	core/plan/keys.c \
+	core/plan/keys.h \
 	core/plan/parameters.c \
 	core/plan/plan.c \
 	core/plan/plan.h \

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "core/plan/keys.h"
 
 /* A short file must not become a large one. */
 #define VALUE_MAX    4096u
@@ -70,7 +71,6 @@ static void read_type(struct dray_draft *draft, struct dray_parameter *parameter
 static void read_parameter(struct dray_draft *draft, struct dray_parameter *parameter,
                            const struct dray_pair *pair)
 {
-    static const char *const keys[] = {"type", "default"};
     const struct dray_node *node = pair->value;
 
     parameter->name = pair->key->text;
@@ -87,7 +87,7 @@ static void read_parameter(struct dray_draft *draft, struct dray_parameter *para
         dray_diagnose_hint(draft->diagnostics, "write { type: string, default: … }");
         return;
     }
-    dray_node_known_keys(node, "a parameter", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "a parameter", DRAY_MAPPING_PARAMETER, draft->diagnostics);
     const struct dray_node *type = dray_node_get(node, "type");
     if (type)
         read_type(draft, parameter, type);

@@ -254,5 +254,20 @@ DRAY_MUST_CHECK int dray_check_file(const char *path, struct dray_registry *regi
                                     const struct dray_asker *asker,
                                     const struct dray_recipes *recipes,
                                     struct dray_diagnostics *diagnostics, struct dray_error *error);
+/* The same of a text that is not in a file yet: `name` is what diagnostics call it, `base` the
+ * absolute directory that its relative paths start from. */
+DRAY_MUST_CHECK int dray_check_text(const char *name, const char *text, const char *base,
+                                    struct dray_registry *registry, const struct dray_asker *asker,
+                                    const struct dray_recipes *recipes,
+                                    struct dray_diagnostics *diagnostics, struct dray_error *error);
+
+/* JSON Schema (2020-12) of whole files: `kind` is workflow, policy or recipe. Every plugin that the
+ * registry finds and does not refuse has its options in it. DRAY_INVALID for another kind. */
+DRAY_MUST_CHECK int dray_file_schema(const char *kind, struct dray_registry *registry,
+                                     json_t **ret_schema, struct dray_error *error);
+
+/* The option of the built-in step `validate`, in the shape of a plugin's table, whose kind is 0.
+ * NULL when memory is out. */
+DRAY_MUST_CHECK const struct dray_plugin_info *dray_validate_table(struct dray_arena *arena);
 
 #endif

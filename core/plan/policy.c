@@ -8,11 +8,10 @@
 #include <dirent.h>
 #include <errno.h>
 #include <string.h>
+
+#include "core/plan/keys.h"
 #include <strings.h>
 #include <sys/stat.h>
-
-static const char *const policy_keys[] = {"version", "policy", "revision",  "owner",
-                                          "rules",   "tests",  "exceptions"};
 
 static void read_numbers(struct dray_draft *draft, struct dray_policy *policy,
                          const struct dray_node *root)
@@ -106,8 +105,7 @@ int dray_policy_read(struct dray_draft *draft, struct dray_policy *policy)
                          root ? dray_node_what(root) : "nothing");
         return 0;
     }
-    dray_node_known_keys(root, "a policy", policy_keys, DRAY_COUNT(policy_keys),
-                         draft->diagnostics);
+    dray_keys_check(root, "a policy", DRAY_MAPPING_POLICY, draft->diagnostics);
     read_numbers(draft, policy, root);
     read_name(draft, policy, root);
     int result = read_rules(draft, policy, dray_node_get(root, "rules"));

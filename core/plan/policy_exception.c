@@ -5,11 +5,11 @@
 
 #include <stdio.h>
 #include <string.h>
+
+#include "core/plan/keys.h"
 #include <time.h>
 
 #define DAY INT64_C(86400000000000)
-
-static const char *const keys[] = {"rule", "user", "dataset", "until", "reason"};
 
 /* The value of a key that is a text and not empty; NULL where there is none, or after a problem. */
 static const char *read_text(struct dray_draft *draft, const struct dray_node *mapping,
@@ -76,6 +76,8 @@ static void report_rule(struct dray_draft *draft, const struct dray_policy *poli
 static void read_exception(struct dray_draft *draft, const struct dray_policy *policy,
                            struct dray_exception *exception, const struct dray_node *node)
 {
+    size_t count = 0;
+
     exception->place = node->place;
     if (node->kind != DRAY_NODE_MAPPING) {
         dray_problem(draft, node->place,
@@ -84,7 +86,7 @@ static void read_exception(struct dray_draft *draft, const struct dray_policy *p
         return;
     }
     exception->place.width = 1;
-    dray_node_known_keys(node, "an exception", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "an exception", DRAY_MAPPING_EXCEPTION, draft->diagnostics);
     exception->rule = read_text(draft, node, "rule");
     exception->user = read_text(draft, node, "user");
     exception->dataset = read_text(draft, node, "dataset");
@@ -97,12 +99,10 @@ static void read_exception(struct dray_draft *draft, const struct dray_policy *p
                      exception->until);
         dray_diagnose_hint(draft->diagnostics, "the last day, in UTC, as 2027-01-31");
     }
-    for (size_t i = 0; i < DRAY_COUNT(keys); i++) {
-        if (dray_node_get(node, keys[i]) || strcmp(keys[i], "user") == 0 ||
-            strcmp(keys[i], "dataset") == 0)
-            continue;
-        dray_problem(draft, exception->place, "the exception has no `%s`", keys[i]);
-    }
+    const struct dray_key *known = dray_keys(DRAY_MAPPING_EXCEPTION, &count);
+    for (size_t i = 0; i < count; i++)
+        if (known[i].required && !dray_node_get(node, known[i].name))
+            dray_problem(draft, exception->place, "the exception has no `%s`", known[i].name);
     if (!dray_node_get(node, "user") && !dray_node_get(node, "dataset")) {
         dray_problem(draft, exception->place, "the exception is for everybody and everything");
         dray_diagnose_hint(draft->diagnostics, "name a `user`, a `dataset` or both");

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "core/plan/keys.h"
 
 static const char *const verdict_names[] = {
     [DRAY_EXPECT_KEEP] = "keep",
@@ -109,7 +110,6 @@ static void read_rule(struct dray_draft *draft, const struct dray_policy *policy
 static void read_expected(struct dray_draft *draft, const struct dray_policy *policy,
                           struct dray_policy_test *test, const struct dray_node *node)
 {
-    static const char *const keys[] = {"verdict", "rule"};
     const struct dray_node *verdict = dray_node_get(node, "verdict");
 
     if (!node || node->kind != DRAY_NODE_MAPPING || !verdict || verdict->kind != DRAY_NODE_SCALAR) {
@@ -117,7 +117,7 @@ static void read_expected(struct dray_draft *draft, const struct dray_policy *po
                      "a test has `expect: { verdict: keep, drop or deny }`");
         return;
     }
-    dray_node_known_keys(node, "`expect`", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "`expect`", DRAY_MAPPING_EXPECT, draft->diagnostics);
     read_rule(draft, policy, test, dray_node_get(node, "rule"));
     test->verdict_place = verdict->place;
     for (size_t i = 0; i < DRAY_COUNT(verdict_names); i++) {
@@ -142,8 +142,6 @@ static void read_expected(struct dray_draft *draft, const struct dray_policy *po
 static int read_test(struct dray_draft *draft, const struct dray_policy *policy,
                      struct dray_policy_test *test, const struct dray_node *node)
 {
-    static const char *const keys[] = {"name", "given", "expect"};
-
     test->place = node->place;
     test->verdict_place = node->place;
     if (node->kind != DRAY_NODE_MAPPING) {
@@ -152,7 +150,7 @@ static int read_test(struct dray_draft *draft, const struct dray_policy *policy,
         return 0;
     }
     test->place.width = 1;
-    dray_node_known_keys(node, "a test", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "a test", DRAY_MAPPING_TEST, draft->diagnostics);
     const struct dray_node *name = dray_node_get(node, "name");
     if (name && name->kind == DRAY_NODE_SCALAR && name->length > 0)
         test->name = name->text;

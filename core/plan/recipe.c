@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static const char *const recipe_keys[] = {"version", "recipe", "summary", "parameters", "steps"};
+#include "core/plan/keys.h"
+
 /* `needs` and `after` are known, to say why they are not taken. */
 static const char *const step_keys[] = {"id",    "uses",  "with",  "timeout",
                                         "stall", "retry", "needs", "after"};
@@ -121,8 +122,7 @@ static int read_head(struct dray_draft *draft, struct dray_recipe *recipe, size_
                      dray_node_what(root));
         return 0;
     }
-    dray_node_known_keys(root, "a recipe", recipe_keys, DRAY_COUNT(recipe_keys),
-                         draft->diagnostics);
+    dray_keys_check(root, "a recipe", DRAY_MAPPING_RECIPE, draft->diagnostics);
     read_version(draft, recipe, root);
     read_names(draft, recipe, root);
     find_steps(draft, recipe, root);

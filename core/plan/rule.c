@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "core/plan/keys.h"
 
 static void read_mode(struct dray_draft *draft, struct dray_rule *rule,
                       const struct dray_node *node)
@@ -53,8 +54,6 @@ static void check_role(struct dray_draft *draft, const struct dray_rule *rule,
 static int read_step(struct dray_draft *draft, const struct dray_rule *rule,
                      struct dray_draft_step *step, size_t number, const struct dray_node *node)
 {
-    static const char *const keys[] = {"uses", "with"};
-
     dray_step_defaults(step);
     step->rule = rule;
     step->node = node;
@@ -65,7 +64,7 @@ static int read_step(struct dray_draft *draft, const struct dray_rule *rule,
         return 0;
     }
     step->place.width = 1;
-    dray_node_known_keys(node, "an injected step", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "an injected step", DRAY_MAPPING_INJECTED, draft->diagnostics);
     const char *policy = rule->policy->name ? rule->policy->name : "?";
     const char *id = rule->id ? rule->id : "?";
     step->id = number == 0 ? dray_draft_format(draft, "%s/%s", policy, id)
@@ -126,8 +125,6 @@ static int64_t read_bytes(struct dray_draft *draft, const struct dray_node *node
 static int read_limit(struct dray_draft *draft, struct dray_rule *rule,
                       const struct dray_node *node)
 {
-    static const char *const keys[] = {"total_bytes", "entries"};
-
     if (node->kind != DRAY_NODE_MAPPING || node->count == 0) {
         dray_problem(draft, node->place, "`limit` is a mapping, not %s",
                      node->kind == DRAY_NODE_MAPPING ? "an empty one" : dray_node_what(node));
@@ -135,7 +132,7 @@ static int read_limit(struct dray_draft *draft, struct dray_rule *rule,
                            "write limit: { total_bytes: 50 TiB, entries: 20000000 }");
         return 0;
     }
-    dray_node_known_keys(node, "`limit`", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "`limit`", DRAY_MAPPING_LIMIT, draft->diagnostics);
     const struct dray_node *count = dray_node_get(node, "entries");
     int64_t entries = -1;
     if (count && (!dray_node_int(count, &entries) || entries < 0)) {
@@ -166,8 +163,6 @@ static void read_message(struct dray_draft *draft, struct dray_rule *rule,
 int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct dray_rule *rule,
                    const struct dray_node *node)
 {
-    static const char *const keys[] = {"id", "mode", "when", "inject", "limit", "message", "allow"};
-
     rule->policy = policy;
     rule->place = node->place;
     if (node->kind != DRAY_NODE_MAPPING) {
@@ -176,7 +171,7 @@ int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct 
         return 0;
     }
     rule->place.width = 1;
-    dray_node_known_keys(node, "a rule", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "a rule", DRAY_MAPPING_RULE, draft->diagnostics);
     const struct dray_node *id = dray_node_get(node, "id");
     if (id)
         rule->id = dray_draft_id(draft, id, "the id of a rule");

@@ -119,32 +119,35 @@ static int find_plugin(struct dray_draft *draft, struct dray_draft_step *step, u
     return 0;
 }
 
-/* The one option of `validate`, in the shape of a plugin's table. */
-static const struct dray_plugin_info *validate_table(struct dray_draft *draft)
+const struct dray_plugin_info *dray_validate_table(struct dray_arena *arena)
 {
     static const struct {
-        const char *name, *help;
-    } texts = {"manifest", "Path in the dataset of a list that sha256sum wrote"};
+        const char *name, *summary, *option, *help;
+    } texts = {"validate", "Check the dataset against a manifest of its own", "manifest",
+               "Path in the dataset of a list that sha256sum wrote"};
+    struct dray_plugin_info *info = dray_arena_alloc(arena, sizeof(*info), _Alignof(max_align_t));
+    struct dray_option_info *option =
+        dray_arena_alloc(arena, sizeof(*option), _Alignof(max_align_t));
+    char *name = dray_arena_text(arena, texts.name, strlen(texts.name));
+    char *summary = dray_arena_text(arena, texts.summary, strlen(texts.summary));
+    char *manifest = dray_arena_text(arena, texts.option, strlen(texts.option));
+    char *help = dray_arena_text(arena, texts.help, strlen(texts.help));
 
-    if (draft->validate)
-        return draft->validate;
-    struct dray_plugin_info *info = dray_draft_array(draft, 1, sizeof(*info));
-    struct dray_option_info *option = dray_draft_array(draft, 1, sizeof(*option));
-    char *name = dray_arena_text(&draft->arena, "validate", strlen("validate"));
-    char *manifest = dray_arena_text(&draft->arena, texts.name, strlen(texts.name));
-    char *help = dray_arena_text(&draft->arena, texts.help, strlen(texts.help));
-    if (!info || !option || !name || !manifest || !help) {
-        (void)dray_fail_memory(draft->error);
+    if (!info || !option || !name || !summary || !manifest || !help)
         return NULL;
-    }
-    option->name = manifest;
-    option->help = help;
-    option->type = DRAY_TYPE_STRING;
-    info->name = name;
-    info->options = option;
-    info->option_count = 1;
-    draft->validate = info;
+    *option = (struct dray_option_info){.name = manifest, .help = help, .type = DRAY_TYPE_STRING};
+    *info = (struct dray_plugin_info){
+        .name = name, .summary = summary, .options = option, .option_count = 1};
     return info;
+}
+
+static const struct dray_plugin_info *validate_table(struct dray_draft *draft)
+{
+    if (!draft->validate)
+        draft->validate = dray_validate_table(&draft->arena);
+    if (!draft->validate)
+        (void)dray_fail_memory(draft->error);
+    return draft->validate;
 }
 
 int dray_step_uses(struct dray_draft *draft, struct dray_draft_step *step,

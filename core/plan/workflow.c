@@ -5,12 +5,9 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "core/plan/keys.h"
 
 #define SECOND INT64_C(1000000000)
-
-static const char *const top_keys[] = {"version", "name", "dataset", "parameters", "tree", "steps"};
-static const char *const step_keys[] = {"id",    "uses",    "with",  "needs",
-                                        "after", "timeout", "stall", "retry"};
 
 static void read_version(struct dray_draft *draft, const struct dray_node *root)
 {
@@ -41,7 +38,6 @@ static const char *read_text(struct dray_draft *draft, const struct dray_node *n
 
 static void read_tree(struct dray_draft *draft, const struct dray_node *node)
 {
-    static const char *const keys[] = {"symlinks", "keep_empty_dirs"};
     static const char *const choices[] = {"keep", "skip", "copy", "fail"};
 
     if (!node)
@@ -50,7 +46,7 @@ static void read_tree(struct dray_draft *draft, const struct dray_node *node)
         dray_problem(draft, node->place, "`tree` is a mapping, not %s", dray_node_what(node));
         return;
     }
-    dray_node_known_keys(node, "`tree`", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "`tree`", DRAY_MAPPING_TREE, draft->diagnostics);
     const struct dray_node *empty = dray_node_get(node, "keep_empty_dirs");
     if (empty && !dray_node_bool(empty, &draft->keep_empty_dirs))
         dray_problem(draft, empty->place, "`keep_empty_dirs` is true or false, not %s",
@@ -97,7 +93,6 @@ static int read_duration(struct dray_draft *draft, const struct dray_node *mappi
 static void read_retry(struct dray_draft *draft, struct dray_draft_step *step,
                        const struct dray_node *node)
 {
-    static const char *const keys[] = {"tries", "backoff", "max_backoff"};
     int64_t tries;
 
     if (!node)
@@ -108,7 +103,7 @@ static void read_retry(struct dray_draft *draft, struct dray_draft_step *step,
                            "write retry: { tries: 5, backoff: 10s, max_backoff: 10m }");
         return;
     }
-    dray_node_known_keys(node, "`retry`", keys, DRAY_COUNT(keys), draft->diagnostics);
+    dray_keys_check(node, "`retry`", DRAY_MAPPING_RETRY, draft->diagnostics);
     const struct dray_node *count = dray_node_get(node, "tries");
     if (count && (!dray_node_int(count, &tries) || tries < 1 || tries > 100))
         dray_problem(draft, count->place, "`tries` is a number from 1 to 100");
@@ -148,7 +143,7 @@ static void read_id(struct dray_draft *draft, struct dray_place place, const str
 static int read_use(struct dray_draft *draft, struct dray_recipe_use *use)
 {
     use->place.width = 1;
-    dray_node_known_keys(use->node, "a step", step_keys, DRAY_COUNT(step_keys), draft->diagnostics);
+    dray_keys_check(use->node, "a step", DRAY_MAPPING_STEP, draft->diagnostics);
     read_id(draft, use->place, use->node, &use->id);
     return dray_recipe_expand(draft, use);
 }
@@ -165,7 +160,7 @@ static int read_step(struct dray_draft *draft, struct dray_draft_step *step,
         return 0;
     }
     step->place.width = 1;
-    dray_node_known_keys(node, "a step", step_keys, DRAY_COUNT(step_keys), draft->diagnostics);
+    dray_keys_check(node, "a step", DRAY_MAPPING_STEP, draft->diagnostics);
     read_id(draft, step->place, node, &step->id);
     dray_step_limits(draft, step, node);
     int result = dray_step_uses(draft, step, node);
@@ -299,7 +294,7 @@ int dray_workflow_read(struct dray_draft *draft, const char *const *sets, size_t
                      dray_node_what(root));
         return 0;
     }
-    dray_node_known_keys(root, "a workflow", top_keys, DRAY_COUNT(top_keys), draft->diagnostics);
+    dray_keys_check(root, "a workflow", DRAY_MAPPING_WORKFLOW, draft->diagnostics);
     read_version(draft, root);
     int result = dray_parameters_read(draft, sets, set_count);
     if (result != 0)

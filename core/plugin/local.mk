@@ -12,6 +12,7 @@ libdraycore_a_SOURCES += \
 	core/plugin/instance.c \
 	core/plugin/load.c \
 	core/plugin/load.h \
+	core/plugin/manual.c \
 	core/plugin/options.c \
 	core/plugin/options.h \
 	core/plugin/plugin.h \

@@ -80,6 +80,10 @@ void dray_plugin_print(const struct dray_plugin_info *plugin, struct dray_buffer
  * refused. */
 void dray_plugins_print(const struct dray_plugin_info *const *plugins, size_t count,
                         struct dray_buffer *out);
+/* `dray plugin manual`: a manual page (roff, section 5, dray-plugins) of those that are good, with
+ * all their options. What is built in has kind 0. */
+void dray_plugins_manual(const struct dray_plugin_info *const *plugins, size_t count,
+                         struct dray_buffer *out);
 
 /* The body of the dray-probe program: open the one file named, check the descriptor, print it as
  * JSON on standard output. Runs in a process of its own, which the plugin may crash or hang;

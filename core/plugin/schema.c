@@ -8,11 +8,7 @@
 #include "core/plugin/plugin.h"
 #include "core/plugin/value.h"
 
-/* ECMA-262 regular expressions, as JSON Schema asks for. */
-#define SIZE_PATTERN      "^(none|[0-9]+(\\.[0-9]+)? *([kKMGTP]?B|[KMGTP]iB)|[0-9]+)$"
-#define DURATION_PATTERN  "^(none|([0-9]+(\\.[0-9]+)? *(ms|s|m|h|d) *)+)$"
-#define SECRET_PATTERN    "^[a-z0-9][a-z0-9._-]{0,63}$"
-#define PARAMETER_PATTERN "\\$\\{"
+#define SECRET_PATTERN "^[a-z0-9][a-z0-9._-]{0,63}$"
 
 /* Text: YAML's other plain scalars are taken as they are written. */
 static json_t *text_schema(void)
@@ -71,9 +67,9 @@ static json_t *value_schema(const struct dray_option_info *option)
         return bounded_integer(option);
     case DRAY_TYPE_SIZE:
         return json_pack("{s:[o, o]}", "anyOf", bounded_integer(option),
-                         pattern_schema(SIZE_PATTERN));
+                         pattern_schema("^(none|" DRAY_SIZE_PATTERN ")$"));
     case DRAY_TYPE_DURATION:
-        return pattern_schema(DURATION_PATTERN);
+        return pattern_schema("^(none|" DRAY_DURATION_PATTERN ")$");
     case DRAY_TYPE_STRING:
     case DRAY_TYPE_PATH:
         return text_schema();
@@ -141,7 +137,9 @@ static int add_options(const struct dray_plugin_info *plugin, json_t *properties
 
 json_t *dray_plugin_schema(const struct dray_plugin_info *plugin)
 {
-    dray_autofree char *title = dray_format("%s/%s", dray_kind_name(plugin->kind), plugin->name);
+    const char *kind = dray_kind_name(plugin->kind);
+    dray_autofree char *title =
+        dray_format("%s%s%s", kind ? kind : "", kind ? "/" : "", plugin->name);
     json_t *properties = json_object();
     json_t *required = json_array();
 
@@ -154,5 +152,5 @@ json_t *dray_plugin_schema(const struct dray_plugin_info *plugin)
                      "https://json-schema.org/draft/2020-12/schema", "title", title, "description",
                      plugin->summary, "type", "object", "properties", properties, "required",
                      required, "additionalProperties", 0, "$defs", "parameter", "type", "string",
-                     "pattern", PARAMETER_PATTERN);
+                     "pattern", DRAY_PARAMETER_PATTERN);
 }

@@ -7,6 +7,12 @@
 #include "core/base/buffer.h"
 #include "core/plugin/plugin.h"
 
+/* ECMA-262 regular expressions, as JSON Schema asks for: a size, a duration, and where in a text a
+ * parameter stands. */
+#define DRAY_SIZE_PATTERN      "[0-9]+(\\.[0-9]+)? *([kKMGTP]?B|[KMGTP]iB)|[0-9]+"
+#define DRAY_DURATION_PATTERN  "([0-9]+(\\.[0-9]+)? *(ms|s|m|h|d) *)+"
+#define DRAY_PARAMETER_PATTERN "\\$\\{"
+
 /* What a message says of a value that it quotes: at most this many bytes of it. */
 #define DRAY_QUOTED 60
 

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-COMMANDS = ["push", "run", "plan", "preview", "check", "jobs", "show", "verify", "plugin",
+COMMANDS = ["push", "run", "plan", "preview", "check", "init", "jobs", "show", "verify", "plugin",
             "policy", "recipe"]
 
 # An option of each command that takes a value.
@@ -73,7 +73,7 @@ def test_an_unknown_option_is_refused_with_a_hint(dray, command):
     assert refused.out == near.out == ""
 
 
-@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("jobs",)])
+@pytest.mark.parametrize("command", [one for one in COMMANDS if one not in ("init", "jobs")])
 def test_a_missing_argument_is_refused_with_the_usage(dray, command):
     refused = dray(command, exit=2)
     assert refused.err.startswith(f"error: dray {command}: an argument is missing\n hint: usage: dray {command} ")
