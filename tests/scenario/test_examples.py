@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""The workflows of examples/: each is checked, planned on a small dataset and delivers what its
+comments say."""
+import shutil
+import subprocess
+
+import pytest
+
+from conftest import TOP, contents
+
+EXAMPLES = sorted(path.name for path in (TOP / "examples").glob("*.yaml"))
+
+SURVEY = {
+    "README.txt": "r", "a.csv": "a", "a_draft.csv": "d", "deep/b.nc": "b", "deep/README.txt": "no", "tmp/c.csv": "c",
+    "x.bak": "x", "public/p.txt": "p", "raw/s1/r": "1", "raw/s2/r": "2", "results/t.csv": "t",
+    "results/t_draft.csv": "t", "only/x.tmp": "x",
+}
+
+
+@pytest.fixture
+def place(dray, files, tmp_path):
+    """The examples beside a dataset as they name it, and places to deliver to."""
+    files(tmp_path, {"delivered/": None, "lab/": None, "archive/": None, "web/": None, "labs/smith/": None})
+    files(tmp_path / "survey-2024", SURVEY)
+    files(tmp_path / "runs/run-0042", {"t_0042.csv": "t", "t_0041.csv": "old", "images/i": "i"})
+    (tmp_path / "survey-2024/link.csv").symlink_to("a.csv")
+    subprocess.run("find . -type f ! -name manifest-sha256.txt -print0 | sort -z | xargs -0 sha256sum"
+                   " > manifest-sha256.txt", shell=True, cwd=tmp_path / "survey-2024", check=True)
+    for name in EXAMPLES:
+        shutil.copy(TOP / "examples" / name, tmp_path)
+    return tmp_path
+
+
+SETS = {"parameters.yaml": ["--set", "run=0042", "--set", "lab=smith"]}
+
+
+def test_the_readme_names_each(dray):
+    text = (TOP / "examples/README.md").read_text()
+    assert EXAMPLES and all(f"[{name}]({name})" in text for name in EXAMPLES)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_it_is_checked_and_planned(dray, place, name):
+    assert dray.json("check", place / name) == []
+    if name in ("join.yaml", "tree.yaml"):
+        (place / "delivered").rmdir()
+    plan = dray.json("plan", place / name, *SETS.get(name, []))
+    assert plan["steps"] and plan["targets"]
+    dray("preview", place / name, *SETS.get(name, []))
+
+
+def test_plain(dray, place):
+    dray("run", place / "plain.yaml")
+    assert set(contents(place / "delivered/survey-2024")) == {
+        "README.txt", "a.csv", "deep", "deep/b.nc", "results", "results/t.csv", "link.csv"}
+
+
+def test_two_places(dray, place):
+    dray("run", place / "two-places.yaml")
+    lab = contents(place / "lab/survey-2024")
+    assert lab == contents(place / "archive/survey-2024")
+    assert "x.bak" not in lab and "tmp" not in lab and "raw/s2/r" in lab
+    assert contents(place / "web/survey-2024") == {"public": None, "public/p.txt": b"p"}
+
+
+def test_parameters(dray, place):
+    dray("run", place / "parameters.yaml", *SETS["parameters.yaml"])
+    assert set(contents(place / "labs/smith/run-0042")) == {"t_0042.csv", "images", "images/i"}
+    refused = dray("run", place / "parameters.yaml", exit=2)
+    assert 'parameter "run" has no value' in refused.err
+
+
+def test_join(dray, place):
+    (place / "delivered").rmdir()
+    dray("run", place / "join.yaml")
+    assert set(contents(place / "delivered")) == {"raw", "raw/s1", "raw/s1/r", "results", "results/t.csv"}
+
+
+def test_tree(dray, place):
+    (place / "delivered").rmdir()
+    dray("run", place / "tree.yaml")
+    found = contents(place / "delivered")
+    assert found["link.csv"] == b"a" and not (place / "delivered/link.csv").is_symlink()
+    assert found["only"] is None and "only/x.tmp" not in found
