@@ -7,6 +7,7 @@ unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_diagnostic
 unit_tests += tests/unit/test_digest
 unit_tests += tests/unit/test_error
+unit_tests += tests/unit/test_file_schema
 unit_tests += tests/unit/test_filter_glob
 unit_tests += tests/unit/test_hpfs_commit
 unit_tests += tests/unit/test_io
@@ -67,6 +68,7 @@ tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 fail_allocations = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
+tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
