@@ -182,7 +182,7 @@ def test_what_dray_accepts_it_accepts(site, tmp_path):
 
 # What the golden files are told that concerns the shape of one value or one mapping.
 STRUCTURE = re.compile(
-    r'unknown key|has no option|is missing its option|has no `(version|steps|id|mode|revision)`|has no name'
+    r'unknown key|has no option|is missing its option|has no `(version|steps|id|mode|revision)`|the policy has no name'
     r'|does not say what it `uses`|is a (list|mapping|text)\b.*, not|is 1, not|reads version 1'
     r'|`mode` is|`symlinks` is|is true or false, not|takes a (list|size|mapping|string)'
     r'|takes true or false|takes a duration such as|takes KIND/PLUGIN|there is no kind of step'
@@ -203,7 +203,7 @@ def test_what_is_broken_in_shape_it_refuses(site, folder, kind):
     refused, accepted, unreadable = set(), set(), set()
     for path in sorted((TOP / "tests/unit/golden" / folder).glob("*.yaml")):
         try:
-            found = problems(checker, path.read_text())
+            found = problems(checker, path.read_bytes())
         except yaml.YAMLError:
             unreadable.add(path.stem)
             continue
