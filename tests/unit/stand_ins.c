@@ -51,10 +51,18 @@ static const struct dray_option hpfs_options[] = {
 };
 struct cloud {
     const char *url;
+    struct dray_secret credentials;
+    int64_t connections, part_size, wait;
+    struct dray_map labels;
 };
 static const struct dray_option cloud_options[] = {
     DRAY_OPTION_STRING(struct cloud, url, DRAY_OPTION_REQUIRED | DRAY_OPTION_DELIVERS, NULL,
                        "Where to"),
+    DRAY_OPTION_SECRET(struct cloud, credentials, 0, "Who delivers"),
+    DRAY_OPTION_INT(struct cloud, connections, NULL, 1, 64, "At the same time"),
+    DRAY_OPTION_SIZE(struct cloud, part_size, NULL, "Of an upload in parts"),
+    DRAY_OPTION_DURATION(struct cloud, wait, NULL, "For an answer"),
+    DRAY_OPTION_MAP(struct cloud, labels, 0, "Of each object"),
 };
 
 static const struct stand_in {

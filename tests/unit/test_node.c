@@ -205,7 +205,12 @@ static void test_a_place_within_a_value_follows_its_style(void **state)
                          "\n"                        /* 11 */
                          "    eral \xc3\xa9@\n"      /* 12 */
                          "- >\n"                     /* 13 */
-                         "  folded\n");              /* 14 */
+                         "  folded @\n"              /* 14 */
+                         "  more\n"                  /* 15 */
+                         "\n"                        /* 16 */
+                         "\n"                        /* 17 */
+                         "    deep\n"                /* 18 */
+                         "  last\n");                /* 19 */
     const struct dray_node *const *items = fixture.root->items;
     assert_mark(items[0], "*", 1, 4);
     assert_mark(items[0], "!", 1, 6);
@@ -223,7 +228,11 @@ static void test_a_place_within_a_value_follows_its_style(void **state)
     assert_mark(items[4], "lit", 10, 3);
     assert_mark(items[4], "eral", 12, 5);
     assert_mark(items[4], "@", 12, 11);
-    assert_mark(items[5], "folded", 13, 3);
+    assert_mark(items[5], "folded", 14, 3);
+    assert_mark(items[5], "@", 14, 10);
+    assert_mark(items[5], "more", 15, 3);
+    assert_mark(items[5], "deep", 18, 5);
+    assert_mark(items[5], "last", 19, 3);
     /* Past the end, or of a node that no file made: the node's own place. */
     assert_place(dray_node_place_at(items[0], 1000), 1, 3, 5);
     struct dray_node made = {.kind = DRAY_NODE_SCALAR, .text = "x", .length = 1};

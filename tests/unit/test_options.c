@@ -187,7 +187,9 @@ static void what_is_no_number_is_told_so(void **state)
 {
     (void)state;
     assert_wrong("yes: no", AT("yes"),
-                 "option \"yes\" of filter/test takes true or false, not \"no\"", NULL);
+                 "option \"yes\" of filter/test takes true or false, not \"no\"", "write false");
+    assert_wrong("yes: maybe", AT("yes"),
+                 "option \"yes\" of filter/test takes true or false, not \"maybe\"", NULL);
     assert_wrong("yes: \"true\"", AT("yes"),
                  "option \"yes\" of filter/test takes true or false, not a string",
                  "leave the quotes out");
@@ -207,7 +209,11 @@ static void what_is_no_number_is_told_so(void **state)
                  "\"99999999999999999999\": it does not fit into 64 bits",
                  NULL);
     assert_wrong("number: [1]", AT("number"),
-                 "option \"number\" of filter/test takes a whole number, not a list", NULL);
+                 "option \"number\" of filter/test takes a whole number, not a list",
+                 "write number: 1");
+    assert_wrong("mode: [merge]", AT("mode"),
+                 "option \"mode\" of filter/test takes fail, merge or replace, not a list",
+                 "write mode: merge");
     assert_wrong("size: 4 KX", AT("size"),
                  "option \"size\" of filter/test takes a size (10, 4 KiB, 1.5 GB, none), not \"4 "
                  "KX\": its unit is none of B, kB, MB, GB, TB, PB (powers of 1000), KiB, MiB, GiB, "
@@ -254,7 +260,7 @@ static void a_string_takes_what_yaml_would_read_as_something_else(void **state)
     assert_value("text: \"null\"", "text", "\"null\"");
     assert_value("include: [2024, no, 0640]", "include", "[\"2024\",\"no\",\"0640\"]");
     assert_wrong("text: [a]", AT("text"),
-                 "option \"text\" of filter/test takes a string, not a list", NULL);
+                 "option \"text\" of filter/test takes a string, not a list", "write text: a");
     assert_wrong("text: { a: b }", AT("text"),
                  "option \"text\" of filter/test takes a string, not a mapping", NULL);
 }
@@ -315,7 +321,13 @@ static void a_list_takes_only_strings_and_shows_how_one_is_written(void **state)
                  "write [\"...\"]");
     assert_wrong("include: { a: b }", AT("include"),
                  "option \"include\" of filter/test takes a list of strings, not a mapping", NULL);
+    assert_wrong("include: {a,b}", AT("include"),
+                 "option \"include\" of filter/test takes a list of strings, not a mapping",
+                 "quote patterns: \"{a,b}\"");
     assert_wrong("include: [a, [b]]", AT("include") + 4,
+                 "option \"include\" of filter/test takes a list of strings, element 2 is a list",
+                 "quote patterns: \"[b]\"");
+    assert_wrong("include: [a, [[b]]]", AT("include") + 4,
                  "option \"include\" of filter/test takes a list of strings, element 2 is a list",
                  NULL);
     assert_wrong("include: [a, null]", AT("include") + 4,

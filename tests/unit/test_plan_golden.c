@@ -101,7 +101,7 @@ static void test_broken_workflows_say_what_is_wrong(void **state)
     struct folder folder;
 
     open_folder(&folder, "workflows");
-    assert_true(folder.count > 12);
+    assert_true(folder.count >= 70);
     for (size_t i = 0; i < folder.count; i++) {
         dray_cleanup(dray_buffer_free) struct dray_buffer text = {0};
         dray_autofree char *name = dray_format("%s.yaml", folder.names[i]);
@@ -126,7 +126,7 @@ static void test_broken_policies_stop_every_delivery(void **state)
     struct folder folder;
 
     open_folder(&folder, "policies");
-    assert_true(folder.count > 6);
+    assert_true(folder.count >= 40);
     for (size_t i = 0; i < folder.count; i++) {
         dray_cleanup(dray_buffer_free) struct dray_buffer text = {0};
         dray_autofree char *path = dray_format("%s/%s.yaml", folder.path, folder.names[i]);
@@ -137,10 +137,10 @@ static void test_broken_policies_stop_every_delivery(void **state)
         fixture_write(fixture, "policies/broken.yaml", text.data);
         fixture_plan(fixture, workflow);
         assert_int_equal(fixture->result, DRAY_DENIED);
-        assert_int_equal(dray_check_file(path, NULL, &asker, NULL, &checked, &error), DRAY_INVALID);
-        /* an empty file and a list are not known for policies on their own */
-        if (strcmp(folder.names[i], "empty") != 0 && strcmp(folder.names[i], "list") != 0 &&
-            strcmp(folder.names[i], "headless") != 0) {
+        int result = dray_check_file(path, NULL, &asker, NULL, &checked, &error);
+        /* on its own, a file without these keys is not known for a policy */
+        if (strstr(text.data, "\npolicy:") || strstr(text.data, "\nrules:")) {
+            assert_int_equal(result, DRAY_INVALID);
             assert_int_equal(checked.count, fixture->diagnostics.count);
             for (size_t k = 0; k < checked.count; k++)
                 assert_string_equal(checked.items[k].message,

@@ -304,9 +304,10 @@ static const struct example brackets[] = {
      "f.yaml:1:4: error: this \"{\" is never closed\n"
      "    1 | a: {x: 1\n"
      "      |    ^\n"},
-    {"a: [b}", "f.yaml:1:6: error: \"}\" closes what \"[\" opened on line 1\n"
-               "    1 | a: [b}\n"
-               "      |      ^\n"},
+    {"a: [b}",
+     "f.yaml:1:6: error: \"]\" is missing before this \"}\": it would close the \"[\" of line 1\n"
+     "    1 | a: [b}\n"
+     "      |      ^\n"},
     {"a: [b", "f.yaml:1:4: error: this \"[\" is never closed\n"
               "    1 | a: [b\n"
               "      |    ^\n"},
