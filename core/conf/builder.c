@@ -289,6 +289,7 @@ static int set_pairs(struct dray_builder *builder, const struct dray_frame *fram
         if (children[2 * i])
             pairs[kept++] = (struct dray_pair){children[2 * i], children[2 * i + 1]};
     }
+    node->incomplete = kept < count;
     if (!frame->flow && kept)
         node->place.width =
             pairs[0].key->place.line == node->place.line ? pairs[0].key->place.width : 1;
@@ -312,6 +313,18 @@ static int set_items(struct dray_builder *builder, const struct dray_frame *fram
     return 0;
 }
 
+/* A collection in brackets on one line. */
+static void set_written(const struct dray_builder *builder, const yaml_event_t *event,
+                        struct dray_node *node)
+{
+    size_t width = event->end_mark.column + 1 - node->place.column;
+    size_t start = dray_source_offset(&builder->source, event->end_mark.index - width);
+
+    node->place.width = (uint32_t)width;
+    node->raw = builder->source.text + start;
+    node->raw_length = dray_source_offset(&builder->source, event->end_mark.index) - start;
+}
+
 enum dray_outcome dray_build_close(struct dray_builder *builder, const yaml_event_t *event)
 {
     struct dray_frame *frame = &builder->frames[--builder->depth];
@@ -322,7 +335,7 @@ enum dray_outcome dray_build_close(struct dray_builder *builder, const yaml_even
         return DRAY_OUT_OF_MEMORY;
     if (frame->flow && event->end_mark.line + 1 == node->place.line &&
         event->end_mark.column + 1 > node->place.column)
-        node->place.width = (uint32_t)event->end_mark.column + 1 - node->place.column;
+        set_written(builder, event, node);
     builder->count = frame->first;
     dray_build_close_anchor(builder, frame->anchor,
                             &(struct dray_anchor){

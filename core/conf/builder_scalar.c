@@ -81,6 +81,27 @@ static int check_key(const struct dray_builder *builder, const struct dray_node 
     return 1;
 }
 
+/* `- &old`: an anchor of nothing is a pattern that YAML ate. */
+static void check_anchored(const struct dray_builder *builder, const yaml_event_t *event,
+                           struct dray_node *node)
+{
+    size_t at = dray_source_offset(&builder->source, event->start_mark.index);
+    int is_item =
+        builder->depth > 0 && builder->frames[builder->depth - 1].node->kind == DRAY_NODE_SEQUENCE;
+
+    if (!is_item || !event->data.scalar.anchor || node->kind != DRAY_NODE_NULL || node->length > 0)
+        return;
+    node->place = dray_build_event_place(builder, event);
+    dray_diagnose(builder->diagnostics, node->place, DRAY_SEVERITY_ERROR,
+                  "\"&\" begins a YAML anchor, and nothing stands behind \"&%.60s\"",
+                  (const char *)event->data.scalar.anchor);
+    dray_diagnose_alone(builder->diagnostics);
+    if (!builder->diagnostics->last_dropped)
+        dray_syntax_hint_quote(&builder->source,
+                               dray_syntax_value(&builder->source, at, in_flow(builder)),
+                               builder->diagnostics);
+}
+
 static enum dray_node_style node_style(yaml_scalar_style_t style)
 {
     switch (style) {
@@ -130,8 +151,13 @@ static void apply_scalar_tag(const struct dray_builder *builder, const yaml_even
         fits = 0;
     }
     node->style = DRAY_STYLE_PLAIN;
-    if (!fits)
-        diagnose_tag(builder, event, tag);
+    if (fits)
+        return;
+    diagnose_tag(builder, event, tag);
+    if (node->length == 0) { /* `!x` took all of it: what is wrong with nothing follows */
+        node->place = dray_build_event_place(builder, event);
+        dray_diagnose_alone(builder->diagnostics);
+    }
 }
 
 /* Text of a scalar: copied, without the NUL characters that an escape can bring in. */
@@ -186,6 +212,7 @@ enum dray_outcome dray_build_scalar(struct dray_builder *builder, const yaml_eve
     if (set_text(builder, event, node))
         return DRAY_OUT_OF_MEMORY;
     apply_scalar_tag(builder, event, (const char *)event->data.scalar.tag, node);
+    check_anchored(builder, event, node);
     outcome = dray_build_open_anchor(builder, event, event->data.scalar.anchor, &anchor);
     if (outcome != DRAY_GO_ON)
         return outcome;
@@ -217,6 +244,7 @@ static const struct dray_anchor *resolve_alias(const struct dray_builder *builde
         dray_diagnose(builder->diagnostics, place, DRAY_SEVERITY_ERROR,
                       "\"*\" begins a YAML alias, and nothing is anchored as \"&%.60s\" above",
                       name);
+        dray_diagnose_alone(builder->diagnostics);
         if (!builder->diagnostics->last_dropped)
             dray_syntax_hint_quote(&builder->source,
                                    dray_syntax_value(&builder->source, at, in_flow(builder)),
@@ -226,6 +254,7 @@ static const struct dray_anchor *resolve_alias(const struct dray_builder *builde
     if (!anchor->node) {
         dray_diagnose(builder->diagnostics, place, DRAY_SEVERITY_ERROR,
                       "the alias \"*%.60s\" stands inside what it stands for", name);
+        dray_diagnose_alone(builder->diagnostics);
         return NULL;
     }
     if (dray_build_at_key(builder)) {

@@ -138,6 +138,18 @@ void dray_diagnose_nearest(struct dray_diagnostics *diagnostics, const char *wor
         dray_diagnose_hint(diagnostics, "did you mean \"%s\"?", nearest);
 }
 
+void dray_diagnose_follows(struct dray_diagnostics *diagnostics)
+{
+    if (!diagnostics->last_dropped && diagnostics->count > 0)
+        diagnostics->items[diagnostics->count - 1].follows = 1;
+}
+
+void dray_diagnose_alone(struct dray_diagnostics *diagnostics)
+{
+    if (!diagnostics->last_dropped && diagnostics->count > 0)
+        diagnostics->items[diagnostics->count - 1].alone = 1;
+}
+
 static int compare_numbers(uint32_t a, uint32_t b)
 {
     return (a > b) - (a < b);
@@ -180,6 +192,48 @@ static void clear_item(struct dray_diagnostic *item)
     item->hint = NULL;
 }
 
+/* Is an error that stands alone at the place of this one, which is another? Items of one place are
+ * neighbours. */
+static int is_overruled(const struct dray_diagnostics *diagnostics, size_t index)
+{
+    const struct dray_diagnostic *items = diagnostics->items;
+    const struct dray_place *place = &items[index].place;
+    size_t first = index;
+
+    while (first > 0 && compare_places(&items[first - 1].place, place) == 0)
+        first--;
+    for (size_t i = first; i < diagnostics->count; i++) {
+        if (compare_places(&items[i].place, place) != 0)
+            break;
+        if (items[i].alone)
+            return !items[index].alone;
+    }
+    return 0;
+}
+
+/* Drop errors that only follow from others. */
+static void drop_followers(struct dray_diagnostics *diagnostics)
+{
+    struct dray_diagnostic *items = diagnostics->items;
+    size_t causes = 0;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < diagnostics->count; i++) {
+        items[i].follows |= is_overruled(diagnostics, i);
+        causes += items[i].severity == DRAY_SEVERITY_ERROR && !items[i].follows;
+    }
+    for (size_t i = 0; causes > 0 && i < diagnostics->count; i++) {
+        if (items[i].severity == DRAY_SEVERITY_ERROR && items[i].follows) {
+            diagnostics->errors--;
+            clear_item(&items[i]);
+        } else {
+            items[kept++] = items[i];
+        }
+    }
+    if (causes > 0)
+        diagnostics->count = kept;
+}
+
 void dray_diagnostics_sort(struct dray_diagnostics *diagnostics)
 {
     if (diagnostics->count < 2)
@@ -199,6 +253,7 @@ void dray_diagnostics_sort(struct dray_diagnostics *diagnostics)
         }
     }
     diagnostics->count = kept;
+    drop_followers(diagnostics);
 }
 
 const char *dray_place_file(const struct dray_diagnostics *diagnostics, struct dray_place place)

@@ -25,6 +25,7 @@ struct dray_diagnostic {
     enum dray_severity severity;
     char *message;
     char *hint; /* what stands behind the caret: a suggestion or the way to mend; NULL: nothing */
+    int follows, alone; /* set by dray_diagnose_follows and dray_diagnose_alone */
 };
 
 /* So that a hostile file cannot fill memory with its problems: later ones are counted, not kept. */
@@ -62,6 +63,11 @@ void dray_diagnose_hint(struct dray_diagnostics *diagnostics, const char *format
  * when none is near. */
 void dray_diagnose_nearest(struct dray_diagnostics *diagnostics, const char *word,
                            const char *const *candidates, size_t count);
+/* The error added last goes away with another that was reported: sorting drops it, so that people
+ * read of the cause only. Until then it counts. */
+void dray_diagnose_follows(struct dray_diagnostics *diagnostics);
+/* Whatever else is wrong at the place of the error added last follows from it, likewise. */
+void dray_diagnose_alone(struct dray_diagnostics *diagnostics);
 /* Sort by source, line, column; same place and message only once. */
 void dray_diagnostics_sort(struct dray_diagnostics *diagnostics);
 /* The format of workflow.md: file:line:column: error: message, the line, the caret line with the

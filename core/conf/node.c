@@ -4,7 +4,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
+#include "core/base/text.h"
 #include "core/conf/schema.h"
 #include "core/conf/source.h"
 
@@ -72,6 +74,21 @@ const char *dray_node_what(const struct dray_node *node)
     return "a string";
 }
 
+const char *dray_node_shown(const struct dray_node *node)
+{
+    return is_plain(node) ? node->text : dray_node_what(node);
+}
+
+const char *dray_node_old_bool(const struct dray_node *node)
+{
+    static const char *const words[] = {"no", "yes", "off", "on", "n", "y"};
+    for (size_t i = 0; is_plain(node) && i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strcasecmp(node->text, words[i]) == 0)
+            return i % 2 ? "true" : "false";
+    }
+    return NULL;
+}
+
 /* "known keys: version, name, steps", where that is short enough to stand behind a caret. */
 static void hint_keys(const char *const *keys, size_t count, struct dray_diagnostics *diagnostics)
 {
@@ -83,6 +100,29 @@ static void hint_keys(const char *const *keys, size_t count, struct dray_diagnos
     dray_buffer_free(&list);
 }
 
+static int is_one_of(const char *word, const char *const *keys, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(keys[i], word) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+int dray_node_meant(const struct dray_node *node, const char *key, const char *const *keys,
+                    size_t count)
+{
+    if (!node || node->kind != DRAY_NODE_MAPPING)
+        return 0;
+    for (size_t i = 0; i < node->count; i++) {
+        const char *word = node->pairs[i].key->text;
+        const char *nearest = is_one_of(word, keys, count) ? NULL : dray_nearest(word, keys, count);
+        if (nearest && strcmp(nearest, key) == 0)
+            return 1;
+    }
+    return node->incomplete;
+}
+
 void dray_node_known_keys(const struct dray_node *node, const char *what, const char *const *keys,
                           size_t count, struct dray_diagnostics *diagnostics)
 {
@@ -90,10 +130,7 @@ void dray_node_known_keys(const struct dray_node *node, const char *what, const 
         return;
     for (size_t i = 0; i < node->count; i++) {
         const struct dray_node *key = node->pairs[i].key;
-        size_t known = 0;
-        while (known < count && strcmp(keys[known], key->text) != 0)
-            known++;
-        if (known < count)
+        if (is_one_of(key->text, keys, count))
             continue;
         dray_diagnose(diagnostics, key->place, DRAY_SEVERITY_ERROR, "unknown key \"%.*s\" in %s",
                       dray_clip(key->text, key->length, 60), key->text, what);

@@ -33,8 +33,9 @@ struct dray_node {
     size_t count;               /* sequence: items; mapping: pairs */
     const struct dray_node *const *items;
     const struct dray_pair *pairs; /* in the file's order, keys unique */
-    const char *raw;               /* scalar: as written, for dray_node_place_at; NULL: unknown */
+    const char *raw;               /* as written; NULL: unknown, and of what is not in brackets */
     size_t raw_length;
+    int incomplete; /* mapping: keys were refused, so one that is missing may be there */
 };
 
 /* Limits on a document; all are errors with a place. */
@@ -77,6 +78,11 @@ int dray_node_bool(const struct dray_node *node, int *ret_value);
 int dray_node_int(const struct dray_node *node, int64_t *ret_value);
 /* "a list", "a mapping", "a number", "a string", "true/false", "nothing": for messages. */
 const char *dray_node_what(const struct dray_node *node);
+/* The same for a message that says which value it was instead: plain scalars as they are written.
+ */
+const char *dray_node_shown(const struct dray_node *node);
+/* What a word meant before YAML 1.2 (yes, off, ...): "true", "false"; NULL: nothing. */
+const char *dray_node_old_bool(const struct dray_node *node);
 /* The place of byte `offset` of a scalar's value, as well as its style lets it be known. */
 struct dray_place dray_node_place_at(const struct dray_node *node, size_t offset);
 
@@ -84,5 +90,9 @@ struct dray_place dray_node_place_at(const struct dray_node *node, size_t offset
  * `what` says where ("a workflow", "step pick"). */
 void dray_node_known_keys(const struct dray_node *node, const char *what, const char *const *keys,
                           size_t count, struct dray_diagnostics *diagnostics);
+/* Was that key, which is missing, meant by one that is not known, or lost with one that was
+ * refused? Then a problem is reported already. */
+int dray_node_meant(const struct dray_node *node, const char *key, const char *const *keys,
+                    size_t count);
 
 #endif

@@ -6,6 +6,8 @@
  */
 #include "core/conf/node.h"
 
+#include <string.h>
+
 #include "core/base/text.h"
 #include "core/conf/source.h"
 
@@ -163,6 +165,76 @@ static int find_in_literal(const struct dray_node *node, size_t offset, struct w
     return 1;
 }
 
+/* `>` joins lines: libyaml's own steps (YAML 1.2.2, 8.1.3), for lines that are indented so far. 0
+ * when that does not yield the value. */
+static int find_in_folded(const struct dray_node *node, size_t offset, size_t indentation,
+                          struct walk *walk)
+{
+    size_t empty = 0;   /* lines before this one */
+    int first = 1;      /* no line has been read */
+    int was_deeper = 0; /* the line before begins with a blank */
+    while (walk->at < walk->length) {
+        size_t end = walk->at;
+        size_t spaces = 0;
+        while (end < walk->length && !dray_is_break(walk->raw[end]))
+            end++;
+        while (spaces < indentation && peek(walk, spaces) == ' ')
+            spaces++;
+        if (walk->at + spaces == end) {
+            empty++;
+        } else if (spaces < indentation) {
+            return 0;
+        } else {
+            int deeper = dray_is_blank(peek(walk, spaces));
+            int joins = !first && !deeper && !was_deeper;
+            walk->yielded += empty + (first || (joins && empty > 0) ? 0 : 1);
+            size_t length = end - walk->at - spaces;
+            if (walk->yielded + length > node->length ||
+                memcmp(node->text + walk->yielded, walk->raw + walk->at + spaces, length) != 0)
+                return 0;
+            for (; spaces > 0; spaces--)
+                (void)skip(walk);
+            if (offset < walk->yielded + length) {
+                while (walk->yielded < offset)
+                    walk->yielded += skip(walk);
+                return 1;
+            }
+            walk->yielded += length;
+            was_deeper = deeper;
+            first = 0;
+            empty = 0;
+        }
+        while (walk->at <= end && walk->at < walk->length)
+            (void)skip(walk);
+    }
+    return 0;
+}
+
+/* How far its lines are indented stands nowhere: the first that is not empty says at most how far.
+ */
+static int find_folded(const struct dray_node *node, size_t offset, struct walk *walk)
+{
+    size_t most = 0;
+    while (walk->at < walk->length && walk->line == node->place.line)
+        (void)skip(walk);
+    for (size_t at = walk->at; at < walk->length; at++) {
+        if (dray_is_break(walk->raw[at]))
+            most = 0;
+        else if (walk->raw[at] != ' ')
+            break;
+        else
+            most++;
+    }
+    for (size_t indentation = most; indentation > 0; indentation--) {
+        struct walk attempt = *walk;
+        if (find_in_folded(node, offset, indentation, &attempt)) {
+            *walk = attempt;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 struct dray_place dray_node_place_at(const struct dray_node *node, size_t offset)
 {
     struct dray_place place = node->place;
@@ -176,7 +248,8 @@ struct dray_place dray_node_place_at(const struct dray_node *node, size_t offset
         if (!find_in_literal(node, offset, &walk))
             return place;
     } else if (first == '>') {
-        return place; /* folding depends on the indentation of every line: the header must do */
+        if (!find_folded(node, offset, &walk))
+            return place;
     } else {
         char quote = first == '"' || first == '\'' ? first : '\0';
         size_t end = walk.length;

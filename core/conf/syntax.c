@@ -146,9 +146,31 @@ static int is_special(char character)
     return character != '\0' && strchr("[]{},:*&!@`%|>?#", character) != NULL;
 }
 
+/* `"*.nc, "*.csv"`: where the string on the same line begins whose closing quote stands right
+ * before `at`; `at` when there is none. */
+static size_t stuck_to_quote(const struct dray_source *source, size_t at)
+{
+    size_t start = line_start(source, at);
+    char quote = at > start ? source->text[at - 1] : '\0';
+    if (quote != '"' && quote != '\'')
+        return at;
+    for (size_t i = at - 1; i-- > start;) {
+        if (source->text[i] == quote)
+            return i;
+    }
+    return at;
+}
+
 /* The value at a place would be fine if it were quoted. */
 static void say_quote(const struct mishap *mishap, size_t at)
 {
+    size_t quote = stuck_to_quote(mishap->source, at);
+    if (quote < at) {
+        say(mishap, quote, at,
+            "this string ends with its second quote, and \"%c\" follows: is a quote missing?",
+            byte_at(mishap->source, at));
+        return;
+    }
     const yaml_parser_t *parser = mishap->parser;
     int flow = parser->error == YAML_SCANNER_ERROR
                    ? parser->flow_level > 0
@@ -240,7 +262,8 @@ static void explain_second_colon(const struct mishap *mishap)
         say(mishap, glued, glued + 1, "a space is missing after this \":\"");
         return;
     }
-    if (explain_glued_dash(mishap, key))
+    if (explain_glued_dash(mishap, key) || (above < line_start(source, mishap->at) &&
+                                            explain_glued_dash(mishap, skip_blanks(source, above))))
         return;
     say(mishap, key, mishap->at,
         "a key cannot stand here: by its indentation, this line goes on with the value above");
@@ -318,6 +341,26 @@ static int same_line(const struct mishap *mishap, size_t a, size_t b)
     return line_start(mishap->source, a) == line_start(mishap->source, b);
 }
 
+/* `message: Ask: an operator` between brackets; 1 when that is it. */
+static int explain_second_colon_in_pair(const struct mishap *mishap)
+{
+    const struct dray_source *source = mishap->source;
+    size_t start = line_start(source, mishap->at);
+    size_t colon = mishap->at;
+    while (colon > start && !strchr(":,[]{}\"'", source->text[colon - 1]))
+        colon--;
+    if (colon == start || source->text[colon - 1] != ':' || !is_space(byte_at(source, colon)))
+        return 0;
+    struct dray_span value = {skip_blanks(source, colon), mishap->at};
+    while (value.end < line_end(source, value.end) && !strchr(",]}", source->text[value.end]))
+        value.end++;
+    value.end = trim_end(source, value.start, value.end);
+    say(mishap, mishap->at, mishap->at + 1,
+        "a second \": \" in this pair: a value that holds one must be quoted");
+    dray_syntax_hint_quote(source, value, mishap->diagnostics);
+    return 1;
+}
+
 /* "," or a closing bracket was expected. */
 static void explain_flow(const struct mishap *mishap)
 {
@@ -332,14 +375,17 @@ static void explain_flow(const struct mishap *mishap)
         return;
     }
     if (here == ']' || here == '}') {
-        say(mishap, mishap->at, mishap->at + 1, "\"%c\" closes what \"%c\" opened on line %u", here,
-            open, line_of(mishap, mishap->context));
+        say(mishap, mishap->at, mishap->at + 1,
+            "\"%c\" is missing before this \"%c\": it would close the \"%c\" of line %u", close,
+            here, open, line_of(mishap, mishap->context));
         return;
     }
     if (mishap->at >= source->length) {
         say(mishap, mishap->context, mishap->context + 1, "this \"%c\" is never closed", open);
         return;
     }
+    if (here == ':' && explain_second_colon_in_pair(mishap))
+        return;
     if (here == ':') {
         size_t key = skip_blanks(source, line_start(source, mishap->at));
         say(mishap, key > mishap->context ? key : mishap->at, mishap->at + 1,

@@ -50,12 +50,13 @@ static const struct fact *find_fact(const char *name)
 
 static void report_fact(struct dray_draft *draft, const struct dray_node *key, const char *name)
 {
-    const char *names[DRAY_COUNT(facts)];
+    const char *names[DRAY_COUNT(facts) + 1] = {[DRAY_COUNT(facts)] = "not"};
 
     for (size_t i = 0; i < DRAY_COUNT(facts); i++)
         names[i] = facts[i].name;
     dray_problem(draft, key->place, "no fact is called \"%s\"", name);
-    dray_diagnose_nearest(draft->diagnostics, name, names, DRAY_COUNT(facts));
+    dray_diagnose_hint(draft->diagnostics, "facts are dataset.name, target.type, user.role …");
+    dray_diagnose_nearest(draft->diagnostics, name, names, DRAY_COUNT(facts) + 1);
 }
 
 /* An address is compared as it is when all links are resolved: it has one spelling. */
@@ -107,6 +108,14 @@ static int check_value(struct dray_draft *draft, const struct dray_condition *co
     if (node->kind != DRAY_NODE_SCALAR) {
         dray_problem(draft, node->place, "a value of %s is a text, not %s", condition->name,
                      dray_node_what(node));
+        if (dray_node_get(node, "not"))
+            dray_diagnose_hint(draft->diagnostics, "write not: { %s: VALUE }", condition->name);
+        return -1;
+    }
+    if (node->text[0] == '!' && strncmp(condition->name, "dataset.", strlen("dataset.")) != 0) {
+        dray_problem(draft, node->place, "`!` means nothing in a value of %s", condition->name);
+        dray_diagnose_hint(draft->diagnostics, "write not: { %s: %s }", condition->name,
+                           node->text + 1);
         return -1;
     }
     if (!condition->glob && strchr(node->text, '*')) {
@@ -167,7 +176,10 @@ static int read_pair(struct dray_draft *draft, const struct dray_pair *pair,
         condition->kind = DRAY_CONDITION_NOT;
         condition->parts = part;
         condition->part_count = 1;
-        return read_all(draft, pair->value, part, problems);
+        int result = read_all(draft, pair->value, part, problems);
+        if (pair->value->count == 0)
+            dray_diagnose_hint(draft->diagnostics, "write not: { FACT: VALUE }");
+        return result;
     }
     size_t length = pair->key->length;
     condition->kind = DRAY_CONDITION_FACT;

@@ -80,9 +80,12 @@ static int refuse_name(struct dray_draft *draft, const char *text, const char *b
 
     if (!path || !message)
         return dray_fail_memory(draft->error);
-    dray_autofree char *hint = *text && stat(path, &status) == 0
-                                   ? dray_format("for the path of that name write ./%s", text)
-                                   : strdup("a path begins with /, ./ or ../");
+    dray_autofree char *hint =
+        *text == '~'   ? strdup("only a shell knows what ~ stands for: write the whole path")
+        : *text == '$' ? strdup("the environment is not read: write the path itself")
+        : *text && stat(path, &status) == 0
+            ? dray_format("for the path of that name write ./%s", text)
+            : strdup("a path begins with /, ./ or ../");
     if (!hint)
         return dray_fail_memory(draft->error);
     return refuse(draft, place, DRAY_NOT_FOUND, message, hint);
@@ -152,6 +155,7 @@ static int take_file(struct dray_draft *draft)
     draft->dataset_place = node->place;
     if (node->kind != DRAY_NODE_SCALAR) {
         dray_problem(draft, node->place, "`dataset` is a path, not %s", dray_node_what(node));
+        dray_diagnose_hint(draft->diagnostics, "dataset: ./PATH");
         return 0;
     }
     const char *text = dray_draft_expand(draft, node);

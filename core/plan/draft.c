@@ -101,9 +101,16 @@ const char *dray_draft_id(struct dray_draft *draft, const struct dray_node *node
         dray_problem(draft, node->place, "\"%s\" cannot be %s", node->text, what);
         dray_diagnose_hint(
             draft->diagnostics,
-            "a to z, 0 to 9, `-` and `_`, beginning with a letter or digit, at most %d",
+            "a to z, 0 to 9, `-` and `_`, beginning with a letter or digit, at most %d characters",
             DRAY_ID_MAX);
         return NULL;
     }
     return node->text;
+}
+
+void dray_draft_follow(struct dray_draft *draft, const struct dray_node *node, const char *key,
+                       enum dray_mapping mapping)
+{
+    if (!dray_node_get(node, key) && dray_keys_meant(node, key, mapping))
+        dray_diagnose_follows(draft->diagnostics);
 }

@@ -9,6 +9,7 @@
 
 #include "core/base/digest.h"
 #include "core/plan/condition.h"
+#include "core/plan/keys.h"
 #include "core/plan/plan.h"
 
 /* More than a person writes; the work to be done grows with their product. */
@@ -168,6 +169,7 @@ struct dray_draft {
     const struct dray_node *dataset_node;
     struct dray_place top;             /* of the workflow as a whole */
     struct dray_parameters parameters; /* that ${} stands for: the workflow's, or a recipe's */
+    int parameters_lost;               /* they are written where they could not be read */
     size_t expanded;                   /* bytes that ${} has grown to */
     int unresolved;                    /* a parameter without value was met, while checking */
     const char *symlinks;
@@ -215,6 +217,12 @@ int dray_is_id(const char *text, size_t length);
 /* Read a scalar that must be such a name; `what` says whose in a message ("the step's id"). NULL
  * after a problem. */
 const char *dray_draft_id(struct dray_draft *draft, const struct dray_node *node, const char *what);
+
+/* After the problem that `key` is missing was reported: does it follow from another, since the key
+ * is there under a name that is not known, or among those that were refused? Then it is not told.
+ */
+void dray_draft_follow(struct dray_draft *draft, const struct dray_node *node, const char *key,
+                       enum dray_mapping mapping);
 
 /* ---- parameters.c */
 

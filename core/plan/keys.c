@@ -175,14 +175,29 @@ const char *dray_fact_help(const char *name)
     return NULL;
 }
 
-void dray_keys_check(const struct dray_node *node, const char *what, enum dray_mapping mapping,
-                     struct dray_diagnostics *diagnostics)
+static size_t names_of(enum dray_mapping mapping, const char *names[static KEYS_MAX])
 {
-    const char *names[KEYS_MAX];
     size_t count;
     const struct dray_key *keys = dray_keys(mapping, &count);
 
     for (size_t i = 0; i < count; i++)
         names[i] = keys[i].name;
+    return count;
+}
+
+void dray_keys_check(const struct dray_node *node, const char *what, enum dray_mapping mapping,
+                     struct dray_diagnostics *diagnostics)
+{
+    const char *names[KEYS_MAX];
+    size_t count = names_of(mapping, names);
+
     dray_node_known_keys(node, what, names, count, diagnostics);
+}
+
+int dray_keys_meant(const struct dray_node *node, const char *key, enum dray_mapping mapping)
+{
+    const char *names[KEYS_MAX];
+    size_t count = names_of(mapping, names);
+
+    return dray_node_meant(node, key, names, count);
 }

@@ -41,6 +41,8 @@ struct dray_key {
 const struct dray_key *dray_keys(enum dray_mapping mapping, size_t *ret_count);
 /* What a fact is, by its name in the table of condition.c. NULL: unknown. */
 const char *dray_fact_help(const char *name);
+/* Was that key, which is missing, meant by another (dray_node_meant)? */
+int dray_keys_meant(const struct dray_node *node, const char *key, enum dray_mapping mapping);
 /* Report each key of a node that the mapping has not; `what` as in dray_node_known_keys. */
 void dray_keys_check(const struct dray_node *node, const char *what, enum dray_mapping mapping,
                      struct dray_diagnostics *diagnostics);

@@ -13,6 +13,7 @@
 #define TOTAL_MAX    (16u << 20)
 
 static const char *const type_names[] = {"string", "int", "bool"};
+static const char *const type_texts[] = {"a string", "a whole number", "true or false"};
 
 static int is_name(const char *text, size_t length)
 {
@@ -25,6 +26,13 @@ static int is_name(const char *text, size_t length)
             return 0;
     }
     return 1;
+}
+
+/* 010 is eight to some, ten to others, and no number to YAML 1.2. */
+static int is_octal(const char *text)
+{
+    text += *text == '-' || *text == '+';
+    return text[0] == '0' && text[1] >= '0' && text[1] <= '9';
 }
 
 /* Why text is no value of the parameter; NULL: it is one. */
@@ -41,6 +49,8 @@ static const char *refusal(const struct dray_parameter *parameter, const char *t
     case DRAY_PARAMETER_STRING:
         return NULL;
     case DRAY_PARAMETER_INT:
+        if (is_octal(text))
+            return "in YAML a number has no leading zeros";
         return dray_int_parse(text, length, &number, &why) == 0 ? NULL : why;
     case DRAY_PARAMETER_BOOL:
         return strcmp(text, "true") == 0 || strcmp(text, "false") == 0 ? NULL
@@ -96,15 +106,18 @@ static void read_parameter(struct dray_draft *draft, struct dray_parameter *para
         return;
     if (value->kind != DRAY_NODE_SCALAR) {
         dray_problem(draft, value->place, "the default of parameter \"%s\" is %s, not %s",
-                     parameter->name, type_names[parameter->type], dray_node_what(value));
+                     parameter->name, type_texts[parameter->type], dray_node_what(value));
         return;
     }
     const char *why = refusal(parameter, value->text, value->length);
-    if (why)
-        dray_problem(draft, value->place, "\"%s\" is no %s for parameter \"%s\": %s", value->text,
-                     type_names[parameter->type], parameter->name, why);
-    else
+    if (!why) {
         parameter->value = value->text;
+        return;
+    }
+    dray_problem(draft, value->place, "\"%s\" is no %s for parameter \"%s\": %s", value->text,
+                 type_names[parameter->type], parameter->name, why);
+    if (parameter->type == DRAY_PARAMETER_BOOL && dray_node_old_bool(value))
+        dray_diagnose_hint(draft->diagnostics, "write %s", dray_node_old_bool(value));
 }
 
 int dray_parameters_declared(struct dray_draft *draft, const struct dray_node *node,
@@ -115,6 +128,7 @@ int dray_parameters_declared(struct dray_draft *draft, const struct dray_node *n
     if (node->kind != DRAY_NODE_MAPPING) {
         dray_problem(draft, node->place, "`parameters` is a mapping of names, not %s",
                      dray_node_what(node));
+        draft->parameters_lost = 1;
         return 0;
     }
     parameters->items = dray_draft_array(draft, node->count, sizeof(*parameters->items));
@@ -307,7 +321,10 @@ static const char *value_at(struct dray_draft *draft, const struct dray_node *sc
     const char *copy = dray_draft_copy(draft, name, (size_t)(end - name));
     if (copy) {
         dray_problem(draft, dray_node_place_at(scalar, at), "there is no parameter \"%s\"", copy);
-        dray_diagnose_hint(draft->diagnostics, "declare it under `parameters:`");
+        dray_diagnose_hint(draft->diagnostics,
+                           "declare it under `parameters:`; the environment is not read");
+        if (draft->parameters_lost)
+            dray_diagnose_follows(draft->diagnostics);
         suggest(draft, &draft->parameters, copy);
     }
     return NULL;

@@ -24,14 +24,15 @@ static void read_numbers(struct dray_draft *draft, struct dray_policy *policy,
         dray_problem(draft, policy->place, "the policy has no `version`");
     else if (!dray_node_int(version, &number) || number != 1)
         dray_problem(draft, version->place, "this release reads version 1 of policies, not %s",
-                     version->kind == DRAY_NODE_SCALAR ? version->text : dray_node_what(version));
+                     dray_node_shown(version));
+    dray_draft_follow(draft, root, "version", DRAY_MAPPING_POLICY);
     if (!revision)
         dray_problem(draft, policy->place,
                      "the policy has no `revision`, a number that only grows");
     else if (!dray_node_int(revision, &policy->revision) || policy->revision < 1)
         dray_problem(draft, revision->place, "`revision` is a number from 1 on, not %s",
-                     revision->kind == DRAY_NODE_SCALAR ? revision->text
-                                                        : dray_node_what(revision));
+                     dray_node_shown(revision));
+    dray_draft_follow(draft, root, "revision", DRAY_MAPPING_POLICY);
 }
 
 static void read_name(struct dray_draft *draft, struct dray_policy *policy,
@@ -47,6 +48,7 @@ static void read_name(struct dray_draft *draft, struct dray_policy *policy,
     if (!name) {
         dray_problem(draft, policy->place, "the policy has no name");
         dray_diagnose_hint(draft->diagnostics, "policy: NAME");
+        dray_draft_follow(draft, root, "policy", DRAY_MAPPING_POLICY);
         return;
     }
     policy->name = dray_draft_id(draft, name, "the name of a policy");
@@ -82,8 +84,10 @@ static int read_rules(struct dray_draft *draft, struct dray_policy *policy,
             if (!other->id || strcmp(other->id, rule->id) != 0)
                 continue;
             dray_problem(draft, dray_node_get(node->items[i], "id")->place,
-                         "two rules have the id \"%s\": the other is on line %u", rule->id,
-                         other->place.line);
+                         node->items[i] == node->items[k]
+                             ? "an alias repeats this rule, so two rules have the id \"%s\""
+                             : "two rules have the id \"%s\": the other is on line %u",
+                         rule->id, other->place.line);
             break;
         }
     }
@@ -105,10 +109,16 @@ int dray_policy_read(struct dray_draft *draft, struct dray_policy *policy)
                          root ? dray_node_what(root) : "nothing");
         return 0;
     }
+    if (dray_node_get(root, "steps") && !dray_node_get(root, "policy")) {
+        dray_problem(draft, policy->place, "this is a workflow, and only policies may lie here");
+        dray_diagnose_hint(draft->diagnostics, "move it elsewhere");
+        return 0;
+    }
     dray_keys_check(root, "a policy", DRAY_MAPPING_POLICY, draft->diagnostics);
     read_numbers(draft, policy, root);
     read_name(draft, policy, root);
     int result = read_rules(draft, policy, dray_node_get(root, "rules"));
+    dray_draft_follow(draft, root, "rules", DRAY_MAPPING_POLICY);
     if (result == 0)
         result = dray_exceptions_read(draft, policy, dray_node_get(root, "exceptions"));
     return result == 0 ? dray_policy_tests_read(draft, policy, dray_node_get(root, "tests"))

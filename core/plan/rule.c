@@ -72,9 +72,10 @@ static int read_step(struct dray_draft *draft, const struct dray_rule *rule,
     if (!step->id)
         return DRAY_NO_MEMORY;
     int result = dray_step_uses(draft, step, node);
+    dray_draft_follow(draft, node, "uses", DRAY_MAPPING_INJECTED);
     if (result == 0 && step->known)
         check_role(draft, rule, step);
-    if (result == 0)
+    if (result == 0 && (step->with_node || !dray_keys_meant(node, "with", DRAY_MAPPING_INJECTED)))
         result = dray_step_options(draft, step, rule->policy->base);
     return result;
 }
@@ -137,7 +138,7 @@ static int read_limit(struct dray_draft *draft, struct dray_rule *rule,
     int64_t entries = -1;
     if (count && (!dray_node_int(count, &entries) || entries < 0)) {
         dray_problem(draft, count->place, "`entries` is a number of entries, not %s",
-                     count->kind == DRAY_NODE_SCALAR ? count->text : dray_node_what(count));
+                     dray_node_shown(count));
         entries = -1;
     }
     int64_t bytes = read_bytes(draft, dray_node_get(node, "total_bytes"));
@@ -177,7 +178,9 @@ int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct 
         rule->id = dray_draft_id(draft, id, "the id of a rule");
     else
         dray_problem(draft, rule->place, "the rule has no `id`");
+    dray_draft_follow(draft, node, "id", DRAY_MAPPING_RULE);
     read_mode(draft, rule, dray_node_get(node, "mode"));
+    dray_draft_follow(draft, node, "mode", DRAY_MAPPING_RULE);
     read_message(draft, rule, dray_node_get(node, "message"));
 
     const struct dray_node *when = dray_node_get(node, "when");
@@ -191,8 +194,12 @@ int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct 
         result = read_limit(draft, rule, limit);
     if (result == 0 && allow)
         result = dray_condition_read(draft, allow, &rule->allow);
-    if (!inject && !limit && !allow)
+    if (!inject && !limit && !allow) {
         dray_problem(draft, rule->place,
                      "the rule does nothing: it has none of `inject`, `limit` and `allow`");
+        dray_draft_follow(draft, node, "inject", DRAY_MAPPING_RULE);
+        dray_draft_follow(draft, node, "limit", DRAY_MAPPING_RULE);
+        dray_draft_follow(draft, node, "allow", DRAY_MAPPING_RULE);
+    }
     return result;
 }

@@ -85,6 +85,9 @@ static void report_uses(struct dray_draft *draft, const struct dray_node *node)
                            slash + 1);
     } else if (slash && strcmp(kind, "notify") == 0) {
         dray_problem(draft, node->place, "%s is no step: a notifier gets no tree", node->text);
+    } else if (slash && strcmp(kind, "validate") == 0) {
+        dray_problem(draft, node->place, "`validate` is built in: no plugin's name follows it");
+        dray_diagnose_hint(draft->diagnostics, "write uses: validate");
     } else if (slash) {
         dray_problem(draft, node->place, "there is no kind of step \"%s\"", kind);
         dray_diagnose_hint(draft->diagnostics, "source, filter, transform, push or recipe");
@@ -93,6 +96,8 @@ static void report_uses(struct dray_draft *draft, const struct dray_node *node)
         dray_problem(draft, node->place, "`uses` takes KIND/PLUGIN or `validate`, not \"%s\"",
                      node->text);
         dray_diagnose_nearest(draft->diagnostics, kind, words, DRAY_COUNT(words));
+        if (dray_kind_of_name(kind, strlen(kind)) != 0)
+            dray_diagnose_hint(draft->diagnostics, "name the plugin too: %s/NAME", kind);
         suggest_plugin(draft, kind);
     }
 }
@@ -166,6 +171,11 @@ int dray_step_uses(struct dray_draft *draft, struct dray_draft_step *step,
     if (uses->kind != DRAY_NODE_SCALAR) {
         dray_problem(draft, uses->place, "`uses` takes KIND/PLUGIN or `validate`, not %s",
                      dray_node_what(uses));
+        return 0;
+    }
+    if (!step->rule && strstr(uses->text, "${")) {
+        dray_problem(draft, uses->place, "`uses` takes no parameters");
+        dray_diagnose_hint(draft->diagnostics, "which plugins run stands in the file");
         return 0;
     }
     if (dray_role_of_uses(uses->text, &step->role) != 0) {

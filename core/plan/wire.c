@@ -155,6 +155,16 @@ static int default_need(struct dray_draft *draft, size_t index)
     return 0;
 }
 
+/* Where a list names a step. */
+static struct dray_place place_in(const struct dray_node *list, const struct dray_draft_step *step)
+{
+    for (size_t i = 0; i < list->count; i++)
+        if (list->items[i]->kind == DRAY_NODE_SCALAR &&
+            strcmp(list->items[i]->text, name_of(step)) == 0)
+            return list->items[i]->place;
+    return list->place;
+}
+
 static int read_needs(struct dray_draft *draft, size_t index)
 {
     struct dray_draft_step *step = &draft->steps[index];
@@ -176,20 +186,17 @@ static int read_needs(struct dray_draft *draft, size_t index)
         return 0;
     }
     int result = read_list(draft, node, "needs", &step->needs, &step->needs_count);
-    for (size_t i = 0; result == 0 && i < node->count && i < step->needs_count; i++) {
+    for (size_t i = 0; result == 0 && i < step->needs_count; i++) {
         const struct dray_draft_step *other = &draft->steps[step->needs[i]];
         if (!is_push(other))
             continue;
-        for (size_t k = 0; k < node->count; k++) {
-            if (node->items[k]->kind != DRAY_NODE_SCALAR ||
-                strcmp(node->items[k]->text, name_of(other)) != 0)
-                continue;
-            dray_problem(draft, node->items[k]->place,
-                         "\"%s\" is a push: it hands on no tree that \"%s\" could take", other->id,
-                         name_of(step));
-            dray_diagnose_hint(draft->diagnostics, "to deliver after it, write after: [%s]",
-                               other->id);
-        }
+        dray_problem(draft, place_in(node, other),
+                     "\"%s\" is a push: it hands on no tree that \"%s\" could take", other->id,
+                     name_of(step));
+        dray_diagnose_hint(draft->diagnostics,
+                           is_push(step) ? "to deliver after it, write after: [%s]"
+                                         : "name the step whose tree \"%s\" delivers",
+                           other->id);
     }
     return result;
 }
@@ -212,7 +219,7 @@ static int read_after(struct dray_draft *draft, size_t index)
         const struct dray_draft_step *other = &draft->steps[step->after[i]];
         if (!other->known || is_push(other))
             continue;
-        dray_problem(draft, node->place, "`after` orders pushes, and \"%s\" is none",
+        dray_problem(draft, place_in(node, other), "`after` orders pushes, and \"%s\" is none",
                      name_of(other));
         dray_diagnose_hint(draft->diagnostics, "use `needs`");
     }

@@ -17,9 +17,10 @@ static void read_version(struct dray_draft *draft, const struct dray_node *root)
     if (!node) {
         dray_problem(draft, draft->top, "the workflow has no `version`");
         dray_diagnose_hint(draft->diagnostics, "version: 1");
+        dray_draft_follow(draft, root, "version", DRAY_MAPPING_WORKFLOW);
     } else if (!dray_node_int(node, &version) || version < 1) {
-        dray_problem(draft, node->place, "`version` is 1, not %s",
-                     node->kind == DRAY_NODE_SCALAR ? node->text : dray_node_what(node));
+        dray_problem(draft, node->place, "`version` is 1, not %s", dray_node_shown(node));
+        dray_diagnose_hint(draft->diagnostics, "version: 1");
     } else if (version != 1) {
         dray_problem(draft, node->place, "this release reads version 1 of workflows, not %s",
                      node->text);
@@ -48,9 +49,12 @@ static void read_tree(struct dray_draft *draft, const struct dray_node *node)
     }
     dray_keys_check(node, "`tree`", DRAY_MAPPING_TREE, draft->diagnostics);
     const struct dray_node *empty = dray_node_get(node, "keep_empty_dirs");
-    if (empty && !dray_node_bool(empty, &draft->keep_empty_dirs))
+    if (empty && !dray_node_bool(empty, &draft->keep_empty_dirs)) {
         dray_problem(draft, empty->place, "`keep_empty_dirs` is true or false, not %s",
                      dray_node_what(empty));
+        if (dray_node_old_bool(empty))
+            dray_diagnose_hint(draft->diagnostics, "write %s", dray_node_old_bool(empty));
+    }
     const struct dray_node *links = dray_node_get(node, "symlinks");
     const char *text = links ? read_text(draft, links, "symlinks") : NULL;
     if (!text)
@@ -77,7 +81,8 @@ static int read_duration(struct dray_draft *draft, const struct dray_node *mappi
     if (!text)
         return 0;
     if (dray_duration_parse(text, strlen(text), &ns, &why) != 0) {
-        dray_problem(draft, node->place, "`%s` takes a duration such as 30s, 10m or 24h: %s", key,
+        dray_problem(draft, node->place,
+                     "`%s` takes a duration such as 30s, 10m or 24h, not \"%s\": %s", key, text,
                      why);
         return 0;
     }
@@ -106,7 +111,8 @@ static void read_retry(struct dray_draft *draft, struct dray_draft_step *step,
     dray_keys_check(node, "`retry`", DRAY_MAPPING_RETRY, draft->diagnostics);
     const struct dray_node *count = dray_node_get(node, "tries");
     if (count && (!dray_node_int(count, &tries) || tries < 1 || tries > 100))
-        dray_problem(draft, count->place, "`tries` is a number from 1 to 100");
+        dray_problem(draft, count->place, "`tries` is a number from 1 to 100, not %s",
+                     dray_node_shown(count));
     else if (count)
         step->retry.tries = (uint32_t)tries;
     (void)read_duration(draft, node, "backoff", &step->retry.backoff);
@@ -137,6 +143,7 @@ static void read_id(struct dray_draft *draft, struct dray_place place, const str
     } else {
         dray_problem(draft, place, "the step has no `id`");
         dray_diagnose_hint(draft->diagnostics, "messages and reports name a step by it");
+        dray_draft_follow(draft, node, "id", DRAY_MAPPING_STEP);
     }
 }
 
@@ -146,6 +153,12 @@ static int read_use(struct dray_draft *draft, struct dray_recipe_use *use)
     dray_keys_check(use->node, "a step", DRAY_MAPPING_STEP, draft->diagnostics);
     read_id(draft, use->place, use->node, &use->id);
     return dray_recipe_expand(draft, use);
+}
+
+/* `- filter/glob: { include: … }`: the plugin's name where a key belongs. */
+static int is_named_by_key(const struct dray_node *node)
+{
+    return node->count == 1 && strchr(node->pairs[0].key->text, '/') != NULL;
 }
 
 static int read_step(struct dray_draft *draft, struct dray_draft_step *step,
@@ -159,14 +172,34 @@ static int read_step(struct dray_draft *draft, struct dray_draft_step *step,
                      dray_node_what(node));
         return 0;
     }
+    if (is_named_by_key(node)) {
+        const struct dray_node *key = node->pairs[0].key;
+        dray_problem(draft, key->place, "a step says what it does with `uses`");
+        dray_diagnose_hint(draft->diagnostics, "write { id: NAME, uses: %s, with: … }", key->text);
+        return 0;
+    }
     step->place.width = 1;
     dray_keys_check(node, "a step", DRAY_MAPPING_STEP, draft->diagnostics);
     read_id(draft, step->place, node, &step->id);
     dray_step_limits(draft, step, node);
     int result = dray_step_uses(draft, step, node);
-    if (result == 0)
+    dray_draft_follow(draft, node, "uses", DRAY_MAPPING_STEP);
+    /* options that stand below a misspelled `with` are not missing */
+    if (result == 0 && (step->with_node || !dray_keys_meant(node, "with", DRAY_MAPPING_STEP)))
         result = dray_step_options(draft, step, draft->base);
     return result;
+}
+
+/* Of two steps with one id; an alias is the step itself, at the place where that is written. */
+static void report_duplicate(struct dray_draft *draft, const struct dray_node *first,
+                             struct dray_place place, const struct dray_node *node, const char *id)
+{
+    dray_problem(draft, dray_node_get(node, "id")->place,
+                 node == first ? "an alias repeats this step, so two steps have the id \"%s\""
+                               : "two steps have the id \"%s\": the other is on line %u",
+                 id, place.line);
+    if (node == first)
+        dray_diagnose_hint(draft->diagnostics, "write the other out, with an id of its own");
 }
 
 /* Several steps of one recipe are one step here. */
@@ -179,9 +212,8 @@ static void report_duplicates(struct dray_draft *draft)
             const char *first = dray_step_written_id(&draft->steps[k]);
             if (!first || strcmp(id, first) != 0)
                 continue;
-            dray_problem(draft, dray_node_get(node, "id")->place,
-                         "two steps have the id \"%s\": the other is on line %u", id,
-                         dray_step_written_place(&draft->steps[k]).line);
+            report_duplicate(draft, dray_step_written(draft, k),
+                             dray_step_written_place(&draft->steps[k]), node, id);
             break;
         }
     }
@@ -241,11 +273,15 @@ static int read_steps(struct dray_draft *draft, const struct dray_node *root)
 
     if (!node) {
         dray_problem(draft, draft->top, "the workflow has no `steps`");
+        dray_draft_follow(draft, root, "steps", DRAY_MAPPING_WORKFLOW);
         return 0;
     }
     if (node->kind != DRAY_NODE_SEQUENCE || node->count == 0) {
         dray_problem(draft, node->place, "`steps` is a list of steps, not %s",
                      node->kind == DRAY_NODE_SEQUENCE ? "an empty one" : dray_node_what(node));
+        dray_diagnose_hint(draft->diagnostics, node->kind == DRAY_NODE_MAPPING
+                                                   ? "begin each step with `- `"
+                                                   : "- { id: NAME, uses: KIND/PLUGIN, with: … }");
         return 0;
     }
     if (node->count > DRAY_WORKFLOW_MAX_STEPS) {
@@ -296,6 +332,8 @@ int dray_workflow_read(struct dray_draft *draft, const char *const *sets, size_t
     }
     dray_keys_check(root, "a workflow", DRAY_MAPPING_WORKFLOW, draft->diagnostics);
     read_version(draft, root);
+    draft->parameters_lost = !dray_node_get(root, "parameters") &&
+                             dray_keys_meant(root, "parameters", DRAY_MAPPING_WORKFLOW);
     int result = dray_parameters_read(draft, sets, set_count);
     if (result != 0)
         return result;

@@ -35,10 +35,48 @@ static json_t *kept(struct check *check, json_t *json)
 static json_t *wrong_kind(struct check *check, const struct dray_option *option,
                           const struct dray_node *node)
 {
+    dray_cleanup(dray_buffer_free) struct dray_buffer takes = {.cap = 8192};
+
+    dray_value_takes(option, &takes);
+    if (takes.failed == DRAY_NO_MEMORY || takes.data == NULL)
+        return no_memory(check);
     dray_diagnose(check->diagnostics, node->place, DRAY_SEVERITY_ERROR,
-                  "option \"%s\" of %s takes %s, not %s", option->name, check->what,
-                  dray_type_takes(option->type), dray_node_what(node));
+                  "option \"%s\" of %s %s, not %s", option->name, check->what, takes.data,
+                  dray_node_what(node));
+    if (node->kind == DRAY_NODE_SEQUENCE && node->count == 1 &&
+        node->items[0]->kind == DRAY_NODE_SCALAR && option->type != DRAY_TYPE_MAP &&
+        option->type != DRAY_TYPE_SECRET)
+        dray_diagnose_hint(check->diagnostics, "write %s: %.60s", option->name,
+                           node->items[0]->text);
     return NULL;
+}
+
+/* Could it be a pattern that YAML reads as a collection: `{a,b}`, `[ab]`? */
+static int is_eaten(const struct dray_node *node)
+{
+    if (node->raw == NULL || node->count == 0 || node->raw_length > DRAY_QUOTED ||
+        memchr(node->raw, '"', node->raw_length) != NULL ||
+        memchr(node->raw, '\\', node->raw_length) != NULL)
+        return 0;
+    for (size_t i = 0; i < node->count; i++)
+        if (node->kind == DRAY_NODE_MAPPING ? !dray_node_is_null(node->pairs[i].value)
+                                            : node->items[i]->kind != DRAY_NODE_SCALAR)
+            return 0;
+    return 1;
+}
+
+/* Shows how to quote what YAML read as a list, a mapping or a comment. */
+static void hint_eaten(struct check *check, const struct dray_node *node)
+{
+    const char *raw = node->raw;
+
+    if (node->kind == DRAY_NODE_SEQUENCE || node->kind == DRAY_NODE_MAPPING) {
+        if (is_eaten(node))
+            dray_diagnose_hint(check->diagnostics, "quote patterns: \"%.*s\"",
+                               (int)node->raw_length, raw);
+    } else if (raw != NULL && raw[strspn(raw, " \t")] == '#') {
+        dray_diagnose_hint(check->diagnostics, "\"#\" begins a comment: quote the value");
+    }
 }
 
 /* A value's own fault, as value.h words it: "takes at least 1, not "0"". */
@@ -165,6 +203,8 @@ static json_t *check_number(struct check *check, const struct dray_option *optio
     (void)wrong_value(check, option, node, &why);
     if (option->type == DRAY_TYPE_CHOICE)
         suggest_choice(check, option, text);
+    else if (option->type == DRAY_TYPE_BOOL && dray_node_old_bool(node))
+        dray_diagnose_hint(check->diagnostics, "write %s", dray_node_old_bool(node));
     return NULL;
 }
 
@@ -241,6 +281,8 @@ static json_t *check_element(struct check *check, const struct dray_option *opti
         dray_diagnose(check->diagnostics, node->place, DRAY_SEVERITY_ERROR,
                       "option \"%s\" of %s takes %s, %s is %s", option->name, check->what,
                       dray_type_takes(option->type), of, dray_node_what(node));
+        if (option->type == DRAY_TYPE_STRINGS)
+            hint_eaten(check, node);
         return NULL;
     }
     text = expanded(check, option, node);
@@ -258,6 +300,8 @@ static json_t *wrong_list(struct check *check, const struct dray_option *option,
         shown = (unsigned char)node->text[i] >= 0x20 && strchr("\"\\", node->text[i]) == NULL;
     if (node->kind == DRAY_NODE_SCALAR)
         dray_diagnose_hint(check->diagnostics, "write [\"%s\"]", shown ? node->text : "...");
+    else
+        hint_eaten(check, node);
     return NULL;
 }
 
@@ -395,6 +439,19 @@ static void check_names(struct check *check, const struct dray_node *with)
     }
 }
 
+/* Was the option, which is missing, meant by a name that it does not have? */
+static int is_meant(const struct check *check, const struct dray_node *with, const char *name)
+{
+    const size_t count = check->plugin->option_count;
+    dray_autofree const char **names = calloc(count + 1, sizeof *names);
+
+    if (names == NULL)
+        return 0; /* then one problem more is shown */
+    for (size_t i = 0; i < count; i++)
+        names[i] = check->plugin->options[i].name;
+    return dray_node_meant(with, name, names, count);
+}
+
 static json_t *check_option(struct check *check, const struct dray_option *option,
                             const struct dray_node *with, struct dray_place place)
 {
@@ -406,6 +463,8 @@ static json_t *check_option(struct check *check, const struct dray_option *optio
         dray_diagnose(check->diagnostics, place, DRAY_SEVERITY_ERROR,
                       "%s is missing its option \"%s\"", check->what, option->name);
         dray_diagnose_hint(check->diagnostics, "%s: %s", option->name, option->help);
+        if (is_meant(check, with, option->name))
+            dray_diagnose_follows(check->diagnostics);
     }
     if (pair == NULL)
         return NULL;

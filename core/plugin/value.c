@@ -125,7 +125,7 @@ int64_t dray_choice_find(const char *choices, const char *text, size_t length)
 }
 
 /* takes fail, merge or replace */
-static void add_takes(const struct dray_option *option, struct dray_buffer *why)
+void dray_value_takes(const struct dray_option *option, struct dray_buffer *why)
 {
     const char *choice;
     size_t length;
@@ -145,7 +145,7 @@ static void add_takes(const struct dray_option *option, struct dray_buffer *why)
 static int refuse(const struct dray_option *option, const char *text, size_t length,
                   const char *reason, struct dray_buffer *why)
 {
-    add_takes(option, why);
+    dray_value_takes(option, why);
     dray_buffer_text(why, ", not ");
     dray_quote(why, text, length);
     if (reason != NULL)

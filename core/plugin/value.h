@@ -24,6 +24,8 @@ int dray_type_is_number(uint32_t type);
 size_t dray_type_size(uint32_t type);
 size_t dray_type_alignment(uint32_t type);
 
+/* "takes a size (10, 4 KiB, 1.5 GB, none)", "takes fail, merge or replace". */
+void dray_value_takes(const struct dray_option *option, struct dray_buffer *out);
 /* The number that text means for an option of type bool, int, size, duration or choice (an index),
  * within its range. DRAY_INVALID: `why` gets what the option takes instead, to stand after the
  * option's name: takes a size (...), not "4 KX": its unit is none of ... */

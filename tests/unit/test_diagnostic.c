@@ -101,6 +101,37 @@ static void test_problems_are_sorted_and_told_once(void **state)
     dray_diagnostics_free(&diagnostics);
 }
 
+/* What only follows from another problem would send people to the wrong place. */
+static void test_what_follows_from_another_problem_is_not_told(void **state)
+{
+    struct dray_diagnostics diagnostics;
+    (void)state;
+    use_source(&diagnostics, "f.yaml", "use: x\n*y\n");
+    add(&diagnostics, 1, 1, 1, "no `uses`");
+    dray_diagnose_follows(&diagnostics);
+    add(&diagnostics, 2, 1, 1, "no alias y");
+    dray_diagnose_alone(&diagnostics);
+    add(&diagnostics, 2, 1, 1, "nothing here");
+    add(&diagnostics, 2, 2, 1, "odd");
+    assert_int_equal(diagnostics.errors, 4);
+    dray_diagnostics_sort(&diagnostics);
+    assert_int_equal(diagnostics.errors, 2);
+    assert_printed(&diagnostics, 0,
+                   "f.yaml:2:1: error: no alias y\n    2 | *y\n      | ^\n"
+                   "f.yaml:2:2: error: odd\n    2 | *y\n      |  ^\n");
+    dray_diagnostics_free(&diagnostics);
+    /* but never nothing */
+    use_source(&diagnostics, "f.yaml", "use: x\n");
+    add(&diagnostics, 1, 1, 1, "no `uses`");
+    dray_diagnose_follows(&diagnostics);
+    add(&diagnostics, 1, 2, 1, "no `id`");
+    dray_diagnose_follows(&diagnostics);
+    dray_diagnostics_sort(&diagnostics);
+    assert_int_equal(diagnostics.errors, 2);
+    assert_int_equal(diagnostics.count, 2);
+    dray_diagnostics_free(&diagnostics);
+}
+
 static void test_a_caret_stands_below_its_character(void **state)
 {
     struct dray_diagnostics diagnostics;
@@ -290,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_the_form_is_that_of_the_documentation),
         cmocka_unit_test(test_nothing_near_leaves_no_suggestion),
         cmocka_unit_test(test_problems_are_sorted_and_told_once),
+        cmocka_unit_test(test_what_follows_from_another_problem_is_not_told),
         cmocka_unit_test(test_a_caret_stands_below_its_character),
         cmocka_unit_test(test_line_numbers_keep_the_gutter_straight),
         cmocka_unit_test(test_long_lines_are_cut_around_the_place),

@@ -202,7 +202,7 @@ static void a_text_is_checked_before_it_is_a_file(void **state)
     assert_int_equal(dray_check_text("new.yaml",
                                      "version: 1\ndataset: /\nsteps:\n  - { id: a, uses: "
                                      "push/all-types, with: { must: x, mst: y } }\n",
-                                     "/", registry, &asker, &diagnostics, &error),
+                                     "/", registry, &asker, NULL, &diagnostics, &error),
                      DRAY_INVALID);
     assert_int_equal(diagnostics.errors, 1);
     assert_string_equal(error.where, "new.yaml:4:53");
