@@ -26,6 +26,7 @@ unit_tests += tests/unit/test_plan_json
 unit_tests += tests/unit/test_plan_key
 unit_tests += tests/unit/test_plan_memory
 unit_tests += tests/unit/test_plan_policy
+unit_tests += tests/unit/test_plan_property
 unit_tests += tests/unit/test_plan_prove
 unit_tests += tests/unit/test_plan_rules
 unit_tests += tests/unit/test_plugin_memory
@@ -46,6 +47,8 @@ unit_tests += tests/unit/test_walk
 
 # What several tests share.
 libdraytest_a_SOURCES = \
+	tests/unit/made.c \
+	tests/unit/made.h \
 	tests/unit/made_plugins.c \
 	tests/unit/made_plugins.h \
 	tests/unit/plan_fixture.c \
@@ -82,6 +85,7 @@ tests_unit_test_plan_key_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf $(stand_in_plugins)
 tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_rules_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_property_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 EXTRA_DIST += tests/unit/golden
 
 if HAVE_CMOCKA
