@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Fuzzers, on libFuzzer. A fuzzer is one line here and a file of that name with .c behind it; files
-# in tests/fuzz/corpus/NAME, where there are any, are what it starts from.
+# in tests/fuzz/corpus/NAME, where there are any, are what it starts from; for YAML the golden files
+# of the unit tests too.
 
 fuzzers += tests/fuzz/fuzz_glob
 fuzzers += tests/fuzz/fuzz_plan
@@ -25,6 +26,8 @@ fuzz: $(fuzzers)
 	@failed=; for fuzzer in $(fuzzers); do \
 	    name=$${fuzzer##*/fuzz_}; found=tests/fuzz/found/$$name; \
 	    seeds='$(srcdir)'/tests/fuzz/corpus/$$name; test -d "$$seeds" || seeds=; \
+	    golden='$(srcdir)'/tests/unit/golden; \
+	    case $$name in plan|yaml) seeds="$$seeds $$golden/workflows $$golden/policies";; esac; \
 	    $(MKDIR_P) $$found; \
 	    if ./$$fuzzer -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
 	        -print_final_stats=1 -artifact_prefix=$$found/ $$found $$seeds >$$found.log 2>&1; \

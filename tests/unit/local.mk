@@ -29,6 +29,7 @@ unit_tests += tests/unit/test_plan_policy
 unit_tests += tests/unit/test_plan_property
 unit_tests += tests/unit/test_plan_prove
 unit_tests += tests/unit/test_plan_rules
+unit_tests += tests/unit/test_plan_same
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
@@ -86,6 +87,7 @@ tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf $
 tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_rules_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_property_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_same_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 EXTRA_DIST += tests/unit/golden
 
 if HAVE_CMOCKA
