@@ -30,6 +30,7 @@ unit_tests += tests/unit/test_plan_property
 unit_tests += tests/unit/test_plan_prove
 unit_tests += tests/unit/test_plan_rules
 unit_tests += tests/unit/test_plan_same
+unit_tests += tests/unit/test_plan_signature
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
@@ -39,6 +40,7 @@ unit_tests += tests/unit/test_store
 unit_tests += tests/unit/test_store_memory
 unit_tests += tests/unit/test_store_open
 unit_tests += tests/unit/test_store_recipes
+unit_tests += tests/unit/test_store_policies
 unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text
@@ -88,6 +90,7 @@ tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_rules_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_property_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_same_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_signature_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 EXTRA_DIST += tests/unit/golden
 
 if HAVE_CMOCKA

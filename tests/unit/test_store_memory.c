@@ -76,6 +76,8 @@ static void *jansson_malloc(size_t size)
     return NULL;
 }
 
+#define SET "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* All that the store does for one job; `job` is new and has no id yet. */
 static int work(struct fixture *fixture, struct dray_job_row *job, const struct dray_step_row *step)
 {
@@ -89,7 +91,16 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
     uint32_t attempt = 0;
     size_t count = 0;
 
+    const struct dray_policy_row policy = {"/p", "/p/a.yaml", "a", 1, "d", "version: 1\n"};
+    char digest[65];
+    int64_t revision = 0, since = 0;
+
     int result = dray_store_add(store, job, NULL, error);
+    if (result == 0)
+        result = dray_store_policies_add(store, SET, &policy, 1, error);
+    if (result == 0 &&
+        dray_store_policy_highest(store, "/p", "a", &revision, digest, &since, error) != 1)
+        result = error->class_;
     if (result == 0)
         result = dray_store_attempt(store, job->id, &attempt, error);
     if (result == 0)
