@@ -95,7 +95,7 @@ int dray_check_end(struct dray_draft *draft, int result, const struct dray_asker
         result = dray_draft_ask(draft, asker);
     if (draft->diagnostics->no_memory)
         return dray_fail_memory(draft->error);
-    dray_diagnostics_sort(draft->diagnostics);
+    dray_diagnostics_sort(draft->diagnostics); /* what was met twice counts once */
     if (result != DRAY_NO_MEMORY && draft->diagnostics->errors > draft->errors_before)
         return dray_diagnostics_error(draft->diagnostics, draft->error);
     return result;

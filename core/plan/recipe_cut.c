@@ -155,9 +155,13 @@ static size_t quoted_end(const struct text *text, size_t at)
 {
     char quote = text->bytes[at++];
 
-    while (at < text->length && text->bytes[at] != quote)
-        at += quote == '"' && text->bytes[at] == '\\' ? 2 : 1;
-    return at < text->length ? at + 1 : text->length;
+    while (at < text->length) {
+        int doubled = quote == '\'' && at + 1 < text->length && text->bytes[at + 1] == quote;
+        if (text->bytes[at] == quote && !doubled)
+            return at + 1;
+        at += text->bytes[at] == '\\' && quote == '"' ? 2 : text->bytes[at] == quote ? 2 : 1;
+    }
+    return text->length;
 }
 
 /* Behind a flow collection, { } or [ ], that begins at `at`. */

@@ -67,7 +67,10 @@ static void hint_versions(struct dray_draft *draft, const json_t *recipe)
     size_t count = json_array_size(versions);
 
     for (size_t i = 0; i < count && i < 8; i++)
-        dray_buffer_format(&text, i ? ", %lld" : "there is %lld",
+        dray_buffer_format(&text,
+                           i           ? ", %lld"
+                           : count > 1 ? "it has versions %lld"
+                                       : "it has version %lld",
                            (long long)json_integer_value(json_array_get(versions, i)));
     if (count > 8)
         dray_buffer_format(&text, " and %zu more", count - 8);

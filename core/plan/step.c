@@ -95,7 +95,10 @@ static void report_uses(struct dray_draft *draft, const struct dray_node *node)
     } else {
         dray_problem(draft, node->place, "`uses` takes KIND/PLUGIN or `validate`, not \"%s\"",
                      node->text);
-        dray_diagnose_nearest(draft->diagnostics, kind, words, DRAY_COUNT(words));
+        if (strcmp(kind, "recipe") == 0)
+            dray_diagnose_hint(draft->diagnostics, "write recipe/NAME");
+        else
+            dray_diagnose_nearest(draft->diagnostics, kind, words, DRAY_COUNT(words));
         if (dray_kind_of_name(kind, strlen(kind)) != 0)
             dray_diagnose_hint(draft->diagnostics, "name the plugin too: %s/NAME", kind);
         suggest_plugin(draft, kind);

@@ -25,7 +25,7 @@ static int insert(struct dray_store *store, const char *name, const char *text, 
     char hex[DRAY_SHA256_HEX];
 
     if (dray_sha256(text, strlen(text), bytes) != 0)
-        return dray_store_fail(store, error, DRAY_BUG, "its digest cannot be computed");
+        return dray_fail_memory(error); /* no library refuses SHA-256 */
     return dray_sql_run(store,
                         "INSERT INTO recipe (name, version, text, digest, saved_by, saved_at) "
                         "VALUES (?1, ?2, ?3, ?4, ?5, ?6)",

@@ -62,6 +62,7 @@ int fixture_setup(void **state)
         .actor = "asmith",
         .role = "user",
         .asker = {answer, fixture},
+        .recipes = &stand_ins_recipes,
     };
     *state = fixture;
     return 0;

@@ -32,6 +32,13 @@ static const struct dray_option size_options[] = {
     DRAY_OPTION_SIZE(struct size, min, "0", "Drop what is smaller"),
     DRAY_OPTION_SIZE(struct size, max, "none", "Drop what is larger"),
 };
+struct listed {
+    const char *list;
+};
+static const struct dray_option listed_options[] = {
+    DRAY_OPTION_PATH(struct listed, list, DRAY_OPTION_REQUIRED | DRAY_OPTION_READS, NULL,
+                     "A file with the paths to keep"),
+};
 struct mask {
     struct dray_strings columns;
 };
@@ -78,6 +85,7 @@ static const struct stand_in {
     {"mask", DRAY_KIND_TRANSFORM, 0, mask_options, DRAY_COUNT(mask_options)},
     {"hpfs", DRAY_KIND_PUSH, DRAY_TARGET_HPFS, hpfs_options, DRAY_COUNT(hpfs_options)},
     {"cloud", DRAY_KIND_PUSH, DRAY_TARGET_CLOUD, cloud_options, DRAY_COUNT(cloud_options)},
+    {"listed", DRAY_KIND_FILTER, 0, listed_options, DRAY_COUNT(listed_options)},
 };
 
 static struct dray_plugin_info *make_info(const struct stand_in *from)
@@ -106,8 +114,89 @@ static struct dray_plugin_info *make_info(const struct stand_in *from)
 /* As long as the process lives: each is made once. */
 static const struct dray_plugin_info *infos[DRAY_COUNT(stand_ins)];
 
+/* ---- saved recipes */
+
+static struct {
+    char *name, *text;
+} saved[16];
+static size_t saved_count;
+
+void stand_ins_save(const char *name, const char *text)
+{
+    if (saved_count == DRAY_COUNT(saved))
+        abort();
+    saved[saved_count].name = strdup(name);
+    saved[saved_count++].text = strdup(text);
+}
+
+static void forget_saved(void)
+{
+    for (; saved_count > 0; saved_count--) {
+        free(saved[saved_count - 1].name);
+        free(saved[saved_count - 1].text);
+    }
+}
+
+static int find_saved(void *arg, const char *name, int64_t version, char **ret_text,
+                      int64_t *ret_version, struct dray_error *error)
+{
+    const char *text = NULL;
+    int64_t count = 0;
+
+    (void)arg;
+    if (strcmp(name, "locked") == 0)
+        return dray_fail(error, DRAY_TEMPORARY, "the database is locked");
+    for (size_t i = 0; i < saved_count; i++) {
+        if (strcmp(saved[i].name, name) != 0)
+            continue;
+        count++;
+        if (version != 0 && version != count)
+            continue;
+        text = saved[i].text;
+        *ret_version = count;
+    }
+    if (!text)
+        return dray_fail(error, DRAY_NOT_FOUND, "not saved");
+    *ret_text = strdup(text);
+    return *ret_text ? 0 : dray_fail_memory(error);
+}
+
+/* Of the names in turn, each with its versions. */
+static int list_saved(void *arg, json_t **ret_list, struct dray_error *error)
+{
+    json_t *list = json_array();
+
+    (void)arg;
+    for (size_t i = 0; list && i < saved_count; i++) {
+        json_t *versions = json_array();
+        json_int_t count = 0;
+        int is_first = 1;
+        for (size_t k = 0; k < saved_count; k++) {
+            if (strcmp(saved[i].name, saved[k].name) != 0)
+                continue;
+            is_first &= k >= i;
+            if (json_array_append_new(versions, json_integer(++count)) != 0) {
+                json_decref(versions);
+                versions = NULL;
+            }
+        }
+        if (!is_first) {
+            json_decref(versions);
+        } else if (json_array_append_new(list, json_pack("{s:s, s:o}", "name", saved[i].name,
+                                                         "versions", versions)) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    *ret_list = list;
+    return list ? 0 : dray_fail_memory(error);
+}
+
+const struct dray_recipes stand_ins_recipes = {find_saved, list_saved, NULL};
+
 void stand_ins_free(void)
 {
+    forget_saved();
     for (size_t i = 0; i < DRAY_COUNT(stand_ins); i++) {
         struct dray_plugin_info *info;
         memcpy(&info, &infos[i], sizeof(info));

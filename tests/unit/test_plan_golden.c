@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What people read when a workflow or a policy is wrong, word for word: each file of
- * golden/workflows and golden/policies against the .expected beside it.
+ * What people read when a workflow, a policy or a recipe is wrong, word for word: each file of
+ * golden/workflows, golden/policies and golden/recipes against the .expected beside it.
  */
 #include <dirent.h>
 #include <setjmp.h>
@@ -100,6 +100,15 @@ static void test_broken_workflows_say_what_is_wrong(void **state)
     struct plan_fixture *fixture = *state;
     struct folder folder;
 
+    stand_ins_save("ocean",
+                   "version: 1\nrecipe: ocean\nparameters:\n  var: { type: string }\n"
+                   "  years: { type: int, default: 3 }\nsteps:\n"
+                   "  - { id: pick, uses: filter/glob, with: { include: [\"${var}\"] } }\n"
+                   "  - { id: small, uses: filter/size, with: { max: \"${years} GB\" } }\n");
+    stand_ins_save("plain",
+                   "version: 1\nrecipe: plain\nsteps:\n  - { id: a, uses: filter/glob }\n");
+    stand_ins_save("plain",
+                   "version: 1\nrecipe: plain\nsteps:\n  - { id: a, uses: filter/gone }\n");
     open_folder(&folder, "workflows");
     assert_true(folder.count >= 70);
     for (size_t i = 0; i < folder.count; i++) {
@@ -152,6 +161,26 @@ static void test_broken_policies_stop_every_delivery(void **state)
     close_folder(&folder);
 }
 
+static void test_broken_recipes_say_what_is_wrong(void **state)
+{
+    struct plan_fixture *fixture = *state;
+    struct dray_asker asker = {stand_ins_answer, NULL};
+    struct folder folder;
+
+    open_folder(&folder, "recipes");
+    assert_true(folder.count >= 15);
+    for (size_t i = 0; i < folder.count; i++) {
+        dray_autofree char *path = dray_format("%s/%s.yaml", folder.path, folder.names[i]);
+        dray_diagnostics_free(&fixture->diagnostics);
+        fixture->error = (struct dray_error){0};
+        assert_int_equal(dray_check_file(path, NULL, &asker, &stand_ins_recipes,
+                                         &fixture->diagnostics, &fixture->error),
+                         DRAY_INVALID);
+        compare("recipes", folder.names[i], folder.path, fixture);
+    }
+    close_folder(&folder);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -159,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_broken_workflows_say_what_is_wrong),
         TEST(test_broken_policies_stop_every_delivery),
+        TEST(test_broken_recipes_say_what_is_wrong),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -144,6 +144,71 @@ static void test_a_plan_is_made_whole_or_not_at_all(void **state)
     torture(fixture, workflow, 0);
 }
 
+static const char recipe[] =
+    "version: 1\nrecipe: r\nparameters: { a: { default: x }, b: {} }\nsteps:\n"
+    "  - { id: pick, uses: filter/glob, with: { include: [\"${a}\", \"${b}\"] } }\n"
+    "  - { id: small, uses: filter/size }\n";
+
+static void test_a_recipe_is_put_in_whole_or_not_at_all(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    stand_ins_save("r", recipe);
+    torture(fixture,
+            "version: 1\ndataset: ./data\nsteps:\n  - { id: s, uses: recipe/r, with: { b: y } }\n"
+            "  - { id: out, uses: push/hpfs, with: { into: ./out } }\n",
+            0);
+}
+
+static void test_problems_of_a_recipe_are_never_lost(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    stand_ins_save("r", recipe);
+    torture(fixture,
+            "version: 1\ndataset: ./data\nsteps:\n"
+            "  - { id: s, uses: recipe/r, with: { b: \"a**\", c: d } }\n"
+            "  - { id: t, uses: recipe/r@7 }\n  - { id: u, uses: recipe/q }\n"
+            "  - { id: out, uses: push/hpfs, with: { into: ./out } }\n",
+            DRAY_INVALID);
+}
+
+/* What was cut out of a workflow is the text, or nothing. */
+static void test_a_recipe_is_cut_out_whole_or_not_at_all(void **state)
+{
+    static const char expected[] =
+        "version: 1\nrecipe: r\nparameters:\n  v: { type: string, default: \"x\" }\nsteps:\n"
+        "  - { id: pick, uses: filter/glob, with: { include: [\"${v}\"] } }\n";
+    struct plan_fixture *fixture = *state;
+    struct dray_asker asker = {answer, fixture};
+    dray_autofree char *path = dray_format("%s/w.yaml", fixture->directory);
+    long count = 0;
+
+    fixture_write(fixture, "w.yaml",
+                  "version: 1\ndataset: ./data\nparameters: { v: { default: x } }\nsteps:\n"
+                  "  - { id: pick, uses: filter/glob, with: { include: [\"${v}\"] } }\n"
+                  "  - { id: out, uses: push/hpfs, with: { into: ./out } }\n");
+    for (failed = 1; failed; count++) {
+        struct dray_diagnostics diagnostics = {0};
+        struct dray_error error = {0};
+        char *text = NULL;
+        assert_true(count < 20000);
+        failed = 0;
+        left = count;
+        int result = dray_recipe_text(path, "r", NULL, &asker, &stand_ins_recipes, &diagnostics,
+                                      &text, &error);
+        left = -1;
+        dray_diagnostics_free(&diagnostics);
+        assert_true(result == DRAY_NO_MEMORY || result == 0);
+        if (result == 0)
+            assert_string_equal(text, expected);
+        else
+            assert_null(text);
+        free(text);
+    }
+    assert_true(count > 100);
+}
+
 static void test_problems_are_never_lost(void **state)
 {
     struct plan_fixture *fixture = *state;
@@ -217,6 +282,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_plan_is_made_whole_or_not_at_all),
+        TEST(test_a_recipe_is_put_in_whole_or_not_at_all),
+        TEST(test_problems_of_a_recipe_are_never_lost),
+        TEST(test_a_recipe_is_cut_out_whole_or_not_at_all),
         TEST(test_problems_are_never_lost),
         TEST(test_a_broken_policy_stays_a_denial),
         TEST(test_a_signed_set_is_verified_whole_or_not_at_all),

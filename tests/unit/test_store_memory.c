@@ -77,6 +77,27 @@ static void *jansson_malloc(size_t size)
 }
 
 #define SET "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+/* All that it does for a recipe. */
+static int work_on_recipe(struct fixture *fixture)
+{
+    struct dray_store *store = fixture->store;
+    struct dray_error *error = &fixture->error;
+    struct dray_recipe_row *row = NULL, *rows = NULL;
+    uint32_t version = 0, deleted = 0;
+    size_t count = 0;
+    int is_new = 0;
+
+    int result = dray_store_recipe_save(store, "ocean", "one", "mira", &version, &is_new, error);
+    if (result == 0)
+        result = dray_store_recipe(store, "ocean", version, &row, error);
+    if (result == 0)
+        result = dray_store_recipes(store, &rows, &count, error);
+    if (result == 0)
+        result = dray_store_recipe_delete(store, "ocean", 0, &deleted, error);
+    dray_recipe_rows_free(row, row != NULL);
+    dray_recipe_rows_free(rows, count);
+    return result;
+}
 
 /* All that the store does for one job; `job` is new and has no id yet. */
 static int work(struct fixture *fixture, struct dray_job_row *job, const struct dray_step_row *step)
@@ -127,7 +148,7 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
     for (size_t i = 0; i < count; i++)
         dray_job_row_free(list[i]);
     free(list);
-    return result;
+    return result == 0 ? work_on_recipe(fixture) : result;
 }
 
 static struct dray_job_row *prepare_job(void)
