@@ -493,9 +493,11 @@ DRAY_MUST_CHECK int dray_draft_policies(const struct dray_draft *draft, struct d
 DRAY_MUST_CHECK int dray_plan_prove(const struct dray_plan *plan, const struct dray_demand *demands,
                                     size_t count, struct dray_error *error);
 
-/* The first demand that the plan does not meet; NULL: it meets all. DRAY_NO_MEMORY, or 0. */
+/* The first demand that the plan does not meet; NULL: it meets all. `stricter`: a step that is
+ * enforced meets also what is only to be watched. DRAY_NO_MEMORY, or 0. */
 DRAY_MUST_CHECK int dray_plan_unmet(const struct dray_plan *plan, const struct dray_demand *demands,
-                                    size_t count, const struct dray_demand **ret_unmet);
+                                    size_t count, int stricter,
+                                    const struct dray_demand **ret_unmet);
 /* What the rules that hold for a push demand, added to `demands`, where there is room: the number
  * of inject steps and limits. */
 void dray_demands_of(const struct dray_rule *const *rules, size_t count, const char *push,

@@ -12,13 +12,14 @@
 
 #include <string.h>
 
-/* Does the step do what the rule says, to the letter? One that is enforced does also what is only
- * watched. */
-static int meets(const struct dray_step *step, const struct dray_demand *demand)
+/* Does the step do what the rule says, to the letter? `stricter`: it may also be enforced where
+ * less is demanded. */
+static int meets(const struct dray_step *step, const struct dray_demand *demand, int stricter)
 {
     return step->origin.policy && step->origin.rule && strcmp(step->uses, demand->uses) == 0 &&
            strcmp(step->origin.policy, demand->policy) == 0 &&
-           strcmp(step->origin.rule, demand->rule) == 0 && step->mode <= demand->mode &&
+           strcmp(step->origin.rule, demand->rule) == 0 &&
+           (step->mode == demand->mode || (stricter && step->mode < demand->mode)) &&
            json_equal(step->with, demand->with);
 }
 
@@ -53,11 +54,12 @@ static int stands_last(const struct dray_plan *plan, size_t guard)
     return 1;
 }
 
-static int covers(const struct dray_plan *plan, size_t index, const struct dray_demand *demand)
+static int covers(const struct dray_plan *plan, size_t index, const struct dray_demand *demand,
+                  int stricter)
 {
     const struct dray_step *step = &plan->steps[index];
 
-    if (!meets(step, demand))
+    if (!meets(step, demand, stricter))
         return 0;
     return step->role == DRAY_STEP_GUARD ? stands_last(plan, index) : stands_first(plan, step);
 }
@@ -66,12 +68,12 @@ static int covers(const struct dray_plan *plan, size_t index, const struct dray_
  * all, and takes away until nothing changes. What stays in a cycle is not reached from a source,
  * which is asked for on its own. */
 static void find_covered(const struct dray_plan *plan, const struct dray_demand *demand,
-                         unsigned char *meeting, unsigned char *covered)
+                         int stricter, unsigned char *meeting, unsigned char *covered)
 {
     int changed = 1;
 
     for (size_t i = 0; i < plan->step_count; i++) {
-        meeting[i] = (unsigned char)covers(plan, i, demand);
+        meeting[i] = (unsigned char)covers(plan, i, demand, stricter);
         covered[i] = 1;
     }
     while (changed) {
@@ -124,7 +126,7 @@ static int refuse(struct dray_error *error)
 }
 
 int dray_plan_unmet(const struct dray_plan *plan, const struct dray_demand *demands, size_t count,
-                    const struct dray_demand **ret_unmet)
+                    int stricter, const struct dray_demand **ret_unmet)
 {
     dray_autofree unsigned char *meeting = calloc(plan->step_count + 1, 1);
     dray_autofree unsigned char *covered = calloc(plan->step_count + 1, 1);
@@ -134,7 +136,7 @@ int dray_plan_unmet(const struct dray_plan *plan, const struct dray_demand *dema
     *ret_unmet = NULL;
     for (size_t i = 0; i < count && !*ret_unmet; i++) {
         size_t push = find_push(plan, demands[i].push);
-        find_covered(plan, &demands[i], meeting, covered);
+        find_covered(plan, &demands[i], stricter, meeting, covered);
         if (push == plan->step_count || !covered[push])
             *ret_unmet = &demands[i];
     }
@@ -157,7 +159,7 @@ int dray_plan_prove(const struct dray_plan *plan, const struct dray_demand *dema
                         plan->steps[i].id);
         return refuse(error);
     }
-    if (dray_plan_unmet(plan, demands, count, &unmet) != 0)
+    if (dray_plan_unmet(plan, demands, count, 0, &unmet) != 0)
         return dray_fail_memory(error);
     if (!unmet)
         return 0;

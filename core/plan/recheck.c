@@ -74,7 +74,7 @@ static int check_target(struct dray_draft *draft, const struct dray_plan *plan,
     if (!demands)
         return DRAY_NO_MEMORY;
     dray_demands_of(rules, count, push->id, demands, &demand_count);
-    if (dray_plan_unmet(plan, demands, demand_count, &unmet) != 0)
+    if (dray_plan_unmet(plan, demands, demand_count, 1, &unmet) != 0)
         return dray_fail_memory(draft->error);
     return unmet ? deny(draft, unmet) : 0;
 }

@@ -64,6 +64,7 @@ int fixture_setup(void **state)
         .asker = {answer, fixture},
         .recipes = &stand_ins_recipes,
     };
+    stand_ins_make();
     *state = fixture;
     return 0;
 }

@@ -194,6 +194,13 @@ static int list_saved(void *arg, json_t **ret_list, struct dray_error *error)
 
 const struct dray_recipes stand_ins_recipes = {find_saved, list_saved, NULL};
 
+void stand_ins_make(void)
+{
+    for (size_t i = 0; i < DRAY_COUNT(stand_ins); i++)
+        if (!infos[i])
+            infos[i] = make_info(&stand_ins[i]);
+}
+
 void stand_ins_free(void)
 {
     forget_saved();

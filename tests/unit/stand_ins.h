@@ -16,6 +16,8 @@
 /* An asker's function. */
 int stand_ins_answer(void *arg, const json_t *request, json_t **ret_answer,
                      struct dray_error *error);
+/* Make all plugins now, so that no allocation of theirs is counted later. */
+void stand_ins_make(void);
 /* What is kept of the plugins while the process lives, and the recipes. */
 void stand_ins_free(void);
 

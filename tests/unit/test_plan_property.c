@@ -536,7 +536,7 @@ static void play(struct plan_fixture *fixture, uint64_t seed, struct tally *tall
         make(&made, &chance);
     while (!is_small(&made));
     plan(fixture, &made);
-    if (fixture->result == DRAY_DENIED && fixture->diagnostics.count == 0) {
+    if (fixture->result == DRAY_DENIED && strncmp(fixture->error.message, "rule ", 5) == 0) {
         if (is_known(&made) != UNKNOWN)
             fail_round(&made, seed, fixture->error.message, fixture);
         tally->denied++;
