@@ -113,7 +113,8 @@ static void print_overview(FILE *stream)
     (void)fprintf(
         stream,
         "\n"
-        "`dray COMMAND --help` says more. Every command takes --json.\n"
+        "`dray COMMAND --help` says more. Every command takes --json and "
+        "--config.\n"
         "Exit: 0 done, 1 delivery failed, 2 wrong input, 3 denied, 4 not found, 5 cancelled,\n"
         "6 waits for a person, 75 try again, 130 interrupted.\n");
 }

@@ -8,7 +8,7 @@
 /* What a verb works with. */
 struct work {
     const struct options *options;
-    const char *argument; /* the first; NULL: there is none */
+    const char *argument; /* the first behind the verb; NULL: there is none */
     struct dray_api_settings settings;
     struct dray_api *api;
     struct dray_diagnostics diagnostics;
@@ -173,7 +173,7 @@ static int explain(struct work *work)
 static const struct verb {
     const char *name;
     const char *usage; /* what follows it */
-    int least, most;   /* arguments */
+    int min_arguments, max_arguments;
     int (*run)(struct work *work);
 } verbs[] = {
     {"list", "", 0, 0, list},
@@ -189,16 +189,16 @@ int command_policy(struct options *options)
 {
     dray_cleanup(work_end) struct work work = {.options = options};
     dray_cleanup(dray_buffer_free) struct dray_buffer usage = {.cap = 1024};
+    int count = options->argument_count - 1;
 
     (void)signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < VERBS; i++) {
         dray_buffer_format(&usage, "%s dray policy %s%s", i == 0 ? "usage:" : "\n      ",
                            verbs[i].name, verbs[i].usage);
-        if (strcmp(options->arguments[0], verbs[i].name) != 0 ||
-            options->argument_count < 1 + verbs[i].least ||
-            options->argument_count > 1 + verbs[i].most)
+        if (strcmp(options->arguments[0], verbs[i].name) != 0 || count < verbs[i].min_arguments ||
+            count > verbs[i].max_arguments)
             continue;
-        work.argument = options->argument_count > 1 ? options->arguments[1] : NULL;
+        work.argument = count > 0 ? options->arguments[1] : NULL;
         return verbs[i].run(&work);
     }
     (void)dray_fail(&work.error, DRAY_INVALID, "dray policy: wrong arguments");

@@ -352,6 +352,8 @@ DRAY_MUST_CHECK int dray_policies_read(struct dray_draft *draft,
                                        const struct dray_plan_request *request);
 /* Read one policy file that relative paths of `base` start from; a problem sets policy_failed. */
 DRAY_MUST_CHECK int dray_policy_load(struct dray_draft *draft, const char *base, const char *file);
+/* Is a file in a directory of policies meant to be one, by its name? */
+int dray_policy_is_yaml(const char *name);
 /* A policy to be read; its document is the draft's once it is set. NULL when memory is out. */
 DRAY_MUST_CHECK struct dray_policy *dray_policy_add(struct dray_draft *draft, const char *file,
                                                     const char *base);

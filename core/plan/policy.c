@@ -145,7 +145,7 @@ static int compare_names(const void *left, const void *right)
 }
 
 /* Whatever its letters' case: a policy that is called P.YAML must not be passed over. */
-static int is_yaml(const char *name)
+int dray_policy_is_yaml(const char *name)
 {
     const char *dot = strrchr(name, '.');
 
@@ -184,7 +184,7 @@ static int list(struct dray_draft *draft, const char *path, int optional, struct
     while (errno = 0, (item = readdir(directory)) != NULL) {
         if (item->d_name[0] == '.')
             continue;
-        if (!is_yaml(item->d_name))
+        if (!dray_policy_is_yaml(item->d_name))
             continue;
         char *name = strdup(item->d_name);
         if (!name || DRAY_GROW(names->items, names->count, names->capacity)) {

@@ -9,7 +9,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 #include "core/base/io.h"
@@ -70,14 +69,6 @@ static int read_part(struct dray_draft *draft, const char *directory, const char
     return result;
 }
 
-static int is_policy_name(const char *name)
-{
-    const char *dot = strrchr(name, '.');
-
-    return dot && dot != name && name[0] != '.' && !strchr(name, '/') &&
-           (strcasecmp(dot, ".yaml") == 0 || strcasecmp(dot, ".yml") == 0);
-}
-
 static struct signed_file *find(const struct dray_policy_list *list, const char *name)
 {
     for (size_t i = 0; i < list->count; i++)
@@ -95,7 +86,7 @@ static int add(void *arg, const uint8_t *digest, size_t digest_bytes, const char
     if (digest_bytes != DRAY_SHA256_BYTES)
         return dray_fail(error, DRAY_DENIED, "%s has no SHA-256 in %s/" LIST, path,
                          list->directory);
-    if (!is_policy_name(path))
+    if (path[0] == '.' || strchr(path, '/') || !dray_policy_is_yaml(path))
         return dray_fail(error, DRAY_DENIED, "%s/" LIST " lists %s, which is no policy's name",
                          list->directory, path);
     if (find(list, path))

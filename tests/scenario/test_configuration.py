@@ -170,3 +170,32 @@ def test_a_key_is_found_from_the_file_and_asked_for(dray, site):
     config = configured(site, "{ path: policies, verify_key: key }")
     refused = dray("plan", site / "work.yaml", "--config", config, exit=2)
     assert "key is a private key, not a public Ed25519 key" in refused.err and "BEGIN" not in refused.err
+
+
+def test_the_systems_is_read_where_none_is_named(dray, site):
+    """/etc is another directory for these programs alone."""
+    etc = site / "instead"
+    (etc / "dray/policies").mkdir(parents=True)
+    (etc / "dray/policies/own.yaml").write_text(POLICY.format("own"))
+    dray.prefix = ["unshare", "--map-root-user", "--mount", "sh", "-c", 'mount --bind "$0" /etc && exec "$@"', str(etc)]
+    dray("push", site / "data", "--to", site / "out/a")
+    assert sorted(os.listdir(site / "out/a")) == [".dray", "a.csv", "raw"]
+    file = etc / "dray/dray.yaml"
+    file.write_text(f"version: 1\npolicies: {{ path: {site}/etc/policies, mandatory: true }}\n")
+    dray("push", site / "data", "--to", site / "out/b")
+    assert sorted(os.listdir(site / "out/b")) == [".dray", "a.csv", "own"]
+    # One that is named holds instead.
+    dray("push", site / "data", "--to", site / "out/c", "--config", configured(site))
+    assert sorted(os.listdir(site / "out/c")) == [".dray", "a.csv", "raw"]
+    file.write_text("version: 1\npolicies: { mandatory: true, verify_key: nokey }\n")
+    refused = dray("push", site / "data", "--to", site / "out/d", exit=2)
+    assert "/etc/dray/dray.yaml:2:42: error: cannot open the key /etc/dray/nokey" in refused.err
+    file.unlink()
+    file.symlink_to("gone.yaml")
+    assert "the configuration cannot be read" in dray("push", site / "data", "--to", site / "out/d", exit=2).err
+    file.unlink()
+    (etc / "dray/policies/own.yaml").unlink()
+    (etc / "dray/policies").rmdir()
+    file.write_text("version: 1\npolicies: { mandatory: true }\n")
+    refused = dray("push", site / "data", "--to", site / "out/d", exit=2)
+    assert "/etc/dray/dray.yaml:2:24: error: the directory of policies /etc/dray/policies cannot be found" in refused.err
