@@ -23,7 +23,7 @@ struct list {
 /* The command line as it was read; each command uses its part. */
 struct options {
     int json, again, stage, no_sandbox, schema, print_workflow, all, kept, dropped;
-    const char *dataset, *to, *state, *user;
+    const char *dataset, *to, *state, *user, *listing;
     const char *config; /* NULL: the system's, where there is one */
     const char *key;
     const char *kind; /* of file, whose schema is to be printed */

@@ -38,8 +38,8 @@ static void session_close(struct session *session)
     dray_close_descriptor(&session->settings.interrupt_fd);
 }
 
-static int session_open(const struct options *options, struct session *session, int quiet,
-                        struct dray_error *error)
+static int session_open(const struct options *options, struct session *session,
+                        void (*on_event)(void *arg, const json_t *event), struct dray_error *error)
 {
     *session =
         (struct session){.progress = {.options = options, .terminal = !options->json && isatty(2)}};
@@ -48,7 +48,7 @@ static int session_open(const struct options *options, struct session *session, 
                                                    .policy_count = options->policies.count,
                                                    .unconfined = options->no_sandbox,
                                                    .interrupt_fd = watch_interrupts(),
-                                                   .on_event = quiet ? NULL : progress_event,
+                                                   .on_event = on_event,
                                                    .arg = &session->progress};
     (void)signal(SIGPIPE, SIG_IGN);
     if (options->no_sandbox)
@@ -61,7 +61,8 @@ static struct dray_workflow_request request_of(const struct options *options)
     return (struct dray_workflow_request){.file = options->arguments[0],
                                           .dataset = options->dataset,
                                           .sets = options->sets.items,
-                                          .set_count = options->sets.count};
+                                          .set_count = options->sets.count,
+                                          .listing = options->listing};
 }
 
 /* Warnings of a plan that was good all the same. */
@@ -83,7 +84,7 @@ static int deliver(struct options *options, const struct dray_workflow_request *
     json_t *job = NULL;
     int status = 0;
 
-    int result = session_open(options, &session, 0, &error);
+    int result = session_open(options, &session, progress_event, &error);
     if (result == 0)
         result =
             dray_api_run(session.api, request, options->again, &session.diagnostics, &job, &error);
@@ -146,7 +147,8 @@ int command_plan(struct options *options)
     struct dray_workflow_request request = request_of(options);
     struct dray_error error = {0};
 
-    int result = session_open(options, &session, 0, &error);
+    request.advise = 1;
+    int result = session_open(options, &session, progress_event, &error);
     if (result == 0)
         result = dray_api_plan(session.api, &request, &session.diagnostics, &plan, &error);
     if (result != 0)
@@ -156,6 +158,26 @@ int command_plan(struct options *options)
         return print_json(dray_plan_json(plan));
     dray_plan_print(plan, &out);
     return print_buffer(&out);
+}
+
+/* What the runner has to say beside the verdicts. */
+static void print_lint(void *arg, const json_t *event)
+{
+    const char *name = json_string_value(json_object_get(event, "event"));
+    const char *file = json_string_value(json_object_get(event, "file"));
+    const char *message = json_string_value(json_object_get(event, "message"));
+
+    (void)arg;
+    if (!name || strcmp(name, "lint") != 0 || !message)
+        return;
+    if (file) {
+        print_text(stderr, file);
+        (void)fprintf(stderr,
+                      ":%lld: ", (long long)json_integer_value(json_object_get(event, "line")));
+    }
+    (void)fputs("note: ", stderr);
+    print_text(stderr, message);
+    (void)fputc('\n', stderr);
 }
 
 int command_preview(struct options *options)
@@ -170,7 +192,11 @@ int command_preview(struct options *options)
     struct dray_error error = {0};
 
     /* The verdicts are all there is to see. */
-    int result = session_open(options, &session, 1, &error);
+    int result = session_open(options, &session, print_lint, &error);
+    if (result == 0 && options->listing && options->stage)
+        result = dray_fail(&error, DRAY_INVALID,
+                           "--stage extracts what is in the dataset, which is not looked at with "
+                           "--listing: give one of them");
     if (result == 0)
         result = dray_api_preview(session.api, &request, &preview, STDOUT_FILENO,
                                   &session.diagnostics, &error);
@@ -205,7 +231,7 @@ int command_check(struct options *options)
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 64u << 20};
     struct dray_error error = {0};
 
-    int result = session_open(options, &session, 0, &error);
+    int result = session_open(options, &session, progress_event, &error);
     if (result == 0)
         result = dray_api_check(session.api, options->arguments, (size_t)options->argument_count,
                                 &session.diagnostics, &error);

@@ -27,19 +27,26 @@ const struct command dray_commands[] = {
      "\n"
      "  dray run ocean.yaml --set lab=smith\n",
      "dspnajf", 1, 1, command_run},
-    {"plan", "WORKFLOW [--dataset D] [--set NAME=VALUE]...",
+    {"plan", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--listing FILE]",
      "Print the steps that would run, each with its origin",
-     "Nothing is staged and nothing is written. The same file gives the same plan.\n"
+     "Nothing is staged and nothing is written. The same file gives the same plan. With --listing\n"
+     "neither dataset nor target need be there.\n"
      "\n"
      "  dray plan ocean.yaml --policies ./policies\n",
-     "dspnj", 1, 1, command_plan},
-    {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage]",
+     "dspnjo", 1, 1, command_plan},
+    {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage|--listing FILE]",
      "Every entry with its verdict and the rule that decided it",
      "Nothing is pushed. --stage also extracts what has to be extracted, so that manifests are "
      "read.\n"
+     "With --listing neither dataset nor target need be there: FILE says what is in the dataset, "
+     "a\n"
+     "line an entry, SIZE, a tab and PATH, with a final slash for directories; or it is the\n"
+     "tree.jsonl of a delivery. Rules that decided nothing are named on standard error.\n"
      "\n"
-     "  dray preview ocean.yaml --dropped\n",
-     "dspnjkgl", 1, 1, command_preview},
+     "  dray preview ocean.yaml --dropped\n"
+     "  rclone lsf -R --format sp --separator \"$(printf '\\t')\" remote:ocean |\n"
+     "      dray preview ocean.yaml --listing -\n",
+     "dspnjkglo", 1, 1, command_preview},
     {"check", "FILE... | --schema KIND", "Diagnose workflows, policies, recipes and configurations",
      "Each problem is shown with its place and what to do; nothing is staged. With --schema it "
      "prints\n"

@@ -35,6 +35,8 @@ static const struct option_row rows[] = {
     {'g', "dropped", 0, "--dropped            only what is dropped"},
     {'l', "all", 0, "--all                both (the default)"},
     {'l', "stage", 0, "--stage              extract what has to be extracted"},
+    {'o', "listing", 1,
+     "--listing FILE       a list of the dataset's entries, in its place (-: standard input)"},
     {'c', "schema", 0, "--schema             print the JSON Schema of its options"},
     {'S', "schema", 1,
      "--schema KIND        print the JSON Schema of workflow, policy or recipe files"},
@@ -166,6 +168,8 @@ static const char *set_option(struct options *options, const char *name, const c
         options->dataset = value;
     else if (strcmp(name, "schema") == 0)
         options->kind = value;
+    else if (strcmp(name, "listing") == 0)
+        options->listing = value;
     else if (strcmp(name, "state") == 0)
         options->state = value;
     else if (strcmp(name, "user") == 0)

@@ -2,10 +2,12 @@
 #include "core/api/api.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/api/internal.h"
@@ -166,6 +168,25 @@ static char *base_of(const struct dray_api *api, const char *file)
     return DRAY_TAKE(absolute);
 }
 
+static int is_standard_input(const char *listing)
+{
+    return strcmp(listing, "-") == 0;
+}
+
+/* Not by opening it, which a list that comes through a pipe allows once. */
+static int check_listing(const char *listing, struct dray_error *error)
+{
+    struct stat status;
+
+    if (is_standard_input(listing))
+        return 0;
+    if (stat(listing, &status) != 0 || access(listing, R_OK) != 0)
+        return dray_fail_errno(error, errno, "reading the list %s", listing);
+    return S_ISDIR(status.st_mode)
+               ? dray_fail(error, DRAY_INVALID, "the list %s is a directory", listing)
+               : 0;
+}
+
 int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
                   struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan,
                   struct dray_error *error)
@@ -175,6 +196,8 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
 
     if (!base)
         return dray_fail_memory(error);
+    if (request->listing && check_listing(request->listing, error) != 0)
+        return error->class_;
     if (request->file) {
         int result = dray_read_file(request->file, &text, error);
         if (result == DRAY_CONFLICT) {
@@ -197,6 +220,8 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
     plan.dataset = request->dataset;
     plan.sets = request->sets;
     plan.set_count = request->set_count;
+    plan.listed = request->listing != NULL;
+    plan.advise = request->advise;
     return dray_plan_make(&plan, diagnostics, ret_plan, error);
 }
 
@@ -205,9 +230,22 @@ int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *r
                      struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
     dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
+    struct dray_preview_request listed = *preview;
+    dray_autoclose int opened = -1;
     int result = dray_api_plan(api, request, diagnostics, &plan, error);
 
-    return result != 0 ? result : dray_engine_preview(&api->engine, plan, preview, fd, error);
+    if (result != 0)
+        return result;
+    listed.listing = request->listing;
+    listed.listing_fd = STDIN_FILENO;
+    if (request->listing && is_standard_input(request->listing)) {
+        listed.listing = "standard input";
+    } else if (request->listing) {
+        opened = listed.listing_fd = open(request->listing, O_RDONLY | O_CLOEXEC);
+        if (opened < 0)
+            return dray_fail_errno(error, errno, "opening the list %s", request->listing);
+    }
+    return dray_engine_preview(&api->engine, plan, &listed, fd, error);
 }
 
 static int check_configuration(const char *file, struct dray_diagnostics *diagnostics,

@@ -40,6 +40,8 @@ struct dray_workflow_request {
     const char *dataset;     /* overrides the file's; NULL: the file's */
     const char *const *sets; /* name=value */
     size_t set_count;
+    const char *listing; /* a list that stands for the dataset, "-": standard input; NULL: none */
+    int advise;          /* notes go to diagnostics as well */
 };
 /* All problems of the files go to diagnostics; then the result is not 0. */
 DRAY_MUST_CHECK int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base/io.h"
+#include "core/base/text.h"
 #include "core/engine/deliver.h"
 #include "core/engine/launch.h"
 
@@ -69,7 +70,7 @@ static int ask(struct dray_engine *engine, const json_t *request, json_t **ret_a
         json_decref(start);
         return error->class_;
     }
-    result = dray_runner_start(engine, &runner, start, log, -1, error);
+    result = dray_runner_start(engine, &runner, start, log, -1, -1, error);
     if (result != 0)
         return result;
     result = listen_for(engine, &runner, "answer", &message, error);
@@ -118,6 +119,20 @@ int dray_targets_probe(struct dray_engine *engine, const struct dray_plan *plan,
     return result;
 }
 
+/* What the runner is told of a preview. NULL: no memory. */
+static json_t *show_of(const struct dray_preview_request *request)
+{
+    json_t *show = json_pack("{s:b, s:b, s:b}", "json", request->json, "kept", request->kept,
+                             "dropped", request->dropped);
+
+    if (show && request->listing &&
+        dray_json_set_path(show, "listing", request->listing, strlen(request->listing)) != 0) {
+        json_decref(show);
+        return NULL;
+    }
+    return show;
+}
+
 /* Previews may run side by side: each has a name of its own. */
 static int scratch_of_preview(struct dray_engine *engine, char **ret_path, struct dray_error *error)
 {
@@ -139,16 +154,15 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
     if (result == 0 && request->stage)
         result = scratch_of_preview(engine, &scratch, error);
     if (result == 0 &&
-        (json_object_set_new(start, "preview",
-                             json_pack("{s:b, s:b, s:b}", "json", request->json, "kept",
-                                       request->kept, "dropped", request->dropped)) != 0 ||
+        (json_object_set_new(start, "preview", show_of(request)) != 0 ||
          (scratch && json_object_set_new(start, "scratch", json_string(scratch)) != 0)))
         result = dray_fail_memory(error);
     dray_autoclose int log = result == 0 ? dray_log_open(engine, "preview", 1, error) : -1;
     if (result == 0 && log < 0)
         result = error->class_;
     if (result == 0)
-        result = dray_runner_start(engine, &runner, start, log, fd, error);
+        result = dray_runner_start(engine, &runner, start, log, fd,
+                                   request->listing ? request->listing_fd : -1, error);
     else
         json_decref(start);
     if (result == 0) {

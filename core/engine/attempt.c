@@ -404,7 +404,7 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
         json_decref(start);
         return error->class_;
     }
-    return dray_runner_start(attempt->engine, runner, start, log, -1, error);
+    return dray_runner_start(attempt->engine, runner, start, log, -1, -1, error);
 }
 
 int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job,

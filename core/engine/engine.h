@@ -41,6 +41,9 @@ DRAY_MUST_CHECK int dray_engine_ask(void *engine, const json_t *request, json_t 
 struct dray_preview_request {
     int json, kept, dropped;
     int stage; /* extract what has to be extracted */
+    const char
+        *listing;   /* what the list is called that is read in place of the source; NULL: none */
+    int listing_fd; /* where it is read from; borrowed */
 };
 /* Write the verdicts on every entry to fd. */
 DRAY_MUST_CHECK int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan,

@@ -18,9 +18,10 @@ struct dray_runner {
 };
 
 /* Start a runner and tell it what to do; takes `start`. log_fd gets what it and its plugins print
- * (-1: the null device), preview_fd (-1: none) a preview. */
+ * (-1: the null device), preview_fd (-1: none) a preview; listing_fd (-1: none) is the list that
+ * stands for the source. */
 DRAY_MUST_CHECK int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner,
-                                      json_t *start, int log_fd, int preview_fd,
+                                      json_t *start, int log_fd, int preview_fd, int listing_fd,
                                       struct dray_error *error);
 /* The next message: 1; 0 when the runner has closed the pipe; or a class. An interrupt of the user
  * is passed on as a cancel; a second one, or no answer to the first, kills. */

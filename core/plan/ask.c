@@ -58,7 +58,7 @@ static json_t *question(const struct dray_draft *draft, const struct dray_draft_
     if (!json || draft->checking)
         return json;
     int full = 0;
-    if (step->role == DRAY_STEP_SOURCE)
+    if (step->role == DRAY_STEP_SOURCE && !draft->listed)
         full = json_object_set_new(json, "identify", json_true());
     else if (step->role == DRAY_STEP_PUSH && draft->dataset)
         full = json_object_set_new(json, "describe", json_true());
@@ -75,6 +75,10 @@ static json_t *request_of(const struct dray_draft *draft, const struct asked *as
     json_t *request = json_pack("{s:o, s:[]}", "dataset", dataset, "steps");
     json_t *steps = json_object_get(request, "steps");
 
+    if (draft->listed && json_object_set_new(request, "listed", json_true()) != 0) {
+        json_decref(request);
+        return NULL;
+    }
     for (size_t i = 0; request && i < asked->count; i++) {
         if (json_array_append_new(steps, question(draft, asked->steps[i])) != 0) {
             json_decref(request);
@@ -129,6 +133,23 @@ static int take_problems(struct dray_draft *draft, const struct dray_draft_step 
         report(draft, step, place_of(step, problem), message);
     }
     return 0;
+}
+
+/* Notes. What an admin may have meant is told to who checks the policy, not to its users. */
+static void take_advice(struct dray_draft *draft, const struct dray_draft_step *step,
+                        const json_t *answer)
+{
+    const json_t *advice = json_object_get(answer, "advice");
+
+    if (!draft->advise || (step->rule && !draft->checking))
+        return;
+    for (size_t i = 0; i < json_array_size(advice); i++) {
+        const json_t *note = json_array_get(advice, i);
+        const char *message = json_string_value(json_object_get(note, "message"));
+        if (message)
+            dray_diagnose(draft->diagnostics, place_of(step, note), DRAY_SEVERITY_NOTE, "%s",
+                          message);
+    }
 }
 
 /* Is it a mistake that somebody can mend in the file, rather than the state of the world? */
@@ -221,6 +242,7 @@ static int take_answer(struct dray_draft *draft, struct dray_draft_step *step, c
     size_t before = draft->diagnostics->errors;
     int result = take_problems(draft, step, answer);
 
+    take_advice(draft, step, answer);
     if (result == 0)
         result = take_error(draft, step, answer);
     step->verdicts = json_incref(json_object_get(answer, "verdicts"));
@@ -228,7 +250,9 @@ static int take_answer(struct dray_draft *draft, struct dray_draft_step *step, c
         dray_recipe_note(draft, step->use);
     if (result != 0 || draft->checking || draft->diagnostics->errors > before)
         return result;
-    if (step->role == DRAY_STEP_SOURCE) {
+    if (step->role == DRAY_STEP_SOURCE && draft->listed) {
+        step->revision = "listed";
+    } else if (step->role == DRAY_STEP_SOURCE) {
         result = take_text(draft, answer, "revision", &step->revision);
         if (result == 0 && !step->revision)
             result =

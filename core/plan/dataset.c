@@ -34,11 +34,11 @@ static size_t archive_suffix(const char *name)
     return 0;
 }
 
-/* The last part of a real path, that of an archive without its suffix. */
-static const char *name_of(struct dray_draft *draft, const char *real, const struct stat *status)
+/* The last part of a path, that of an archive without its suffix. */
+static const char *name_of(struct dray_draft *draft, const char *path, int is_file)
 {
-    const char *name = strrchr(real, '/') + 1;
-    size_t suffix = S_ISREG(status->st_mode) ? archive_suffix(name) : 0;
+    const char *name = strrchr(path, '/') + 1;
+    size_t suffix = is_file ? archive_suffix(name) : 0;
 
     return dray_draft_copy(draft, name, strlen(name) - suffix);
 }
@@ -99,6 +99,22 @@ static int refuse_path(struct dray_draft *draft, const char *path, const struct 
     return message ? refuse(draft, place, class_, message, NULL) : dray_fail_memory(draft->error);
 }
 
+/* `path` as an error shows it, `real` what it is. */
+static int take_real(struct dray_draft *draft, const char *path, const char *real, int is_file,
+                     const struct dray_place *place)
+{
+    const char *name = strrchr(real, '/') + 1;
+
+    if (*name == '\0')
+        return refuse_path(draft, path, place, DRAY_INVALID, "the root directory has no name");
+    if (!dray_utf8_valid(real, strlen(real)))
+        return refuse_path(draft, path, place, DRAY_INVALID, "its path is not UTF-8");
+    draft->dataset = name_of(draft, real, is_file);
+    draft->dataset_is_archive = is_file && archive_suffix(name) > 0;
+    draft->dataset_id = dray_draft_copy(draft, real, strlen(real));
+    return draft->dataset && draft->dataset_id ? 0 : DRAY_NO_MEMORY;
+}
+
 static int take_path(struct dray_draft *draft, const char *text, const char *base,
                      const struct dray_place *place)
 {
@@ -107,6 +123,9 @@ static int take_path(struct dray_draft *draft, const char *text, const char *bas
 
     if (!path)
         return dray_fail_memory(draft->error);
+    /* What a list stands for is known by its name alone. */
+    if (draft->listed)
+        return take_real(draft, path, path, 1, place);
     dray_autofree char *real = realpath(path, NULL);
     if (!real || stat(real, &status) != 0)
         return errno == ENOMEM
@@ -115,15 +134,7 @@ static int take_path(struct dray_draft *draft, const char *text, const char *bas
     if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
         return refuse_path(draft, path, place, DRAY_INVALID,
                            "it is neither a file nor a directory");
-    const char *name = strrchr(real, '/') + 1;
-    if (*name == '\0')
-        return refuse_path(draft, path, place, DRAY_INVALID, "the root directory has no name");
-    if (!dray_utf8_valid(real, strlen(real)))
-        return refuse_path(draft, path, place, DRAY_INVALID, "its path is not UTF-8");
-    draft->dataset = name_of(draft, real, &status);
-    draft->dataset_is_archive = S_ISREG(status.st_mode) && archive_suffix(name) > 0;
-    draft->dataset_id = dray_draft_copy(draft, real, strlen(real));
-    return draft->dataset && draft->dataset_id ? 0 : DRAY_NO_MEMORY;
+    return take_real(draft, path, real, S_ISREG(status.st_mode), place);
 }
 
 /* The dataset of a workflow that says none is what its only source reads. */
@@ -207,14 +218,15 @@ static int resolve_source(struct dray_draft *draft, struct dray_draft_step *step
     struct stat status;
     struct dray_place place;
     const char *path = dray_step_flagged(step, DRAY_OPTION_READS, &place);
-    dray_autofree char *real = path ? realpath(path, NULL) : NULL;
+    dray_autofree char *real = !path ? NULL : draft->listed ? strdup(path) : realpath(path, NULL);
 
-    if (!real || stat(real, &status) != 0)
+    status.st_mode = S_IFREG;
+    if (!real || (!draft->listed && stat(real, &status) != 0))
         return path && errno == ENOMEM ? dray_fail_memory(draft->error) : 0;
     if (!dray_utf8_valid(real, strlen(real)))
         return refuse_path(draft, path, &place, DRAY_INVALID, "its real path is not UTF-8");
     step->reads = dray_draft_copy(draft, real, strlen(real));
-    step->reads_name = name_of(draft, real, &status);
+    step->reads_name = name_of(draft, real, S_ISREG(status.st_mode));
     if (!step->reads || !step->reads_name)
         return DRAY_NO_MEMORY;
     for (size_t i = 0; i < step->plugin->option_count; i++) {
@@ -228,13 +240,26 @@ static int resolve_source(struct dray_draft *draft, struct dray_draft_step *step
     return 0;
 }
 
+/* A list does not say which of its entries come from where. */
+static void refuse_second(struct dray_draft *draft, const struct dray_draft_step *step)
+{
+    dray_problem(draft, step->uses_place,
+                 "a list stands for one source, and this is the second of the workflow");
+    dray_diagnose_hint(draft->diagnostics, "preview it without --listing");
+}
+
 int dray_dataset_sources(struct dray_draft *draft)
 {
+    size_t sources = 0;
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < draft->step_count; i++) {
         struct dray_draft_step *step = &draft->steps[i];
-        if (step->known && step->role == DRAY_STEP_SOURCE && step->node && step->with)
+        if (!step->known || step->role != DRAY_STEP_SOURCE || !step->node)
+            continue;
+        if (++sources == 2 && draft->listed)
+            refuse_second(draft, step);
+        if (step->with)
             result = resolve_source(draft, step);
     }
     return result;

@@ -160,6 +160,8 @@ struct dray_draft {
     struct dray_error *error; /* where failures that are nobody's mistake are recorded */
     size_t errors_before;     /* problems there were before the file at hand was parsed */
     int checking;             /* no plan is made: parameters may lack values, there is no dataset */
+    int listed;               /* a list stands for the dataset, which need not be there */
+    int advise;               /* plugins' advice is wanted */
     const struct dray_plugin_info *validate; /* option table of the built-in step */
 
     /* the workflow */

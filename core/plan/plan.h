@@ -107,13 +107,14 @@ struct dray_plan {
                         written down */
 };
 
-/* What only plugins can say. `ask` gets {"dataset": {"name"}, "steps": [{"id", "uses", "file",
- * "digest", "with", "identify"?: true, "describe"?: true, "entries"?: [{"path", "type",
- * "bytes"}]}]} and answers {"steps": [{"problems":
- * [{"option", "index", "offset", "message"}], "error"?, "revision"?, "target"?: {"type", "uri",
- * "host", "path", "parent", "name"}, "presence"?: {"state", "request_key", "job", "time",
+/* What only plugins can say. `ask` gets {"dataset": {"name"}, "listed"?: true, "steps": [{"id",
+ * "uses", "file", "digest", "with", "identify"?: true, "describe"?: true, "entries"?: [{"path",
+ * "type", "bytes"}]}]} and answers {"steps": [{"problems": [{"option", "index", "offset",
+ * "message"}], "advice": [as problems, "instead"?], "error"?, "revision"?, "target"?: {"type",
+ * "uri", "host", "path", "parent", "name"}, "presence"?: {"state", "request_key", "job", "time",
  * "what"}, "verdicts"?: [{"verdict": "keep"|"drop", "option", "index"}]}]} in the same order:
- * `problems` are faults inside option values, `error` is anything else. */
+ * `problems` are faults inside option values, `advice` what is right but may not be meant, `error`
+ * is anything else. When `listed`, a target that is not there is described all the same. */
 struct dray_asker {
     int (*ask)(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error);
     void *arg;
@@ -165,6 +166,8 @@ struct dray_plan_request {
     const char *user, *actor;                  /* names */
     const char *role;                          /* user, operator, admin */
     int64_t now;                               /* ns since 1970, for exceptions; 0: the clock's */
+    int listed; /* a list stands for the dataset, which need not be there; nor need the targets */
+    int advise; /* notes on what is right but may not be meant are wanted too */
     struct dray_registry *registry;
     struct dray_asker asker;
     const struct dray_recipes *recipes; /* NULL: none can be had */

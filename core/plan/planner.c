@@ -179,6 +179,8 @@ int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnost
         .base = request->workflow_base,
         .now = request->now ? request->now : dray_now(),
         .saved = request->recipes,
+        .listed = request->listed,
+        .advise = request->advise,
     };
     int result = make(&draft, request, ret_plan);
 

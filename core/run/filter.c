@@ -103,6 +103,12 @@ int dray_filter_execute(struct dray_step_run *step, struct dray_error *error)
 {
     size_t count = step->input->count, capacity = 0;
 
+    if ((step->instance->loaded->plugin.head.caps & DRAY_CAP_CONTENT) &&
+        __atomic_load_n(&step->run->unread, __ATOMIC_RELAXED)) {
+        step->undecided = 1;
+        step->output = dray_tree_ref(step->input);
+        return 0;
+    }
     step->decisions = calloc(count + 1, sizeof(*step->decisions));
     dray_autofree uint8_t *keep = malloc(count + 1);
     if (!step->decisions || !keep)

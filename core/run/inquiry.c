@@ -53,7 +53,9 @@ static int prepare(struct dray_step_run *step, struct dray_call *call, json_t *a
     if (result != 0)
         return result;
     call->problems = json_array();
-    if (!call->problems || json_object_set_new(answer, "problems", call->problems) != 0)
+    call->advice = json_array();
+    if (json_object_set_new(answer, "problems", call->problems) != 0 ||
+        json_object_set_new(answer, "advice", call->advice) != 0)
         return dray_fail_memory(error);
     if (loaded->plugin.prepare) {
         before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_PREPARE);
@@ -98,7 +100,28 @@ static void give_text(json_t *object, const char *key, char *text)
     free(text);
 }
 
-static int describe(struct dray_step_run *step, struct dray_call *call, json_t *answer,
+/* A preview of a list need not find the place. What it would be called the plugin has said, or its
+ * option says; what is there is not asked. 0, or -1 where it has no name. */
+static int accept_missing(const struct dray_step_run *step, struct dray_target *target,
+                          json_t *answer)
+{
+    const struct dray_plugin *plugin = &step->instance->loaded->plugin;
+
+    for (uint32_t i = 0; !target->uri && i < plugin->option_count; i++) {
+        const char *path =
+            json_string_value(json_object_get(step->step->with, plugin->options[i].name));
+        if (!(plugin->options[i].flags & DRAY_OPTION_DELIVERS) || !path)
+            continue;
+        target->uri = strdup(path);
+        if (!target->path && path[0] == '/')
+            target->path = strdup(path);
+    }
+    return target->uri
+               ? json_object_set_new(answer, "presence", json_pack("{s:i}", "state", DRAY_ABSENT))
+               : -1;
+}
+
+static int describe(struct dray_step_run *step, struct dray_call *call, int listed, json_t *answer,
                     struct dray_error *error)
 {
     const struct dray_push_operations *push = &step->instance->loaded->operations.push;
@@ -110,6 +133,8 @@ static int describe(struct dray_step_run *step, struct dray_call *call, json_t *
 
     dray_blame_leave(before);
     result = dray_call_result(call, result, DRAY_OPERATION_DESCRIBE, error);
+    if (result == DRAY_NOT_FOUND && listed && accept_missing(step, &target, answer) == 0)
+        result = 0;
     if (result == 0 && !target.uri)
         result =
             dray_fail(error, DRAY_BUG, "plugin %s did not say where it delivers", step->step->uses);
@@ -192,7 +217,7 @@ static int decide(struct dray_step_run *step, struct dray_call *call, const json
     return result;
 }
 
-static json_t *answer_step(struct dray_step_run *step, const json_t *asked)
+static json_t *answer_step(struct dray_step_run *step, const json_t *asked, int listed)
 {
     json_t *answer = json_object();
     struct dray_error error = {0};
@@ -208,8 +233,8 @@ static json_t *answer_step(struct dray_step_run *step, const json_t *asked)
     if (result == 0 && json_is_true(json_object_get(asked, "identify")))
         result = identify(step, &call, answer, &error);
     if (result == 0 && json_is_true(json_object_get(asked, "describe"))) {
-        result = describe(step, &call, answer, &error);
-        if (result == 0)
+        result = describe(step, &call, listed, answer, &error);
+        if (result == 0 && !json_object_get(answer, "presence"))
             result = probe(step, &call, answer, &error);
     }
     if (result != 0 && !only_options)
@@ -227,13 +252,14 @@ int dray_inquiry_answer(struct dray_run *run, const json_t *request, json_t **re
                         struct dray_error *error)
 {
     int result = plan_of(request, run, error);
+    int listed = json_is_true(json_object_get(request, "listed"));
     json_t *answers = json_array();
 
-    for (size_t i = 0; result == 0 && i < run->plan->step_count; i++)
-        if (json_array_append_new(
-                answers, answer_step(&run->steps[i],
-                                     json_array_get(json_object_get(request, "steps"), i))) != 0)
+    for (size_t i = 0; result == 0 && i < run->plan->step_count; i++) {
+        const json_t *asked = json_array_get(json_object_get(request, "steps"), i);
+        if (json_array_append_new(answers, answer_step(&run->steps[i], asked, listed)) != 0)
             result = dray_fail_memory(error);
+    }
     if (result == 0) {
         *ret_answer = json_pack("{s:o}", "steps", answers);
         return *ret_answer ? 0 : dray_fail_memory(error);

@@ -6,9 +6,12 @@ libdraycore_a_SOURCES += \
 	core/run/filter.c \
 	core/run/inquiry.c \
 	core/run/inquiry.h \
+	core/run/lint.c \
 	core/run/pipe.c \
 	core/run/pipe.h \
 	core/run/preview.c \
+	core/run/preview.h \
+	core/run/preview_line.c \
 	core/run/records.c \
 	core/run/run.h \
 	core/run/runner.c \

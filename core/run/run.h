@@ -25,6 +25,9 @@ enum dray_step_state {
     DRAY_STEP_ABANDONED, /* its thread hangs in a plugin */
 };
 
+/* The verdict of a filter that could not be asked. */
+#define DRAY_UNDECIDED 3u
+
 /* What a filter decided about one entry of its input. */
 struct dray_decision {
     int32_t index; /* DRAY_NO_INDEX: no single element */
@@ -73,6 +76,8 @@ struct dray_step_run {
     struct dray_hard_link *links;      /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
+    int undecided;  /* of a filter: it needs bytes that are not there; it decided nothing */
+    json_t *advice; /* of a preview: what its plugin said with advise_option, or NULL */
     struct dray_rule_count *rules;
     size_t rule_count;
     json_t *exceeded; /* of a guard that only watches: what it would have stopped, as a rule; NULL */
@@ -102,10 +107,13 @@ struct dray_run {
     int scratch_fd;
     char *job_id, *user, *actor;
     uint32_t attempt;
-    int64_t clock;  /* CLOCK_REALTIME at the start, ns */
-    int preview;    /* pushes are not run */
-    int planning;   /* no step runs: plugins are only asked */
-    int discarding; /* what earlier attempts left is removed, nothing is made */
+    int64_t clock;       /* CLOCK_REALTIME at the start, ns */
+    int preview;         /* pushes are not run */
+    const char *listing; /* of a preview: what the list is called that stands for the source */
+    uint64_t listed;     /* how many entries it has */
+    int unread;          /* atomic: of a preview: there are entries without their bytes */
+    int planning;        /* no step runs: plugins are only asked */
+    int discarding;      /* what earlier attempts left is removed, nothing is made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
@@ -123,6 +131,7 @@ struct dray_call {
     struct dray_step_run *step;
     struct dray_error error; /* recorded by fail and its kin */
     json_t *problems;        /* of fail_option; NULL where nobody listens */
+    json_t *advice;          /* of advise_option; likewise */
 };
 /* Fill a call for a step; nothing is allocated. */
 void dray_call_init(struct dray_call *call, struct dray_step_run *step);

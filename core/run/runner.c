@@ -200,6 +200,9 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->attempt = (uint32_t)json_integer_value(json_object_get(orders->message, "attempt"));
     run->preview = strcmp(orders->mode, "preview") == 0;
     run->planning = strcmp(orders->mode, "plan") == 0;
+    run->listing =
+        json_string_value(json_object_get(json_object_get(orders->message, "preview"), "listing"));
+    run->unread = run->listing != NULL;
     run->discarding = strcmp(orders->mode, "discard") == 0;
     int result = init_lock(run, error);
     if (result != 0)

@@ -18,7 +18,7 @@ void dray_call_init(struct dray_call *call, struct dray_step_run *step)
 {
     call->ctx.host = &dray_services;
     call->step = step;
-    call->problems = NULL;
+    call->problems = call->advice = NULL;
     call->error.class_ = 0;
     call->error.side = DRAY_SIDE_NONE;
     call->error.message[0] = call->error.hint[0] = call->error.where[0] = '\0';
@@ -109,6 +109,26 @@ static int service_fail_option(struct dray_ctx *ctx, const char *option, int64_t
             return dray_fail_memory(&call->error);
     }
     return result;
+}
+
+DRAY_FORMAT(6, 7)
+static void service_advise_option(struct dray_ctx *ctx, const char *option, int64_t index,
+                                  uint64_t offset, const char *instead, const char *format, ...)
+{
+    struct dray_call *call = call_of(ctx);
+    struct dray_error note = {0};
+    va_list arguments;
+
+    if (!call->advice)
+        return;
+    va_start(arguments, format);
+    (void)dray_fail_va(&note, DRAY_INVALID, format, arguments);
+    va_end(arguments);
+    /* One that gets lost harms nobody. */
+    (void)json_array_append_new(call->advice,
+                                json_pack("{s:s, s:I, s:I, s:s, s:s*}", "option", option, "index",
+                                          (json_int_t)index, "offset", (json_int_t)offset,
+                                          "message", note.message, "instead", instead));
 }
 
 DRAY_FORMAT(2, 3)
@@ -324,4 +344,5 @@ const struct dray_host dray_services = {
     .records = dray_service_records,
     .confirm = dray_service_confirm,
     .later = service_later,
+    .advise_option = service_advise_option,
 };

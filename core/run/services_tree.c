@@ -380,12 +380,15 @@ char *dray_service_revision(struct dray_ctx *ctx)
 
 int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item)
 {
-    const struct dray_run *run = call_of(ctx)->step->run;
+    struct dray_run *run = call_of(ctx)->step->run;
 
     (void)item;
     /* A preview without scratch needs no bytes. Else no selection is handed down yet: everything
      * is wanted, which is always right. */
-    return !run->preview || run->scratch != NULL;
+    if (!run->preview || run->scratch)
+        return 1;
+    __atomic_store_n(&run->unread, 1, __ATOMIC_RELAXED);
+    return 0;
 }
 
 int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path)

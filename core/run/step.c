@@ -4,6 +4,8 @@
 
 #include "core/base/text.h"
 #include "core/run/run.h"
+#include "core/run/runner.h"
+#include "core/tree/listing.h"
 
 /* Call an operation of a step's plugin, noted for blame. */
 #define CALL(STEP, CALL_, OPERATION, EXPRESSION)                                                   \
@@ -72,10 +74,34 @@ static int apply_symlinks(struct dray_tree **tree, enum dray_symlinks what,
     return 0;
 }
 
-static int source_execute(struct dray_step_run *step, struct dray_error *error)
+/* Progress, for a list that comes slowly. */
+static int listing_reached(void *arg, uint64_t entries)
+{
+    struct dray_call *call = arg;
+    struct dray_step_run *step = call->step;
+    uint64_t before = __atomic_load_n(&step->entries_done, __ATOMIC_RELAXED);
+
+    if (entries > before)
+        dray_service_progress(&call->ctx, entries - before, 0);
+    return dray_run_cancelled(step->run);
+}
+
+/* A list stands for what the source would bring. */
+static int read_listing(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_call call;
+    struct dray_listing listing = {.fd = DRAY_LISTING_FD,
+                                   .name = step->run->listing,
+                                   .reached = listing_reached,
+                                   .arg = &call};
+
+    dray_call_init(&call, step);
+    return dray_listing_read(&listing, &step->output, &step->run->listed, error);
+}
+
+static int stage(struct dray_step_run *step, struct dray_error *error)
 {
     const struct dray_source_operations *source = &step->instance->loaded->operations.source;
-    enum dray_symlinks symlinks = symlinks_of(step->run->plan);
     struct dray_call call;
 
     dray_call_init(&call, step);
@@ -91,6 +117,14 @@ static int source_execute(struct dray_step_run *step, struct dray_error *error)
     step->builder = NULL;
     if (result == 0 && step->step->revision)
         result = check_revision(step, &call, error);
+    return result;
+}
+
+static int source_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    enum dray_symlinks symlinks = symlinks_of(step->run->plan);
+    int result = step->run->listing ? read_listing(step, error) : stage(step, error);
+
     if (result == 0 && (symlinks == DRAY_SYMLINKS_SKIP || symlinks == DRAY_SYMLINKS_FAIL))
         result = apply_symlinks(&step->output, symlinks, error);
     return result;

@@ -30,6 +30,8 @@ static int load_step(struct dray_step_run *step, struct dray_error *error)
         return result;
     }
     dray_call_init(&call, step);
+    if (step->run->preview)
+        call.advice = step->advice = json_array();
     before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_PREPARE);
     result = loaded->plugin.prepare(step->instance->self, &call.ctx);
     dray_blame_leave(before);

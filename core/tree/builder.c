@@ -11,6 +11,7 @@ struct dray_tree_builder {
     pthread_mutex_t lock; /* guards the parts; taken by nobody who holds another */
     struct dray_tree_parts parts;
     int delivery; /* set before anything is added */
+    int64_t clash;
 };
 
 struct dray_tree_builder *dray_tree_builder_new(void)
@@ -245,6 +246,7 @@ static int pass_entry(struct pass *pass, const struct dray_tree_entry *entry, in
         if ((same_is_one && last == entry) ||
             (last->type == DRAY_DIRECTORY && entry->type == DRAY_DIRECTORY))
             return 0;
+        pass->parts->clash = entry->ctime;
         return fail_twice(last, entry, error);
     }
     while (pass->above_count > 0) {
@@ -253,11 +255,13 @@ static int pass_entry(struct pass *pass, const struct dray_tree_entry *entry, in
             break;
         pass->above_count--;
     }
-    if (pass->above_count > 0 && last->type != DRAY_DIRECTORY)
+    if (pass->above_count > 0 && last->type != DRAY_DIRECTORY) {
+        pass->parts->clash = entry->ctime;
         return dray_fail(error, DRAY_CONFLICT, "\"%.*s\" cannot be below \"%.*s\", which is %s",
                          DRAY_SHOWN(entry->path, entry->path_length),
                          DRAY_SHOWN(last->path, last->path_length),
                          dray_tree_type_name(last->type));
+    }
     size_t from = pass->above_count > 0 ? last->path_length + (size_t)1 : 0;
     if (list_parents(pass, entry, from) != 0 || list(pass, entry) != 0)
         return dray_fail_memory(error);
@@ -291,7 +295,13 @@ int dray_tree_builder_finish(struct dray_tree_builder *builder, struct dray_tree
 {
     lock(builder);
     int result = dray_tree_parts_assemble(&builder->parts, 0, ret_tree, error);
+    builder->clash = builder->parts.clash;
     dray_tree_parts_clear(&builder->parts);
     unlock(builder);
     return result;
+}
+
+int64_t dray_tree_builder_clash(const struct dray_tree_builder *builder)
+{
+    return builder->clash;
 }

@@ -41,6 +41,7 @@ struct dray_tree_parts {
     struct dray_tree_store *own; /* one of them: where new entries are made; NULL: none yet */
     int64_t root_mtime;
     uint16_t root_mode;
+    int64_t clash; /* ctime of the entry that could not be assembled with another */
 };
 
 void dray_tree_parts_clear(struct dray_tree_parts *parts);

@@ -6,6 +6,8 @@ libdraycore_a_SOURCES += \
 	core/tree/copy.c \
 	core/tree/fingerprint.c \
 	core/tree/internal.h \
+	core/tree/listing.c \
+	core/tree/listing.h \
 	core/tree/manifest.c \
 	core/tree/manifest.h \
 	core/tree/order.c \

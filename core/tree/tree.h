@@ -110,6 +110,9 @@ void dray_tree_builder_root(struct dray_tree_builder *builder, uint16_t mode, in
  * wins). Empties the builder. */
 DRAY_MUST_CHECK int dray_tree_builder_finish(struct dray_tree_builder *builder,
                                              struct dray_tree **ret_tree, struct dray_error *error);
+/* The ctime of the entry that made the last finish fail with DRAY_CONFLICT: the second of two of
+ * one path, or the one below a file. */
+int64_t dray_tree_builder_clash(const struct dray_tree_builder *builder);
 
 /* A tree of the entries with keep[i] != 0. Directories that have entries below them in `tree` are
  * kept iff something below is, or when keep_empty and keep[i] (their keep[i] is looked at in no

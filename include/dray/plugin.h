@@ -40,7 +40,7 @@ extern "C" {
 #endif
 
 #define DRAY_ABI_MAJOR 0
-#define DRAY_ABI_MINOR 1
+#define DRAY_ABI_MINOR 2
 
 /* "DRAYPLUG" as bytes in memory on a little-endian machine. */
 #define DRAY_PLUGIN_MAGIC UINT64_C(0x47554c5059415244)
@@ -58,6 +58,7 @@ extern "C" {
 #define DRAY_CAP_REENTRANT UINT64_C(1) /* operations may run on several threads at once */
 #define DRAY_CAP_STREAM    UINT64_C(2) /* a push that takes entries of unknown size */
 #define DRAY_CAP_LINKS     UINT64_C(4) /* a push whose target holds links and empty directories */
+#define DRAY_CAP_CONTENT   UINT64_C(8) /* a filter that reads bytes (host->open): see decide */
 
 /* Needs (head.needs): what a plugin cannot do without. A host refuses bits that it does not know.
  * None is defined yet. */
@@ -402,6 +403,13 @@ struct dray_host {
     int (*confirm)(struct dray_ctx *ctx, const char *key, const char *value);
     /* [push] Give the process back and be called again in `seconds`; returns DRAY_LATER. */
     int (*later)(struct dray_ctx *ctx, uint32_t seconds, const char *reason);
+
+    /* [prepare] An option's value is right but may not be what its author meant: a note at that
+     * place, for who checks or plans. One line that says what it means and what to write. `instead`
+     * is the value that may have been meant, or NULL: a preview compares what the two do and tells
+     * of it where they differ. Other arguments as of fail_option. */
+    void (*advise_option)(struct dray_ctx *ctx, const char *option, int64_t index, uint64_t offset,
+                          const char *instead, const char *format, ...) DRAY_PRINTF(6, 7);
 };
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */
@@ -502,7 +510,9 @@ struct dray_source_operations {
 };
 
 /* A filter gives each entry a verdict. It is pure: the same entry, the same verdict. Directories
- * that have entries below them are not asked about. */
+ * that have entries below them are not asked about. One with DRAY_CAP_CONTENT is not asked at all
+ * in a preview that has no bytes (of a list, or of an archive that is not extracted): what it gets
+ * is then undecided, and passes. */
 struct dray_filter_operations {
     uint32_t size;
     uint32_t reserved;
@@ -521,7 +531,9 @@ struct dray_transform_operations {
 struct dray_push_operations {
     uint32_t size;
     uint32_t target_type; /* DRAY_TARGET_* */
-    /* Without touching the target's data: where this delivers. */
+    /* Without touching the target's data: where this delivers. What a place that is not there would
+     * be called may be filled in before it fails with DRAY_NOT_FOUND: a preview of a list goes by
+     * that. */
     int (*describe)(void *self, struct dray_ctx *ctx, struct dray_target *ret_target);
     /* What is at the target? */
     int (*probe)(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);

@@ -43,6 +43,24 @@ static void destroy(void *self)
     patterns_free(&glob->excluded);
 }
 
+/* Who comes from gitignore takes a slash inside for an anchor. `**` in front of the pattern says
+ * that it is none; of braces that hold an anchor nothing is said. */
+static void advise(struct dray_ctx *ctx, uint32_t row, uint64_t index, const char *text)
+{
+    const char *slash = strchr(text, '/');
+
+    if (slash == NULL || slash == text || slash[1] == '\0' || strncmp(text, "**/", 3) == 0 ||
+        slash[-1] == '{' || slash[-1] == ',' || slash[-1] == '\\')
+        return;
+    char *anchored = ctx->host->format("/%s", text);
+    if (anchored != NULL)
+        ctx->host->advise_option(ctx, options[row].name, (int64_t)index, 0, anchored,
+                                 "\"%s\" matches below the root too: write \"%s\" for the root "
+                                 "only, or \"**%s\" if that is meant",
+                                 text, anchored, anchored);
+    ctx->host->free(anchored);
+}
+
 /* Compile one list. Every bad pattern is reported, not only the first. */
 static int compile(struct dray_ctx *ctx, uint32_t row, const struct dray_strings *texts,
                    int64_t ignore_case, struct patterns *patterns)
@@ -65,6 +83,8 @@ static int compile(struct dray_ctx *ctx, uint32_t row, const struct dray_strings
         if (compiled == DRAY_PATTERN_FAULTY)
             result = ctx->host->fail_option(ctx, options[row].name, (int64_t)i, fault.offset, "%s",
                                             fault.reason);
+        if (compiled == DRAY_PATTERN_OK)
+            advise(ctx, row, i, texts->items[i]);
     }
     return result;
 }

@@ -31,17 +31,17 @@ static int prepare(void *self, struct dray_ctx *ctx)
 
 static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
 {
-    struct hpfs_place place;
+    struct hpfs_place place = {NULL, NULL, NULL};
     int result = hpfs_place_find(self, ctx, &place);
 
-    if (result != DRAY_OK)
+    if (place.whole == NULL)
         return result;
     ret_target->uri = place.whole;
     ret_target->parent = place.parent;
     ret_target->name = place.name;
     ret_target->path = ctx->host->format("%s", place.whole);
     return ret_target->path != NULL
-               ? DRAY_OK
+               ? result
                : ctx->host->fail(ctx, DRAY_NO_MEMORY,
                                  "finding out where to deliver: out of memory");
 }
@@ -66,12 +66,11 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
 
 static int push(void *self, struct dray_ctx *ctx)
 {
-    struct hpfs_place place;
+    struct hpfs_place place = {NULL, NULL, NULL};
     int result = hpfs_place_find(self, ctx, &place);
 
-    if (result != DRAY_OK)
-        return result;
-    result = deliver(self, ctx, &place);
+    if (result == DRAY_OK)
+        result = deliver(self, ctx, &place);
     hpfs_place_free(ctx->host, &place);
     return result;
 }

@@ -37,7 +37,8 @@ struct hpfs_place {
     char *whole;  /* both */
 };
 
-/* Find it without touching anything: the parent must be there, the name must be one. */
+/* Find it without touching anything: the parent must be there, the name must be one. With
+ * DRAY_NOT_FOUND it is filled too, by what is written. Free it in any case. */
 int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place);
 void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
 /* How many names the directory holds, or -1 with errno. */

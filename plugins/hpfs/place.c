@@ -61,6 +61,7 @@ static int check_name(struct dray_ctx *ctx, const char *name, const char *where)
     return result;
 }
 
+/* A directory that is not there gives a place too, by the name that it is written with. */
 static int fill(struct dray_ctx *ctx, const char *directory, const char *name,
                 struct hpfs_place *ret_place)
 {
@@ -68,19 +69,20 @@ static int fill(struct dray_ctx *ctx, const char *directory, const char *name,
     OWNED real = NULL;
     int result = resolve(ctx, directory, &real);
 
-    if (result != DRAY_OK)
+    if (result != DRAY_OK && result != DRAY_NOT_FOUND)
         return result;
+    const char *parent = real != NULL ? real : directory;
     struct hpfs_place place = {
-        .parent = host->format("%s", real),
+        .parent = host->format("%s", parent),
         .name = host->format("%s", name),
-        .whole = host->format("%s/%s", strcmp(real, "/") == 0 ? "" : real, name),
+        .whole = host->format("%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name),
     };
     if (place.parent == NULL || place.name == NULL || place.whole == NULL) {
         hpfs_place_free(host, &place);
         return host->fail(ctx, DRAY_NO_MEMORY, "finding out where to deliver: out of memory");
     }
     *ret_place = place;
-    return DRAY_OK;
+    return result;
 }
 
 /* `path` without slashes at its end, cut into directory and name. */

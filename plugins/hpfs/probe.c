@@ -183,12 +183,11 @@ static int look(struct dray_ctx *ctx, const struct hpfs_place *place,
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence)
 {
-    struct hpfs_place place;
+    struct hpfs_place place = {NULL, NULL, NULL};
     int result = hpfs_place_find(self, ctx, &place);
 
-    if (result != DRAY_OK)
-        return result;
-    result = look(ctx, &place, ret_presence);
+    if (result == DRAY_OK)
+        result = look(ctx, &place, ret_presence);
     hpfs_place_free(ctx->host, &place);
     return result;
 }
