@@ -141,6 +141,8 @@ static json_t *step_json(const struct dray_step *step)
     if (step->origin.policy)
         (void)json_object_set_new(object, "policy",
                                   json_sprintf("%s/%s", step->origin.policy, step->origin.rule));
+    if (step->origin.recipe)
+        (void)json_object_set_new(object, "recipe", json_string(step->origin.recipe));
     if (step->role == DRAY_STEP_FILTER || step->role == DRAY_STEP_TRANSFORM)
         (void)json_object_set(object, "options", step->with);
     if (step->mode != DRAY_MODE_ENFORCE)

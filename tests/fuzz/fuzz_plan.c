@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_plan.c - a stranger's workflow under a policy that may be broken too: the input is a
- * workflow and, behind a line `%%`, a policy; or a policy alone, for a workflow that is fine. So
- * the golden files of the unit tests are seeds as they are. Plugins are stand-ins. Beside memory
- * errors, it looks for promises that are broken: a plan or a reason, a denial for whatever is wrong
- * with the policy, problems in order and once each, the same plan from the same text, and a plan
- * that comes back from its JSON as it was.
+ * workflow and, behind a line `%%`, a policy, and behind another one the recipe `r`; or a policy
+ * alone, for a workflow that is fine. So the golden files of the unit tests are seeds as they are.
+ * Plugins are stand-ins. Beside memory errors, it looks for promises that are broken: a plan or a
+ * reason, a denial for whatever is wrong with the policy, problems in order and once each, the same
+ * plan from the same text, a plan that comes back from its JSON as it was, and a recipe that is cut
+ * out of the workflow and good, or a reason.
  *
  * Half of the inputs are changed by whole lines, some of them from a list of what people write: few
  * of libFuzzer's own changes leave anything that YAML can read.
@@ -142,6 +143,23 @@ static void write_policy(const char *text, size_t length)
     assert(dray_close(&fd) == 0);
 }
 
+/* The recipe that is made of a workflow. */
+static void check_cut(const char *text, size_t length)
+{
+    dray_autofree char *path = dray_format("%s/w.file", policies());
+    struct dray_asker asker = {stand_ins_answer, NULL};
+    struct dray_diagnostics diagnostics = {0};
+    struct dray_error error = {0};
+    dray_autofree char *recipe = NULL;
+
+    assert(path && dray_write_file(path, text, length, 0600, &error) == 0);
+    int result = dray_recipe_text(path, "r", NULL, &asker, &stand_ins_recipes, &diagnostics,
+                                  &recipe, &error);
+    assert((result == 0) == (recipe != NULL) && result == error.class_ && result != DRAY_BUG);
+    assert(result != DRAY_INVALID || diagnostics.errors > 0);
+    dray_diagnostics_free(&diagnostics);
+}
+
 static void check_plan(const struct dray_plan *plan)
 {
     dray_cleanup(dray_plan_freep) struct dray_plan *parsed = NULL;
@@ -199,11 +217,29 @@ static void check_again(const struct dray_plan_request *request, const struct dr
     json_decref(other);
 }
 
+static void save_recipe(const char *text, size_t length)
+{
+    dray_autofree char *copy = strndup(text, length);
+
+    assert(copy);
+    stand_ins_save("r", copy);
+}
+
+static int is_recipe(const struct dray_diagnostics *diagnostics, size_t index)
+{
+    return strncmp(dray_place_file(diagnostics, diagnostics->items[index].place), "recipe/",
+                   strlen("recipe/")) == 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const char *text = (const char *)data;
     const char *policy = size ? memmem(text, size, SEPARATOR, strlen(SEPARATOR)) : NULL;
     int is_alone = size && !policy && memmem(text, size, "\npolicy:", strlen("\npolicy:"));
+    const char *recipe = policy ? memmem(policy + 1, size - (size_t)(policy + 1 - text), SEPARATOR,
+                                         strlen(SEPARATOR))
+                                : NULL;
+    size_t end = recipe ? (size_t)(recipe - text) : size;
     const char *const directories[] = {policies()};
     size_t length = policy ? (size_t)(policy - text) : size;
     struct dray_diagnostics diagnostics = {0};
@@ -223,14 +259,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .user = "u",
         .actor = "a",
         .asker = {stand_ins_answer, NULL},
+        .recipes = &stand_ins_recipes,
     };
 
     if (policy)
         policy += strlen(SEPARATOR);
+    if (recipe && recipe < policy)
+        recipe = NULL, end = size; /* the two share a line's end */
     if (is_alone)
         write_policy(text, size);
     else
-        write_policy(policy, policy ? size - length - strlen(SEPARATOR) : 0);
+        write_policy(policy, policy ? end - length - strlen(SEPARATOR) : 0);
+    stand_ins_forget();
+    if (recipe)
+        save_recipe(recipe + strlen(SEPARATOR), size - end - strlen(SEPARATOR));
     int result = dray_plan_make(&request, &diagnostics, &plan, &error);
     assert((result == 0) == (plan != NULL));
     assert(result == error.class_ && (result == 0 || error.message[0]));
@@ -244,8 +286,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                strstr(error.message, "more than"));
     check_problems(&diagnostics);
     for (size_t i = 0; i < diagnostics.count; i++)
-        if (diagnostics.items[i].place.source > 0)
+        if (diagnostics.items[i].place.source > 0 && !is_recipe(&diagnostics, i))
             assert(result != 0 && result != DRAY_INVALID);
     dray_diagnostics_free(&diagnostics);
+    check_cut(size ? text : "", length);
     return 0;
 }

@@ -129,7 +129,7 @@ void stand_ins_save(const char *name, const char *text)
     saved[saved_count++].text = strdup(text);
 }
 
-static void forget_saved(void)
+void stand_ins_forget(void)
 {
     for (; saved_count > 0; saved_count--) {
         free(saved[saved_count - 1].name);
@@ -203,7 +203,7 @@ void stand_ins_make(void)
 
 void stand_ins_free(void)
 {
-    forget_saved();
+    stand_ins_forget();
     for (size_t i = 0; i < DRAY_COUNT(stand_ins); i++) {
         struct dray_plugin_info *info;
         memcpy(&info, &infos[i], sizeof(info));

@@ -29,6 +29,7 @@ const char *const *__wrap_dray_registry_names(struct dray_registry *registry, ui
 
 /* Saved recipes: each text of a name is its next version. One called `locked` cannot be read. */
 void stand_ins_save(const char *name, const char *text);
+void stand_ins_forget(void);
 extern const struct dray_recipes stand_ins_recipes;
 
 #endif
