@@ -80,7 +80,7 @@ static char *expand(void *arg, const struct dray_node *scalar)
     return NULL;
 }
 
-static void check(const char *yaml, struct outcome *ret_outcome)
+static void check_from(const char *base, const char *yaml, struct outcome *ret_outcome)
 {
     const struct dray_place step = {0, 1, 1, 1};
     struct dray_error error = {0};
@@ -93,9 +93,14 @@ static void check(const char *yaml, struct outcome *ret_outcome)
     assert_int_equal(
         dray_options_check(&plugin, "filter/test",
                            dray_node_get(dray_document_root(ret_outcome->document), "with"), step,
-                           "/data/flows", expand, &ret_outcome->diagnostics,
-                           &ret_outcome->diagnostics, &ret_outcome->with, &error),
+                           base, expand, &ret_outcome->diagnostics, &ret_outcome->diagnostics,
+                           &ret_outcome->with, &error),
         0);
+}
+
+static void check(const char *yaml, struct outcome *ret_outcome)
+{
+    check_from("/data/flows", yaml, ret_outcome);
 }
 
 /* `with: { must: x, PART }` passes and gives that value for the option. */
@@ -303,6 +308,33 @@ static void paths_are_made_absolute_from_the_files_folder(void **state)
                  "write the whole path");
     assert_wrong("into: \"\"", AT("into"), "option \"into\" of filter/test takes a path, not \"\"",
                  NULL);
+}
+
+/* A file that is used from anywhere has no folder to start from. */
+static void without_a_folder_paths_have_to_be_absolute(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"with: { must: x, into: out }",
+         "option \"into\" of filter/test takes an absolute path here, not \"out\""},
+        {"with: { must: x, into: \"${who}/out\" }",
+         "option \"into\" of filter/test takes an absolute path here, not \"world/out\""},
+        {"with: { must: x, into: \"\" }", "option \"into\" of filter/test takes a path, not \"\""},
+        {"with: { must: x }", "option \"into\" of filter/test has to be given here: its default is "
+                              "a relative path"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < DRAY_COUNT(pairs); i++) {
+        dray_cleanup(outcome_free) struct outcome outcome;
+        check_from(NULL, pairs[i][0], &outcome);
+        assert_int_equal(outcome.diagnostics.count, 1);
+        assert_string_equal(outcome.diagnostics.items[0].message, pairs[i][1]);
+        assert_null(json_object_get(outcome.with, "into"));
+    }
+    dray_cleanup(outcome_free) struct outcome outcome;
+    check_from(NULL, "with: { must: x, into: /out//./x }", &outcome);
+    assert_int_equal(outcome.diagnostics.count, 0);
+    assert_string_equal(json_string_value(json_object_get(outcome.with, "into")), "/out/x");
 }
 
 static void a_list_takes_only_strings_and_shows_how_one_is_written(void **state)
@@ -537,6 +569,7 @@ int main(void)
         cmocka_unit_test(a_string_takes_what_yaml_would_read_as_something_else),
         cmocka_unit_test(no_value_is_an_error_for_every_type),
         cmocka_unit_test(paths_are_made_absolute_from_the_files_folder),
+        cmocka_unit_test(without_a_folder_paths_have_to_be_absolute),
         cmocka_unit_test(a_list_takes_only_strings_and_shows_how_one_is_written),
         cmocka_unit_test(a_mapping_takes_only_strings),
         cmocka_unit_test(a_secret_is_named_and_never_repeated),
