@@ -9,9 +9,12 @@
 #include "core/base/text.h"
 #include "core/run/preview.h"
 
-/* Entries that one task asks about, and how many questions a preview puts at most. */
-#define CHUNK     2048u
-#define QUESTIONS UINT64_C(10000000)
+/* Entries that one task asks about, and how many a preview goes through at most, those that it goes
+ * through again counted again. */
+#define CHUNK   2048u
+#define ENTRIES UINT64_C(20000000)
+/* How many values that may not be meant are compared, of one step. */
+#define MAX_ADVICE 64
 
 struct linting {
     struct dray_run *run;
@@ -24,19 +27,25 @@ struct linting {
 /* Which entries of a tree are asked about. */
 enum among { AMONG_ALL, AMONG_DROPPED, AMONG_DECIDED };
 
-/* One question to a second instance: which is the first entry that each of these elements decides
+/* What a second instance is asked: which is the first entry that each of these elements decides
  * (or, when `otherwise`, that the one element does not)? */
-struct search {
-    struct dray_step_run *step;
+struct question {
     struct dray_instance *instance;
     uint32_t option;
     size_t elements;
-    const struct dray_step_run *where; /* the step whose input is looked through */
     enum among among;
     int32_t index; /* AMONG_DECIDED: by this element */
     int otherwise;
     size_t *found; /* by element; SIZE_MAX: none. Atomic */
     size_t left;   /* elements without an entry. Atomic */
+};
+
+/* All questions that are put while one tree is gone through. */
+struct round {
+    struct dray_step_run *step;        /* whose rules they are about */
+    const struct dray_step_run *where; /* the step whose input is looked through */
+    struct question *questions;
+    size_t count;
 };
 
 /* ---- A second instance ---- */
@@ -95,88 +104,112 @@ static void drop_instance(const struct dray_step_run *step, struct dray_instance
 /* ---- Asking it ---- */
 
 /* Entry `entry` is one that element `element` decides; the first in order is remembered. */
-static void note(struct search *search, size_t element, size_t entry)
+static void note(struct question *question, size_t element, size_t entry)
 {
-    size_t before = __atomic_load_n(&search->found[element], __ATOMIC_RELAXED);
+    size_t before = __atomic_load_n(&question->found[element], __ATOMIC_RELAXED);
 
-    while (entry < before && !__atomic_compare_exchange_n(&search->found[element], &before, entry,
+    while (entry < before && !__atomic_compare_exchange_n(&question->found[element], &before, entry,
                                                           0, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
     if (before == SIZE_MAX)
-        __atomic_sub_fetch(&search->left, 1, __ATOMIC_RELAXED);
+        (void)__atomic_sub_fetch(&question->left, 1, __ATOMIC_RELAXED);
 }
 
-static int is_among(const struct search *search, const struct dray_decision *decision)
+static int is_among(const struct question *question, const struct dray_decision *decision)
 {
-    if (!decision->asked)
-        return 0;
-    if (search->among == AMONG_DROPPED)
+    if (question->among == AMONG_DROPPED)
         return decision->verdict == DRAY_DROP;
-    return search->among == AMONG_ALL ||
-           (decision->option == search->option && decision->index == search->index);
+    return question->among == AMONG_ALL ||
+           (decision->option == question->option && decision->index == question->index);
 }
 
-static int ask_about(struct search *search, struct dray_call *call, size_t index)
+static int put(struct question *question, struct dray_call *call, const struct dray_entry *view)
 {
-    const struct dray_loaded *loaded = search->instance->loaded;
+    const struct dray_loaded *loaded = question->instance->loaded;
     struct dray_verdict verdict = {0, 0, DRAY_NO_INDEX};
-    struct dray_entry view;
-
-    dray_entry_view(search->where->input, index, &view);
-    dray_blame_entry(view.path, view.path_length);
     int result =
-        loaded->operations.filter.decide(search->instance->self, &call->ctx, &view, &verdict);
+        loaded->operations.filter.decide(question->instance->self, &call->ctx, view, &verdict);
+
     if (result != 0)
         return result;
-    int decides = verdict.option == search->option && verdict.index >= 0 &&
-                  (uint64_t)verdict.index < search->elements;
-    if (search->otherwise && !decides)
-        note(search, 0, index);
-    else if (!search->otherwise && decides)
-        note(search, (size_t)verdict.index, index);
+    int decides = verdict.option == question->option && verdict.index >= 0 &&
+                  (uint64_t)verdict.index < question->elements;
+    if (question->otherwise && !decides)
+        note(question, 0, view->id);
+    else if (!question->otherwise && decides)
+        note(question, (size_t)verdict.index, view->id);
     return 0;
+}
+
+static int ask_about(const struct round *round, struct dray_call *call, size_t index)
+{
+    const struct dray_decision *decision = &round->where->decisions[index];
+    struct dray_entry view = {.size = 0};
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < round->count; i++) {
+        struct question *question = &round->questions[i];
+        if (!is_among(question, decision) ||
+            __atomic_load_n(&question->left, __ATOMIC_RELAXED) == 0)
+            continue;
+        if (view.size == 0) {
+            dray_entry_view(round->where->input, index, &view);
+            dray_blame_entry(view.path, view.path_length);
+        }
+        result = put(question, call, &view);
+    }
+    return result;
+}
+
+static size_t left_of(const struct round *round)
+{
+    size_t left = 0;
+
+    for (size_t i = 0; i < round->count; i++)
+        left += __atomic_load_n(&round->questions[i].left, __ATOMIC_RELAXED);
+    return left;
 }
 
 /* Chunks begin in order, so once all is found the first ones have been. */
 static int ask_chunk(void *arg, uint64_t chunk)
 {
-    struct search *search = arg;
-    size_t count = search->where->input->count;
-    size_t end = (chunk + 1) * CHUNK < count ? (size_t)(chunk + 1) * CHUNK : count;
+    const struct round *round = arg;
+    size_t count = round->where->input->count;
+    size_t end = (size_t)(chunk + 1) * CHUNK < count ? (size_t)(chunk + 1) * CHUNK : count;
     struct dray_call call;
     int result = 0;
 
-    if (__atomic_load_n(&search->left, __ATOMIC_RELAXED) == 0)
+    if (left_of(round) == 0)
         return 0;
-    if (dray_run_cancelled(search->step->run))
+    if (dray_run_cancelled(round->step->run))
         return DRAY_CANCELLED;
-    dray_call_init(&call, search->step);
+    dray_call_init(&call, round->step);
     struct dray_blame_note before =
-        dray_blame_enter((uint32_t)search->step->index, DRAY_OPERATION_DECIDE);
+        dray_blame_enter((uint32_t)round->step->index, DRAY_OPERATION_DECIDE);
     for (size_t i = (size_t)chunk * CHUNK; result == 0 && i < end; i++)
-        if (is_among(search, &search->where->decisions[i]))
-            result = ask_about(search, &call, i);
+        if (round->where->decisions[i].asked)
+            result = ask_about(round, &call, i);
     dray_blame_leave(before);
     return result;
 }
 
-static void ask_all(struct linting *linting, struct search *search)
+static void ask_all(struct linting *linting, struct round *round)
 {
-    size_t count = search->where->input->count;
+    size_t count = round->where->input->count;
     uint64_t chunks = (count + CHUNK - 1) / CHUNK;
     int result = 0;
 
-    if (linting->asked + count > QUESTIONS)
-        linting->stopped = 1;
-    if (linting->stopped)
-        return;
     linting->asked += count;
-    if (search->instance->loaded->plugin.head.caps & DRAY_CAP_REENTRANT)
-        result = dray_pool_run(linting->run->pool, chunks, ask_chunk, search);
-    for (uint64_t i = 0; !(search->instance->loaded->plugin.head.caps & DRAY_CAP_REENTRANT) &&
-                         result == 0 && i < chunks;
-         i++)
-        result = ask_chunk(search, i);
+    if (linting->asked > ENTRIES)
+        linting->stopped = 1;
+    if (linting->stopped || left_of(round) == 0)
+        return;
+    if (round->step->instance->loaded->plugin.head.caps & DRAY_CAP_REENTRANT) {
+        result = dray_pool_run(linting->run->pool, chunks, ask_chunk, round);
+    } else {
+        for (uint64_t i = 0; result == 0 && i < chunks; i++)
+            result = ask_chunk(round, i);
+    }
     linting->stopped = result != 0;
 }
 
@@ -251,78 +284,62 @@ struct outcome {
     size_t entry;
 };
 
-/* Elements of one list that decided nothing: those that are still looked for. */
-struct idle {
-    size_t *elements;
-    size_t *found;
+/* One list of a step. */
+struct list {
+    uint32_t option;
     size_t count;
-    struct outcome *outcomes; /* by element of the list */
+    uint8_t *used;    /* by element: it decided something */
+    size_t *elements; /* the others, as long as they are looked for */
+    size_t idle;      /* how many these are */
+    size_t *found;
+    struct outcome *outcomes; /* by element */
+    int again;                /* worth another round */
 };
 
-/* Take out those that were found. */
-static void take_found(struct idle *idle, const struct dray_step_run *where)
+static void list_free(struct list *list)
+{
+    free(list->used);
+    free(list->elements);
+    free(list->found);
+    free(list->outcomes);
+}
+
+/* Take out those that were found. Of two that match the same entry the first has it: so those that
+ * are left are looked for again, until none is found. */
+static void take_found(struct list *list, const struct dray_step_run *where)
 {
     size_t kept = 0;
 
-    for (size_t i = 0; i < idle->count; i++) {
-        if (idle->found[i] == SIZE_MAX)
-            idle->elements[kept++] = idle->elements[i];
+    for (size_t i = 0; i < list->idle; i++) {
+        if (list->found[i] == SIZE_MAX)
+            list->elements[kept++] = list->elements[i];
         else
-            idle->outcomes[idle->elements[i]] = (struct outcome){where, idle->found[i]};
+            list->outcomes[list->elements[i]] = (struct outcome){where, list->found[i]};
     }
-    idle->count = kept;
+    list->again = kept > 0 && kept < list->idle;
+    list->idle = kept;
 }
 
-static void look_once(struct linting *linting, struct search *search, const struct idle *idle)
+/* 0, or -1 where there can be no such instance. */
+static int ask_of_list(struct dray_step_run *step, const struct list *list, enum among among,
+                       struct question *question)
 {
-    struct dray_step_run *step = search->step;
-    const char *name = step->instance->loaded->plugin.options[search->option].name;
-    const json_t *list = json_object_get(step->step->with, name);
+    const char *name = step->instance->loaded->plugin.options[list->option].name;
+    const json_t *values = json_object_get(step->step->with, name);
     json_t *elements = json_array();
 
-    for (size_t i = 0; i < idle->count; i++) {
-        (void)json_array_append(elements, json_array_get(list, idle->elements[i]));
-        idle->found[i] = SIZE_MAX;
+    for (size_t i = 0; i < list->idle; i++) {
+        (void)json_array_append(elements, json_array_get(values, list->elements[i]));
+        list->found[i] = SIZE_MAX;
     }
-    search->elements = search->left = idle->count;
-    search->instance = second_instance(step, search->option, elements);
+    *question = (struct question){.instance = second_instance(step, list->option, elements),
+                                  .option = list->option,
+                                  .elements = list->idle,
+                                  .among = among,
+                                  .found = list->found,
+                                  .left = list->idle};
     json_decref(elements);
-    linting->stopped |= !search->instance;
-    if (!search->instance)
-        return;
-    ask_all(linting, search);
-    drop_instance(step, search->instance);
-}
-
-/* Look for them in the input of `where`. Of two that match the same entry the first has it: so
- * again with those that are left, until none is found. */
-static void look_in(struct linting *linting, struct dray_step_run *step, uint32_t option,
-                    struct idle *idle, const struct dray_step_run *where, enum among among)
-{
-    struct search search = {
-        .step = step, .option = option, .where = where, .among = among, .found = idle->found};
-    size_t before = 0;
-
-    while (!linting->stopped && idle->count > 0 && idle->count != before) {
-        before = idle->count;
-        look_once(linting, &search, idle);
-        if (!linting->stopped)
-            take_found(idle, where);
-    }
-}
-
-static void look_for(struct linting *linting, struct dray_step_run *step, uint32_t option,
-                     struct idle *idle)
-{
-    const struct dray_plan *plan = linting->run->plan;
-
-    look_in(linting, step, option, idle, step, AMONG_ALL);
-    for (size_t i = 0; i < plan->step_count; i++) {
-        const struct dray_step_run *other = &linting->run->steps[i];
-        if (other != step && other->decisions && other->step->mode == DRAY_MODE_ENFORCE &&
-            dray_plan_depends(plan, step->index, i))
-            look_in(linting, step, option, idle, other, AMONG_DROPPED);
-    }
+    return question->instance ? 0 : -1;
 }
 
 /* Is it the same step of the workflow, copied for another target? */
@@ -350,71 +367,184 @@ static void mark_used(const struct dray_run *run, const struct dray_step_run *st
     }
 }
 
-static void lint_list(struct linting *linting, struct dray_step_run *step, uint32_t option)
+static int list_init(const struct dray_run *run, const struct dray_step_run *step, uint32_t option,
+                     struct list *list)
 {
     const char *name = step->instance->loaded->plugin.options[option].name;
     size_t count = json_array_size(json_object_get(step->step->with, name));
-    dray_autofree uint8_t *used = calloc(count + 1, 1);
-    dray_autofree size_t *elements = calloc(count + 1, sizeof(*elements));
-    dray_autofree size_t *found = calloc(count + 1, sizeof(*found));
-    dray_autofree struct outcome *outcomes = calloc(count + 1, sizeof(*outcomes));
-    struct idle idle = {elements, found, 0, outcomes};
 
-    if (!used || !elements || !found || !outcomes || count == 0)
-        return;
-    mark_used(linting->run, step, option, used, count);
+    *list = (struct list){.option = option,
+                          .count = count,
+                          .used = calloc(count + 1, 1),
+                          .elements = calloc(count + 1, sizeof(*list->elements)),
+                          .found = calloc(count + 1, sizeof(*list->found)),
+                          .outcomes = calloc(count + 1, sizeof(*list->outcomes))};
+    if (!list->used || !list->elements || !list->found || !list->outcomes)
+        return -1;
+    mark_used(run, step, option, list->used, count);
     for (size_t i = 0; i < count; i++)
-        if (!used[i])
-            elements[idle.count++] = i;
-    look_for(linting, step, option, &idle);
-    for (size_t i = 0; i < count; i++) {
-        if (outcomes[i].by)
-            tell_covered(linting, step, option, (int32_t)i, outcomes[i].by, outcomes[i].entry);
-        else if (!used[i] && !linting->stopped)
-            tell_unmatched(linting, step, option, (int32_t)i);
+        if (!list->used[i])
+            list->elements[list->idle++] = i;
+    list->again = list->idle > 0;
+    return 0;
+}
+
+static void tell_list(struct linting *linting, const struct dray_step_run *step,
+                      const struct list *list)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        const struct outcome *outcome = &list->outcomes[i];
+        if (outcome->by)
+            tell_covered(linting, step, list->option, (int32_t)i, outcome->by, outcome->entry);
+        else if (!list->used[i] && !linting->stopped)
+            tell_unmatched(linting, step, list->option, (int32_t)i);
     }
 }
 
 /* ---- Values that may not be meant ---- */
 
-/* Does the value that the plugin advises decide the same entries as the one that stands there? */
-static void lint_advice(struct linting *linting, struct dray_step_run *step, const json_t *advice)
+/* Does the value that the plugin advises decide the same entries as the one that stands there? 0,
+ * or -1 where that cannot be asked. */
+static int ask_of_advice(struct dray_step_run *step, const json_t *advice, size_t *found,
+                         struct question *question)
 {
     const char *name = json_string_value(json_object_get(advice, "option"));
     json_t *instead = json_object_get(advice, "instead");
     const struct dray_plugin *plugin = &step->instance->loaded->plugin;
-    dray_cleanup(dray_buffer_free) struct dray_buffer message = {.cap = 64u << 10};
-    dray_cleanup(dray_buffer_free) struct dray_buffer why = {.cap = 64u << 10};
-    size_t found = SIZE_MAX;
     uint32_t option = 0;
 
     while (option < plugin->option_count && strcmp(plugin->options[option].name, name) != 0)
         option++;
     if (!instead || option == plugin->option_count ||
         plugin->options[option].type != DRAY_TYPE_STRINGS)
-        return;
+        return -1;
     json_t *elements = json_pack("[O]", instead);
-    struct search search = {.step = step,
-                            .instance = elements ? second_instance(step, option, elements) : NULL,
-                            .option = option,
-                            .elements = 1,
-                            .where = step,
-                            .among = AMONG_DECIDED,
-                            .index = (int32_t)json_integer_value(json_object_get(advice, "index")),
-                            .otherwise = 1,
-                            .found = &found,
-                            .left = 1};
+    *found = SIZE_MAX;
+    *question =
+        (struct question){.instance = elements ? second_instance(step, option, elements) : NULL,
+                          .option = option,
+                          .elements = 1,
+                          .among = AMONG_DECIDED,
+                          .index = (int32_t)json_integer_value(json_object_get(advice, "index")),
+                          .otherwise = 1,
+                          .found = found,
+                          .left = 1};
     json_decref(elements);
-    if (!search.instance)
-        return;
-    ask_all(linting, &search);
-    drop_instance(step, search.instance);
-    if (linting->stopped || found == SIZE_MAX)
-        return;
-    dray_rule_print(step->step, step->instance->loaded, (uint16_t)option, search.index, &message,
-                    &why);
+    return question->instance ? 0 : -1;
+}
+
+static void tell_floating(struct linting *linting, const struct dray_step_run *step,
+                          const json_t *advice, const struct question *question)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer message = {.cap = 64u << 10};
+    dray_cleanup(dray_buffer_free) struct dray_buffer why = {.cap = 64u << 10};
+
+    dray_rule_print(step->step, step->instance->loaded, (uint16_t)question->option, question->index,
+                    &message, &why);
     dray_buffer_format(&message, ": %s", json_string_value(json_object_get(advice, "message")));
-    tell(linting, step, option, search.index, "floating", &message, step->input->entries[found]);
+    tell(linting, step, question->option, question->index, "floating", &message,
+         step->input->entries[*question->found]);
+}
+
+/* ---- One step ---- */
+
+/* What is looked for of one step: elements of its lists, and advice, which is asked about once. */
+struct study {
+    struct list *lists;
+    size_t list_count;
+    struct question *questions; /* room for all lists and all advice */
+    const json_t *advised[MAX_ADVICE];
+    size_t advised_found[MAX_ADVICE];
+};
+
+static void drop_questions(const struct dray_step_run *step, struct question *questions,
+                           size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        drop_instance(step, questions[i].instance);
+}
+
+/* One pass over the input of `where`. */
+static void go_round(struct linting *linting, struct dray_step_run *step, struct study *study,
+                     const struct dray_step_run *where, enum among among, int advice)
+{
+    struct round round = {.step = step, .where = where, .questions = study->questions};
+    size_t advised = 0;
+
+    for (size_t i = 0; i < study->list_count; i++)
+        if (study->lists[i].again) {
+            if (ask_of_list(step, &study->lists[i], among, &round.questions[round.count]) == 0)
+                round.count++;
+            else
+                linting->stopped = 1;
+        }
+    size_t of_lists = round.count;
+    for (size_t i = 0; advice && i < json_array_size(step->advice) && advised < MAX_ADVICE; i++)
+        if (ask_of_advice(step, json_array_get(step->advice, i), &study->advised_found[advised],
+                          &round.questions[round.count]) == 0) {
+            study->advised[advised++] = json_array_get(step->advice, i);
+            round.count++;
+        }
+    ask_all(linting, &round);
+    for (size_t i = 0; !linting->stopped && i < study->list_count; i++)
+        if (study->lists[i].again)
+            take_found(&study->lists[i], where);
+    for (size_t i = 0; !linting->stopped && i < advised; i++)
+        if (study->advised_found[i] != SIZE_MAX)
+            tell_floating(linting, step, study->advised[i], &round.questions[of_lists + i]);
+    drop_questions(step, round.questions, round.count);
+}
+
+static int any_again(const struct study *study)
+{
+    int again = 0;
+
+    for (size_t i = 0; i < study->list_count; i++)
+        again |= study->lists[i].again;
+    return again;
+}
+
+static void look_in(struct linting *linting, struct dray_step_run *step, struct study *study,
+                    const struct dray_step_run *where, enum among among, int advice)
+{
+    for (size_t i = 0; i < study->list_count; i++)
+        study->lists[i].again = study->lists[i].idle > 0;
+    for (; !linting->stopped && (advice || any_again(study)); advice = 0)
+        go_round(linting, step, study, where, among, advice);
+}
+
+static void look_everywhere(struct linting *linting, struct dray_step_run *step,
+                            struct study *study)
+{
+    const struct dray_plan *plan = linting->run->plan;
+
+    look_in(linting, step, study, step, AMONG_ALL, json_array_size(step->advice) > 0);
+    for (size_t i = 0; i < plan->step_count; i++) {
+        const struct dray_step_run *other = &linting->run->steps[i];
+        if (other != step && other->decisions && other->step->mode == DRAY_MODE_ENFORCE &&
+            dray_plan_depends(plan, step->index, i))
+            look_in(linting, step, study, other, AMONG_DROPPED, 0);
+    }
+    for (size_t i = 0; i < study->list_count; i++)
+        tell_list(linting, step, &study->lists[i]);
+}
+
+static void lint_step(struct linting *linting, struct dray_step_run *step)
+{
+    const struct dray_plugin *plugin = &step->instance->loaded->plugin;
+    dray_autofree struct list *lists = calloc((size_t)plugin->option_count + 1, sizeof(*lists));
+    dray_autofree struct question *questions =
+        calloc((size_t)plugin->option_count + MAX_ADVICE, sizeof(*questions));
+    struct study study = {.lists = lists, .questions = questions};
+    int failed = !lists || !questions;
+
+    for (uint32_t i = 0; !failed && i < plugin->option_count; i++)
+        if (plugin->options[i].type == DRAY_TYPE_STRINGS)
+            failed = list_init(linting->run, step, i, &lists[study.list_count++]) != 0;
+    if (!failed)
+        look_everywhere(linting, step, &study);
+    for (size_t i = 0; i < study.list_count; i++)
+        list_free(&lists[i]);
 }
 
 /* ---- Steps ---- */
@@ -434,16 +564,9 @@ void dray_lint_run(struct dray_run *run, void (*tell_)(void *arg, json_t *lint),
 
     for (size_t i = 0; i < run->plan->step_count && !linting.stopped; i++) {
         struct dray_step_run *step = &run->steps[i];
-        const struct dray_plugin *plugin;
         /* Of what an admin wrote nothing is said to users. Bytes are not read a second time. */
-        if (!step->decisions || step->step->origin.policy || !is_first(run, i) ||
-            (step->instance->loaded->plugin.head.caps & DRAY_CAP_CONTENT))
-            continue;
-        plugin = &step->instance->loaded->plugin;
-        for (uint32_t k = 0; k < plugin->option_count && !linting.stopped; k++)
-            if (plugin->options[k].type == DRAY_TYPE_STRINGS)
-                lint_list(&linting, step, k);
-        for (size_t k = 0; k < json_array_size(step->advice) && !linting.stopped; k++)
-            lint_advice(&linting, step, json_array_get(step->advice, k));
+        if (step->decisions && !step->step->origin.policy && is_first(run, i) &&
+            !(step->instance->loaded->plugin.head.caps & DRAY_CAP_CONTENT))
+            lint_step(&linting, step);
     }
 }

@@ -4,6 +4,8 @@
  * archive a few, and the join of trees as many runs as there are trees. So this is a merge sort of
  * the runs that are found.
  */
+#include <string.h>
+
 #include "core/tree/internal.h"
 
 struct runs {
@@ -54,59 +56,93 @@ static int find_runs(struct runs *runs, const struct dray_tree_entry **entries, 
     return 0;
 }
 
+/* How many entries of [start, end) come before `entry`, or, when `equal`, not after it. Looked for
+ * from the start on in steps that double: runs of different directories do not interleave, and then
+ * few comparisons move many entries. */
+static size_t count_before(const struct dray_tree_entry *const *from, size_t start, size_t end,
+                           const struct dray_tree_entry *entry, int equal)
+{
+    size_t low = start;
+    size_t step = 1;
+
+    while (low + step <= end && compare(from[low + step - 1], entry) < equal) {
+        low += step;
+        step *= 2;
+    }
+    /* All before `low` do, and the one at `high` does not. */
+    size_t high = low + step <= end ? low + step - 1 : end;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (compare(from[middle], entry) < equal)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low - start;
+}
+
 static void merge(const struct dray_tree_entry **to, const struct dray_tree_entry *const *from,
                   size_t start, size_t middle, size_t end)
 {
     size_t left = start;
     size_t right = middle;
 
-    for (size_t i = start; i < end; i++) {
-        if (right >= end || (left < middle && compare(from[left], from[right]) <= 0))
-            to[i] = from[left++];
-        else
-            to[i] = from[right++];
+    while (left < middle && right < end) {
+        size_t count = count_before(from, left, middle, from[right], 1);
+        memcpy(to, from + left, count * sizeof *from);
+        to += count;
+        left += count;
+        if (left == middle)
+            break;
+        count = count_before(from, right, end, from[left], 0);
+        memcpy(to, from + right, count * sizeof *from);
+        to += count;
+        right += count;
     }
+    memcpy(to, from + left, (middle - left) * sizeof *from);
+    to += middle - left;
+    memcpy(to, from + right, (end - right) * sizeof *from);
 }
 
-/* Merge each two neighbours; half as many runs are left. */
-static void merge_pairs(struct runs *runs, const struct dray_tree_entry **to,
-                        const struct dray_tree_entry *const *from)
-{
-    size_t end = runs->starts[runs->count];
-    size_t left = 0;
+/* Two arrays of the entries; runs are merged from one into the other. */
+struct sorting {
+    const struct runs *runs;
+    const struct dray_tree_entry **arrays[2];
+};
 
-    for (size_t i = 0; i < runs->count; i += 2) {
-        size_t middle = runs->starts[i + 1];
-        size_t next = i + 2 <= runs->count ? runs->starts[i + 2] : end;
-        merge(to, from, runs->starts[i], middle, next);
-        runs->starts[left++] = runs->starts[i];
+/* Sort runs [first, last) into arrays[into]. Small neighbours are merged while they are still in
+ * the processor's cache, so depth comes first; it is at most the logarithm of the runs. */
+static void sort_runs(const struct sorting *sorting, size_t first, size_t last, int into)
+{
+    const struct dray_tree_entry **to = sorting->arrays[into];
+    const struct dray_tree_entry **from = sorting->arrays[!into];
+    const size_t *starts = sorting->runs->starts;
+    size_t middle = first + (last - first) / 2;
+
+    if (last - first > 1) {
+        sort_runs(sorting, first, middle, !into);
+        sort_runs(sorting, middle, last, !into);
+        merge(to + starts[first], from, starts[first], starts[middle], starts[last]);
+    } else if (into == 1) { /* what is found lies in arrays[0] */
+        memcpy(to + starts[first], from + starts[first],
+               (starts[last] - starts[first]) * sizeof *to);
     }
-    runs->starts[left] = end;
-    runs->count = left;
 }
 
 int dray_tree_sort(const struct dray_tree_entry **entries, size_t count)
 {
     struct runs runs = {.starts = NULL};
     const struct dray_tree_entry **other = NULL;
-    const struct dray_tree_entry **from = entries;
     int result = find_runs(&runs, entries, count);
 
-    if (result != 0 || runs.count < 2)
-        goto out;
-    other = malloc(count * sizeof *other);
-    if (other == NULL) {
-        result = -1;
-        goto out;
+    if (result == 0 && runs.count > 1) {
+        other = malloc(count * sizeof *other);
+        struct sorting sorting = {&runs, {entries, other}};
+        if (other == NULL)
+            result = -1;
+        else
+            sort_runs(&sorting, 0, runs.count, 0);
     }
-    while (runs.count > 1) {
-        const struct dray_tree_entry **to = from == entries ? other : entries;
-        merge_pairs(&runs, to, from);
-        from = to;
-    }
-    for (size_t i = 0; from == other && i < count; i++)
-        entries[i] = other[i];
-out:
     free(other);
     free(runs.starts);
     return result;
