@@ -30,8 +30,11 @@ struct reading {
     int ended;
 };
 
+/* Whatever is wrong with a line, it is the list that is wrong. */
 static int at_line(const struct reading *reading, uint64_t line)
 {
+    if (reading->error->class_ == DRAY_CONFLICT)
+        reading->error->class_ = DRAY_INVALID;
     dray_where(reading->error, "%s:%llu", reading->listing->name, (unsigned long long)line);
     return reading->error->class_;
 }

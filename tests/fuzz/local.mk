@@ -4,6 +4,7 @@
 # of the unit tests too.
 
 fuzzers += tests/fuzz/fuzz_glob
+fuzzers += tests/fuzz/fuzz_listing
 fuzzers += tests/fuzz/fuzz_plan
 fuzzers += tests/fuzz/fuzz_yaml
 

@@ -11,6 +11,7 @@ unit_tests += tests/unit/test_file_schema
 unit_tests += tests/unit/test_filter_glob
 unit_tests += tests/unit/test_hpfs_commit
 unit_tests += tests/unit/test_io
+unit_tests += tests/unit/test_listing
 unit_tests += tests/unit/test_load
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_manifest

@@ -4,6 +4,7 @@
 #include "tests/unit/tree_files.h"
 
 #include "core/tree/bytes.h"
+#include "core/tree/listing.h"
 #include "core/tree/manifest.h"
 #include "core/tree/walk.h"
 
@@ -66,6 +67,8 @@ struct work {
     struct dray_tree *selected;
     struct dray_tree *joined;
     struct dray_tree *copied;
+    struct dray_tree *listed;
+    int list; /* a file to be read */
     struct dray_bytes_scratch *scratch;
     struct dray_buffer lines;
     char *revision;
@@ -77,6 +80,7 @@ static void work_end(struct work *work)
     dray_tree_unref(work->selected);
     dray_tree_unref(work->joined);
     dray_tree_unref(work->copied);
+    dray_tree_unref(work->listed);
     dray_tree_builder_free(work->builder);
     dray_bytes_scratch_free(work->scratch);
     dray_roots_free(work->roots);
@@ -107,6 +111,10 @@ static int make_trees(struct work *work, const char *path, struct dray_error *er
     struct dray_tree *both[] = {work->walked, work->selected};
     if (result == 0)
         result = dray_tree_join(both, 2, &work->joined, error);
+    struct dray_listing listing = {.fd = work->list, .name = "list"};
+    uint64_t listed;
+    if (result == 0 && lseek(work->list, 0, SEEK_SET) == 0)
+        result = dray_listing_read(&listing, &work->listed, &listed, error);
     if (result == 0)
         result = dray_tree_symlinks(work->joined, DRAY_SYMLINKS_COPY, &work->copied, error);
     return result;
@@ -162,8 +170,11 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state)
     assert_int_equal(linkat(files->fd, "data/one", files->fd, "data/d/two", 0), 0);
     int target = openat(files->fd, "copy", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     assert_true(target >= 0);
+    files_text(files, "list", "1\tb/c\n2\ta\n3\tb/a\n");
+    int list = openat(files->fd, "list", O_RDONLY | O_CLOEXEC);
+    assert_true(list >= 0);
     do {
-        struct work work = {.lines = {.cap = 1 << 20}};
+        struct work work = {.lines = {.cap = 1 << 20}, .list = list};
         struct dray_error error = {0};
         assert_int_equal(ftruncate(target, 0), 0);
         assert_int_equal(lseek(target, 0, SEEK_SET), 0);
@@ -181,6 +192,7 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state)
     } while (1);
     assert_true(failed > 30);
     assert_int_equal(close(target), 0);
+    assert_int_equal(close(list), 0);
 }
 
 int main(void)
