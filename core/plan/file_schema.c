@@ -146,6 +146,7 @@ static int define_plugin(struct maker *maker, const struct dray_plugin_info *plu
         return -1;
     (void)json_object_del(schema, "$schema");
     (void)json_object_del(schema, "$defs");
+    (void)json_object_del(schema, "description"); /* editors would show it for any `with` */
     return json_object_set_new(maker->defs, name, schema);
 }
 
@@ -421,10 +422,10 @@ static json_t *make(struct maker *maker, size_t file)
         json_pack("{s:s, s:s, s:s}", "$schema", "https://json-schema.org/draft/2020-12/schema",
                   "title", files[file].title, "description",
                   "Made by dray check --schema from the plugins that were found");
-    /* In a policy nothing stands for anything else. */
+    /* In a policy nothing stands for anything else. Language servers know no schema `false`. */
     json_t *parameter = files[file].parameters ? json_pack("{s:s, s:s}", "type", "string",
                                                            "pattern", DRAY_PARAMETER_PATTERN)
-                                               : json_false();
+                                               : json_pack("{s:{}}", "not");
     json_t *ref = NULL;
 
     maker->defs = json_object();
