@@ -325,3 +325,32 @@ def test_keys_and_facts_are_those_that_dray_reads(site, tmp_path):
         facts = [fact for fact in schema["$defs"][name]["properties"] if "." in fact]
         assert {"dataset.name", "target.uri", "actor.name"} <= set(facts)
         assert ("target.type?" in facts) == (mapping == "when")
+
+
+PLACES = [
+    ("workflow", None, "version:", "zzzzzzzz: 1\nversion:"), ("workflow", "parameter-of-file", "lab: {", "lab: { zzzzzzzz: 1,"),
+    ("workflow", "tree", "tree: {", "tree: { zzzzzzzz: 1,"), ("workflow", "step", "- { id: bring", "- { zzzzzzzz: 1, id: bring"),
+    ("workflow", "retry", "retry: {", "retry: { zzzzzzzz: 1,"), ("policy", None, "version:", "zzzzzzzz: 1\nversion:"),
+    ("policy", "rule", "- id: no-raw", "- zzzzzzzz: 1\n    id: no-raw"), ("policy", "injected", "[{ uses", "[{ zzzzzzzz: 1, uses"),
+    ("policy", "limit", "limit: {", "limit: { zzzzzzzz: 1,"), ("policy", "exception", "{ rule: no-raw", "{ zzzzzzzz: 1, rule: no-raw"),
+    ("policy", "test", "- name: nested", "- zzzzzzzz: 1\n    name: nested"), ("policy", "expect", "expect: {", "expect: { zzzzzzzz: 1,"),
+    ("recipe", None, "version:", "zzzzzzzz: 1\nversion:"), ("recipe", "recipe-step", "{ id: raw", "{ zzzzzzzz: 1, id: raw"),
+]
+
+
+def test_dray_names_the_same_keys_where_one_is_unknown(site, tmp_path):
+    """Of every mapping that this release reads: `known keys: …`, no more and no less."""
+    compared = set()
+    for kind, name, good, bad in PLACES:
+        assert good in FULL[kind]
+        path = tmp_path / f"{kind}.yaml"
+        path.write_text(FULL[kind].replace(good, bad, 1))
+        hints = [one["hint"] for one in site.json("check", path, exit=None)
+                 if one["message"].startswith('unknown key "zzzzzzzz"') and "known keys: " in (one["hint"] or "")
+                 and (kind != "recipe" or "recipe" in one["message"])]
+        schema = validator(site, kind).schema
+        mapping = schema["$defs"][name] if name else schema
+        for hint in hints:
+            assert set(hint.removeprefix("known keys: ").split(", ")) == set(mapping["properties"]), (kind, name)
+            compared.add((kind, name))
+    assert compared >= {(kind, name) for kind, name, _, _ in PLACES[:9]}
