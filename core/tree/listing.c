@@ -13,6 +13,8 @@
 
 /* How much is read at once. A line longer than that is no entry's. */
 #define PIECE ((size_t)1 << 20)
+/* What its form is told by: no first record is longer. */
+#define BEGINNING ((size_t)DRAY_PATH_LONGEST + 64)
 /* How often a list that does not come is asked about, ms. */
 #define PATIENCE 200
 
@@ -214,13 +216,13 @@ static int take_json(struct reading *reading, const char *line, size_t length)
 
 /* ---- The list ---- */
 
-/* What the first piece says of the whole: a NUL is in no path, so the first of them ends the first
+/* What the beginning says of the whole: a NUL is in no path, so the first of them ends the first
  * record. */
 static enum form form_of(const char *piece, size_t length)
 {
     if (length > 0 && piece[0] == '{')
         return FORM_JSON;
-    return memchr(piece, '\0', length) ? FORM_RECORDS : FORM_LINES;
+    return memchr(piece, '\0', length < BEGINNING ? length : BEGINNING) ? FORM_RECORDS : FORM_LINES;
 }
 
 static int take_line(struct reading *reading, const char *line, size_t length)
@@ -288,9 +290,8 @@ static int read_all(struct reading *reading)
 
     while (result == 0 && !reading->ended) {
         result = read_more(reading);
-        /* Enough to tell the form by. */
         if (result == 0 && reading->form == FORM_UNKNOWN &&
-            (reading->ended || reading->length > DRAY_PATH_LONGEST + 64))
+            (reading->ended || reading->length >= BEGINNING))
             reading->form = form_of(reading->piece, reading->length);
         if (result == 0 && reading->form != FORM_UNKNOWN)
             result = take_piece(reading);
