@@ -171,6 +171,21 @@ static int store_target(struct dray_attempt *attempt, long target, enum dray_sta
     return dray_store_target(attempt->engine->store, attempt->job, &row, error);
 }
 
+static int store_verdicts(struct dray_attempt *attempt, const json_t *message,
+                          struct dray_error *error)
+{
+    const char *step = text(message, "step"), *packed = text(message, "data");
+    size_t length = 0;
+    dray_autofree char *data = packed ? dray_base64_decode(packed, &length) : NULL;
+
+    if (!step || !data)
+        return packed ? dray_fail_memory(error)
+                      : dray_fail(error, DRAY_BUG, "the runner told verdicts without data");
+    return dray_store_verdicts_add(attempt->engine->store, attempt->job, attempt->number, step,
+                                   number(message, "chunk"), number(message, "entries"), data,
+                                   length, error);
+}
+
 static int unknown_step(struct dray_error *error)
 {
     return dray_fail(error, DRAY_BUG, "the runner spoke of a step that the plan does not have");
@@ -312,6 +327,8 @@ static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t
             attempt->running[step] = json_incref(message);
     } else if (strcmp(event, "step-ended") == 0) {
         result = step_ended(attempt, message, error);
+    } else if (strcmp(event, "verdicts") == 0) {
+        return store_verdicts(attempt, message, error); /* nobody else needs to hear of it */
     } else if (strcmp(event, "failed") == 0) {
         struct dray_error failure = {0};
         dray_error_from_json(&failure, json_object_get(message, "error"));

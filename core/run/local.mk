@@ -24,4 +24,9 @@ libdraycore_a_SOURCES += \
 	core/run/staging.c \
 	core/run/step.c \
 	core/run/steps_load.c \
-	core/run/validate.c
+	core/run/validate.c \
+	core/run/verdict_list.c \
+	core/run/verdict_list.h \
+	core/run/verdict_walk.c \
+	core/run/verdict_walk.h \
+	core/run/verdicts.c

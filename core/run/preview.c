@@ -8,16 +8,9 @@
 
 #include "core/base/io.h"
 #include "core/base/text.h"
+#include "core/run/verdict_walk.h"
 
-#define FLUSH_AT    (256u << 10)
-#define MAX_FILTERS 256
-
-/* One filter that a target's tree came through, and how far its input was walked. */
-struct passed {
-    const struct dray_step_run *filter;
-    struct dray_reasons *reasons;
-    size_t drops, keeps; /* positions in its input */
-};
+#define FLUSH_AT (256u << 10)
 
 struct totals {
     uint64_t entries, bytes;
@@ -28,9 +21,7 @@ struct preview {
     const struct dray_preview_format *format;
     int fd, failed;
     struct dray_buffer out;
-    const char *target; /* named when targets get different trees, else NULL */
-    struct passed filters[MAX_FILTERS];
-    size_t filter_count;
+    const char *target;           /* named when targets get different trees, else NULL */
     struct dray_reasons *reasons; /* of each step of the plan; empty of what is no filter */
     struct totals kept, dropped, undecided;
 };
@@ -45,151 +36,32 @@ static void flush(struct preview *preview)
     dray_buffer_clear(&preview->out);
 }
 
-static void write_one(struct preview *preview, const struct dray_tree_entry *entry,
-                      unsigned verdict, const struct passed *passed,
-                      const struct dray_decision *decision)
-{
-    if ((verdict == DRAY_KEEP && !preview->format->kept) ||
-        (verdict == DRAY_DROP && !preview->format->dropped))
-        return;
-    dray_preview_line(&preview->out, preview->format, entry, verdict, preview->target,
-                      passed ? dray_reasons_get(passed->reasons, decision) : NULL);
-    if (preview->out.length >= FLUSH_AT)
-        flush(preview);
-}
+/* ---- Verdicts ---- */
 
-static void count(struct totals *totals, const struct dray_tree_entry *entry)
+static int write_verdict(void *arg, const struct dray_tree_entry *entry, unsigned verdict,
+                         const struct dray_step_run *filter, const struct dray_decision *decision)
 {
+    struct preview *preview = arg;
+    const struct dray_buffer *reason = NULL;
+    struct totals *totals = verdict == DRAY_DROP   ? &preview->dropped
+                            : verdict == DRAY_KEEP ? &preview->kept
+                                                   : &preview->undecided;
+
     totals->entries++;
     totals->bytes += entry->bytes;
-}
-
-/* ---- In order ---- */
-
-static int compare(const struct dray_tree_entry *a, const struct dray_tree_entry *b)
-{
-    return dray_path_compare(a->path, a->path_length, b->path, b->path_length);
-}
-
-/* The next entry that a filter dropped, or NULL. */
-static const struct dray_tree_entry *next_drop(struct passed *passed)
-{
-    const struct dray_step_run *filter = passed->filter;
-
-    for (; filter->decisions && passed->drops < filter->input->count; passed->drops++) {
-        const struct dray_decision *decision = &filter->decisions[passed->drops];
-        if (decision->asked && decision->verdict == DRAY_DROP)
-            return filter->input->entries[passed->drops];
+    if ((verdict == DRAY_KEEP && !preview->format->kept) ||
+        (verdict == DRAY_DROP && !preview->format->dropped))
+        return preview->failed;
+    if (filter) {
+        struct dray_reasons *reasons = &preview->reasons[filter->index];
+        if (!reasons->filter && dray_reasons_init(reasons, filter, preview->format) != 0)
+            return ENOMEM;
+        reason = dray_reasons_get(reasons, decision);
     }
-    return NULL;
-}
-
-/* Of all filters the one whose next dropped entry comes first. */
-static struct passed *first_drop(struct preview *preview, const struct dray_tree_entry **ret_entry)
-{
-    struct passed *first = NULL;
-
-    for (size_t i = 0; i < preview->filter_count; i++) {
-        const struct dray_tree_entry *entry = next_drop(&preview->filters[i]);
-        if (entry && (!first || compare(entry, *ret_entry) < 0)) {
-            first = &preview->filters[i];
-            *ret_entry = entry;
-        }
-    }
-    return first;
-}
-
-/* Where the entry is in the filter's input, or NULL: it came another way. */
-static const struct dray_decision *decision_on(struct passed *passed,
-                                               const struct dray_tree_entry *entry)
-{
-    static const struct dray_decision undecided = {DRAY_NO_INDEX, 0, DRAY_UNDECIDED, 1};
-    const struct dray_tree *input = passed->filter->input;
-
-    while (passed->keeps < input->count && input->entries[passed->keeps] != entry &&
-           compare(input->entries[passed->keeps], entry) < 0)
-        passed->keeps++;
-    if (passed->keeps >= input->count || input->entries[passed->keeps] != entry)
-        return NULL;
-    return passed->filter->undecided ? &undecided : &passed->filter->decisions[passed->keeps];
-}
-
-/* Why an entry was kept: the last filter in which one pattern of its own did it. One that a filter
- * could not be asked about is undecided whatever others say. */
-static void write_kept(struct preview *preview, const struct dray_tree_entry *entry)
-{
-    const struct dray_decision *decision = NULL;
-    struct passed *decided_by = NULL;
-    unsigned verdict = DRAY_KEEP;
-
-    for (size_t i = 0; i < preview->filter_count; i++) {
-        struct passed *passed = &preview->filters[i];
-        const struct dray_decision *one = decision_on(passed, entry);
-        if (!one || verdict == DRAY_UNDECIDED)
-            continue;
-        if (one->verdict == DRAY_UNDECIDED)
-            verdict = DRAY_UNDECIDED;
-        else if (one->index == DRAY_NO_INDEX)
-            continue;
-        decided_by = passed;
-        decision = one;
-    }
-    count(verdict == DRAY_KEEP ? &preview->kept : &preview->undecided, entry);
-    write_one(preview, entry, verdict, decided_by, decision);
-}
-
-static void write_dropped(struct preview *preview, struct passed *passed,
-                          const struct dray_tree_entry *entry)
-{
-    count(&preview->dropped, entry);
-    write_one(preview, entry, DRAY_DROP, passed, &passed->filter->decisions[passed->drops]);
-    passed->drops++;
-}
-
-static int collect_filters(struct preview *preview, const struct dray_step_run *push)
-{
-    const struct dray_plan *plan = preview->run->plan;
-
-    preview->filter_count = 0;
-    for (size_t i = 0; i < plan->step_count && preview->filter_count < MAX_FILTERS; i++) {
-        const struct dray_step_run *step = &preview->run->steps[i];
-        if ((!step->decisions && !step->undecided) || step->step->mode != DRAY_MODE_ENFORCE ||
-            !dray_plan_depends(plan, push->index, i))
-            continue;
-        struct dray_reasons *reasons = &preview->reasons[i];
-        if (!reasons->filter && dray_reasons_init(reasons, step, preview->format) != 0)
-            return -1;
-        preview->filters[preview->filter_count++] =
-            (struct passed){.filter = step, .reasons = reasons};
-    }
-    return 0;
-}
-
-static void write_target(struct preview *preview, const struct dray_step_run *push)
-{
-    const struct dray_tree_entry *dropped = NULL;
-
-    if (collect_filters(preview, push) != 0) {
-        preview->failed = ENOMEM;
-        return;
-    }
-    struct passed *passed = first_drop(preview, &dropped);
-    for (size_t i = 0; i <= push->input->count && preview->failed == 0; i++) {
-        const struct dray_tree_entry *kept =
-            i < push->input->count ? push->input->entries[i] : NULL;
-        const struct dray_tree_entry *last = NULL;
-        while (passed && (!kept || compare(dropped, kept) <= 0)) {
-            /* Of branches that join, one may keep what another drops, or both may drop it. */
-            if ((kept && compare(dropped, kept) == 0) || (last && compare(dropped, last) == 0))
-                passed->drops++;
-            else
-                write_dropped(preview, passed, dropped);
-            last = dropped;
-            passed = first_drop(preview, &dropped);
-        }
-        if (kept && !(kept->type == DRAY_DIRECTORY && dray_tree_is_parent(push->input, i)))
-            write_kept(preview, kept);
-    }
+    dray_preview_line(&preview->out, preview->format, entry, verdict, preview->target, reason);
+    if (preview->out.length >= FLUSH_AT)
+        flush(preview);
+    return preview->failed;
 }
 
 /* ---- Lints and totals ---- */
@@ -291,7 +163,9 @@ static void write_targets(struct preview *preview)
         preview->target = alike ? NULL : run->plan->targets[i].uri;
         if (preview->target && !preview->format->json)
             dray_buffer_format(&preview->out, "%sto %s:\n", i > 0 ? "\n" : "", preview->target);
-        write_target(preview, push);
+        int result = dray_verdicts_walk(push, push->input, write_verdict, preview);
+        if (result != 0 && preview->failed == 0)
+            preview->failed = ENOMEM;
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include "core/base/text.h"
 #include "core/run/run.h"
+#include "core/run/verdict_walk.h"
 #include "core/tree/manifest.h"
 
 #define FORMAT_VERSION 1
@@ -402,7 +403,9 @@ int dray_service_may_commit(struct dray_ctx *ctx)
     if (dray_run_cancelled(step->run))
         return dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
     dray_records_free(step);
-    int result = dray_records_build(step, manifest, &receipt, &call->error);
+    int result = dray_verdicts_told(step, &call->error);
+    if (result == 0)
+        result = dray_records_build(step, manifest, &receipt, &call->error);
     if (result == 0)
         result = dray_run_ask(
             step->run,

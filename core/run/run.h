@@ -80,10 +80,13 @@ struct dray_step_run {
     json_t *advice; /* of a preview: what its plugin said with advise_option, or NULL */
     struct dray_rule_count *rules;
     size_t rule_count;
-    json_t *exceeded; /* of a guard that only watches: what it would have stopped, as a rule; NULL */
+    json_t
+        *exceeded; /* of a guard that only watches: what it would have stopped, as a rule; NULL */
     uint8_t (
         *digests)[DRAY_SHA256_BYTES]; /* of a push: what was read, one for each entry of input */
     uint8_t *digested;
+    struct dray_verdict_teller *teller; /* of a push, until all is told */
+    struct dray_verdict_teller *teller; /* of a push, until all is told */
     struct dray_staging_place staging;
     struct dray_record *records;
     size_t record_count;

@@ -4,6 +4,7 @@
 
 #include "core/base/text.h"
 #include "core/run/run.h"
+#include "core/run/verdict_walk.h"
 #include "core/run/runner.h"
 #include "core/tree/listing.h"
 
@@ -215,6 +216,8 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
     step->digests = calloc(count + 1, sizeof(*step->digests));
     step->digested = calloc(count + 1, 1);
     int result = step->digests && step->digested ? 0 : dray_fail_memory(error);
+    if (result == 0)
+        result = dray_verdicts_tell(step, error);
     if (result == 0) {
         dray_call_init(&call, step);
         result =
@@ -224,6 +227,10 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
                                "plugin %s says it delivered but never asked whether it may commit",
                                step->step->uses);
     }
+    /* What did not come as far as asking for leave. */
+    struct dray_error ignored = {0};
+    if (dray_verdicts_told(step, &ignored) != 0 && result == 0)
+        result = dray_fail(error, ignored.class_, "%s", ignored.message);
     if (result != 0 && result != DRAY_LATER) {
         if (error->side == DRAY_SIDE_NONE && result != DRAY_CHANGED && result != DRAY_INTEGRITY)
             error->side = DRAY_SIDE_TARGET;

@@ -52,14 +52,16 @@ DRAY_MUST_CHECK int dray_store_migrate(struct dray_store *store, struct dray_err
 
 /* --- Statements and transactions (sql.c) --- */
 
-/* One value of a statement. text NULL is NULL. */
+/* One value of a statement. text NULL is NULL; with a length it is bytes. */
 struct dray_value {
     int is_number;
     const char *text;
     int64_t number;
+    size_t length;
 };
-#define DRAY_SQL_TEXT(VALUE)   ((struct dray_value){0, VALUE, 0})
-#define DRAY_SQL_NUMBER(VALUE) ((struct dray_value){1, NULL, VALUE})
+#define DRAY_SQL_BYTES(DATA, LENGTH) ((struct dray_value){0, DATA, 0, LENGTH})
+#define DRAY_SQL_TEXT(VALUE)         ((struct dray_value){0, VALUE, 0})
+#define DRAY_SQL_NUMBER(VALUE)       ((struct dray_value){1, NULL, VALUE})
 
 /* The error of the last call of SQLite. */
 int dray_sql_fail(struct dray_store *store, struct dray_error *error);

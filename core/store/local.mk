@@ -13,4 +13,5 @@ libdraycore_a_SOURCES += \
 	core/store/sql.c \
 	core/store/states.c \
 	core/store/store.c \
-	core/store/store.h
+	core/store/store.h \
+	core/store/verdicts.c

@@ -120,6 +120,8 @@ static int bind_value(sqlite3_stmt *statement, int index, const struct dray_valu
         return sqlite3_bind_int64(statement, index, value->number);
     if (value->text == NULL)
         return sqlite3_bind_null(statement, index);
+    if (value->length)
+        return sqlite3_bind_blob64(statement, index, value->text, value->length, SQLITE_STATIC);
     return sqlite3_bind_text64(statement, index, value->text, strlen(value->text), SQLITE_STATIC,
                                SQLITE_UTF8);
 }

@@ -209,6 +209,18 @@ DRAY_MUST_CHECK int dray_store_policy_highest(struct dray_store *store, const ch
 /* Is there a store in the directory? Also 1 when that cannot be known: opening it tells. */
 int dray_store_is_there(const char *directory);
 
+/* What became of each entry: a packed chunk of it; one of the same number is replaced. It survives
+ * a power cut as a step run does. */
+DRAY_MUST_CHECK int dray_store_verdicts_add(struct dray_store *store, const char *job,
+                                            uint32_t attempt, const char *step, uint64_t chunk,
+                                            uint64_t entries, const void *data, size_t length,
+                                            struct dray_error *error);
+/* Hand over the chunks of a push's last attempt that has any, in order: 1; 0 when there are none; a
+ * class, or what `chunk` returned when that was not 0. */
+DRAY_MUST_CHECK int dray_store_verdicts(struct dray_store *store, const char *job, const char *step,
+                                        int (*chunk)(void *arg, const void *data, size_t length),
+                                        void *arg, struct dray_error *error);
+
 /* The lock file of a live engine's job: `directory`/jobs/ID.lock. 1: ours now (*ret_fd holds it);
  * 0: another process has it and lives. Released by closing the descriptor, so by any death too. */
 DRAY_MUST_CHECK int dray_store_lock(struct dray_store *store, const char *job, int *ret_fd,
