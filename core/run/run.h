@@ -86,7 +86,6 @@ struct dray_step_run {
         *digests)[DRAY_SHA256_BYTES]; /* of a push: what was read, one for each entry of input */
     uint8_t *digested;
     struct dray_verdict_teller *teller; /* of a push, until all is told */
-    struct dray_verdict_teller *teller; /* of a push, until all is told */
     struct dray_staging_place staging;
     struct dray_record *records;
     size_t record_count;

@@ -74,9 +74,11 @@ static int sink(void *arg, const struct dray_tree_entry *entry, unsigned verdict
                 const struct dray_step_run *filter, const struct dray_decision *decision)
 {
     struct dray_verdict_teller *teller = arg;
+    /* As it is called in the source, where rules of policies look. */
+    int renamed = entry->type == DRAY_FILE && entry->at && !(entry->flags & DRAY_ENTRY_OURS);
     const struct dray_verdict_row row = {
-        .path = entry->at ? entry->at : entry->path,
-        .path_length = entry->at ? strlen(entry->at) : entry->path_length,
+        .path = renamed ? entry->at : entry->path,
+        .path_length = renamed ? strlen(entry->at) : entry->path_length,
         .type = entry->type == DRAY_FILE   ? 'f'
                 : entry->type == DRAY_LINK ? 'l'
                                            : 'd',
