@@ -27,7 +27,7 @@ struct options {
     const char *config; /* NULL: the system's, where there is one */
     const char *key;
     const char *kind; /* of file, whose schema is to be printed */
-    int64_t since;
+    int64_t since, until;
     size_t limit;
     int progress_fd; /* -1: none */
     struct list policies, sets, include, exclude, given;

@@ -84,17 +84,19 @@ const struct command dray_commands[] = {
      "manual prints a manual page of all their options: dray plugin manual | man -l -\n\n"
      "  dray plugin show filter/glob\n",
      "jc", 1, 2, command_plugin},
-    {"policy", "list | test [FILE|DIR]... | explain | sign DIRECTORY --key FILE | key FILE",
+    {"policy",
+     "list | test [FILE|DIR]... | explain | replay FILE|DIR... | sign DIR --key FILE | key FILE",
      "Policies: which are in force and what they say; signing them",
      "list     shows the policies that hold here, who signed them and since when they rule\n"
      "test     judges the tests in files or directories, or in the policies that hold here\n"
      "explain  says which rules hold for a case, which do not and why, and what becomes of a path\n"
+     "replay   says what the policies of files and directories would have done to past jobs\n"
      "sign     checks the policies of a directory, and writes policies.sha256 and its signature "
      "there\n"
      "key      makes a pair of keys: FILE, to sign with, and FILE.pub, for the configuration\n"
      "\n"
      "  dray policy explain --policies ./policies --dataset ./run-0042 --path raw/a.fastq\n",
-     "pjnDTUPzGK", 1, MAX_LIST, command_policy},
+     "pjnDTUPzGqNK", 1, MAX_LIST, command_policy},
     {"recipe", "save NAME FILE | list | show NAME[@VERSION] | delete NAME[@VERSION]",
      "Saved filter and transform steps, for `uses: recipe/NAME`",
      "FILE is a recipe's file, or a workflow: then its filters and transforms are saved. Each save "

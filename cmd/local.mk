@@ -14,6 +14,7 @@ dray_SOURCES = \
 	cmd/output.c \
 	cmd/policy.c \
 	cmd/policy_look.c \
+	cmd/policy_replay.c \
 	cmd/recipe.c
 dray_LDADD = $(program_libs)
 

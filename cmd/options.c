@@ -44,6 +44,7 @@ static const struct option_row rows[] = {
     {'y', "dataset", 1, "--dataset NAME       only jobs of the dataset of this name"},
     {'u', "user", 1, "--user USER          only jobs for this user"},
     {'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..."},
+    {'N', "until", 1, "--until DURATION     only jobs older than 7d, 12h, ..."},
     {'m', "limit", 1, "--limit N            at most N jobs (100)"},
     {'D', "dataset", 1, "--dataset DATASET    of this dataset: a name, or a path (./x, ../x, /x)"},
     {'T', "target", 1, "--target TARGET      at this target: a directory, or a URL"},
@@ -178,6 +179,10 @@ static const char *set_option(struct options *options, const char *name, const c
         if (dray_duration_parse(value, strlen(value), &number, &why) != 0)
             return why;
         options->since = number == DRAY_NONE ? 0 : dray_now() - number;
+    } else if (strcmp(name, "until") == 0) {
+        if (dray_duration_parse(value, strlen(value), &number, &why) != 0)
+            return why;
+        options->until = number == DRAY_NONE ? 0 : dray_now() - number;
     } else if (strcmp(name, "limit") == 0) {
         if (set_number(value, 1, 1000000, &number) != 0)
             return "it takes a number from 1 to 1000000";

@@ -170,6 +170,11 @@ static int explain(struct work *work)
     return policy_explain(work->options);
 }
 
+static int replay(struct work *work)
+{
+    return policy_replay(work->options);
+}
+
 static const struct verb {
     const char *name;
     const char *usage; /* what follows it */
@@ -180,6 +185,7 @@ static const struct verb {
     {"test", " [FILE|DIRECTORY]...", 0, MAX_LIST, test},
     {"explain", " [--dataset D] [--target T] [--user U] [--path P] [--given FACT=VALUE]...", 0, 0,
      explain},
+    {"replay", " FILE|DIRECTORY... [--since DURATION] [--until DURATION]", 1, MAX_LIST, replay},
     {"sign", " DIRECTORY --key FILE", 1, 1, sign},
     {"key", " FILE", 1, 1, make_key},
 };

@@ -8,5 +8,7 @@
 /* policy_look.c; the verb is the first argument */
 int policy_explain(const struct options *options);
 int policy_test(const struct options *options);
+/* policy_replay.c */
+int policy_replay(const struct options *options);
 
 #endif

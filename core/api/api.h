@@ -61,6 +61,14 @@ DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflo
 DRAY_MUST_CHECK int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                                    struct dray_diagnostics *diagnostics, struct dray_error *error);
 
+/* What other policies, those in files and directories, would have done to the jobs that were
+ * created from `since` on and before `until` (ns; 0: no bound): the shape of `policy replay
+ * --json`. */
+DRAY_MUST_CHECK int dray_api_policy_replay(struct dray_api *api, const char *const *paths,
+                                           size_t count, int64_t since, int64_t until,
+                                           struct dray_diagnostics *diagnostics,
+                                           json_t **ret_answer, struct dray_error *error);
+
 struct dray_explain_request {
     const char *dataset;      /* a path or a name; NULL: not known */
     const char *target;       /* a path or a URL; NULL: not known */

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* explain.c - the policies in force: what they say of a case, and whether their tests hold. */
-#include <dirent.h>
-#include <errno.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
 #include "core/api/internal.h"
 #include "core/base/io.h"
@@ -144,32 +140,11 @@ int dray_api_policy_test(struct dray_api *api, const char *const *paths, size_t 
                          struct dray_diagnostics *diagnostics, json_t **ret_answer,
                          struct dray_error *error)
 {
+    dray_cleanup(dray_policy_paths_free) struct dray_policy_paths set = {0};
     struct dray_plan_request plan;
-    dray_autofree const char **files = calloc(count + 1, sizeof(*files));
-    dray_autofree const char **directories = calloc(count + 1, sizeof(*directories));
-    size_t file_count = 0, directory_count = 0;
-    struct stat status;
-
-    if (!files || !directories)
-        return dray_fail_memory(error);
     int result = dray_api_plan_request(api, &plan, diagnostics, error);
-    if (result != 0)
-        return result;
-    for (size_t i = 0; i < count; i++) {
-        if (stat(paths[i], &status) != 0)
-            return dray_fail_errno(error, errno, "reading %s", paths[i]);
-        if (S_ISDIR(status.st_mode))
-            directories[directory_count++] = paths[i];
-        else
-            files[file_count++] = paths[i];
-    }
-    if (count > 0) {
-        plan.policy_directories = directories;
-        plan.policy_directory_count = directory_count;
-        plan.first_policy_optional = plan.first_policy_mandatory = 0;
-        /* Drafts are neither signed nor have they ruled. */
-        plan.policy_key = NULL;
-        plan.policy_history = (struct dray_policy_history){0};
-    }
-    return dray_policy_test(&plan, files, file_count, diagnostics, ret_answer, error);
+
+    if (result == 0 && count > 0)
+        result = dray_policy_paths(paths, count, &set, &plan, error);
+    return result == 0 ? dray_policy_test(&plan, diagnostics, ret_answer, error) : result;
 }

@@ -27,6 +27,15 @@ DRAY_MUST_CHECK int dray_api_plan_request(struct dray_api *api,
                                           struct dray_plan_request *ret_request,
                                           struct dray_diagnostics *diagnostics,
                                           struct dray_error *error);
+/* Files and directories of policies that a command line names, in the place of those that hold
+ * here. Drafts are neither signed, nor have they ruled. Free it after the request. */
+struct dray_policy_paths {
+    const char **files, **directories;
+};
+DRAY_MUST_CHECK int dray_policy_paths(const char *const *paths, size_t count,
+                                      struct dray_policy_paths *set,
+                                      struct dray_plan_request *request, struct dray_error *error);
+void dray_policy_paths_free(struct dray_policy_paths *set);
 /* Open the store when it is not open yet. */
 DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
 /* What the planner sees of the saved recipes; valid as long as the api. */

@@ -12,4 +12,5 @@ libdraycore_a_SOURCES += \
 	core/api/push.c \
 	core/api/recipes.c \
 	core/api/reference.c \
+	core/api/replay.c \
 	core/api/verify.c

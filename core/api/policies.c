@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* policies.c - which policies a request is under, and the operations on policies. */
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/api/internal.h"
 #include "core/base/io.h"
@@ -70,6 +72,38 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
         .recipes = &api->saved,
     };
     return 0;
+}
+
+int dray_policy_paths(const char *const *paths, size_t count, struct dray_policy_paths *set,
+                      struct dray_plan_request *request, struct dray_error *error)
+{
+    struct stat status;
+
+    set->files = calloc(count + 1, sizeof(char *));
+    set->directories = calloc(count + 1, sizeof(char *));
+    if (!set->files || !set->directories)
+        return dray_fail_memory(error);
+    request->policy_directories = set->directories;
+    request->policy_files = set->files;
+    request->policy_directory_count = request->policy_file_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (stat(paths[i], &status) != 0)
+            return dray_fail_errno(error, errno, "reading %s", paths[i]);
+        if (S_ISDIR(status.st_mode))
+            set->directories[request->policy_directory_count++] = paths[i];
+        else
+            set->files[request->policy_file_count++] = paths[i];
+    }
+    request->first_policy_optional = request->first_policy_mandatory = 0;
+    request->policy_key = NULL;
+    request->policy_history = (struct dray_policy_history){0};
+    return 0;
+}
+
+void dray_policy_paths_free(struct dray_policy_paths *set)
+{
+    free(set->files);
+    free(set->directories);
 }
 
 /* ---- Operations ---- */

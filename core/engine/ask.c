@@ -122,8 +122,8 @@ int dray_targets_probe(struct dray_engine *engine, const struct dray_plan *plan,
 /* What the runner is told of a preview. NULL: no memory. */
 static json_t *show_of(const struct dray_preview_request *request)
 {
-    json_t *show = json_pack("{s:b, s:b, s:b}", "json", request->json, "kept", request->kept,
-                             "dropped", request->dropped);
+    json_t *show = json_pack("{s:b, s:b, s:b, s:b}", "json", request->json, "kept", request->kept,
+                             "dropped", request->dropped, "quiet", request->quiet);
 
     if (show && request->listing &&
         dray_json_set_path(show, "listing", request->listing, strlen(request->listing)) != 0) {

@@ -41,6 +41,7 @@ DRAY_MUST_CHECK int dray_engine_ask(void *engine, const json_t *request, json_t 
 struct dray_preview_request {
     int json, kept, dropped;
     int stage; /* extract what has to be extracted */
+    int quiet; /* the verdicts alone, without what may not be meant */
     const char
         *listing;   /* what the list is called that is read in place of the source; NULL: none */
     int listing_fd; /* where it is read from; borrowed */

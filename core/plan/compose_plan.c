@@ -127,6 +127,11 @@ static int copy_origin(const struct dray_draft *draft, const struct dray_compose
     if (!node->from->node)
         return 0;
     origin->line = place->line;
+    if (node->from->origin) {
+        origin->line = node->from->origin->line;
+        return copy(&origin->file, node->from->origin->file) ||
+               copy(&origin->recipe, node->from->origin->recipe);
+    }
     if (node->from->use)
         return copy(&origin->file, node->from->use->recipe->file) ||
                copy(&origin->recipe, node->from->use->recipe->label);

@@ -43,7 +43,8 @@ struct dray_draft_step {
     const struct dray_node *with_node;
     const struct dray_rule *rule; /* the rule that injects it; NULL: the workflow's */
     struct dray_recipe_use *use;  /* the step of the workflow that it is a part of; NULL: none */
-    struct dray_place place;      /* of the step as a whole */
+    const struct dray_origin *origin; /* of a stored plan's step, which is written nowhere now */
+    struct dray_place place;          /* of the step as a whole */
     struct dray_place uses_place;
     json_t *entries;       /* of an injected step: paths to ask it about; NULL: none */
     json_t *verdicts;      /* and its answers */
@@ -352,8 +353,6 @@ DRAY_MUST_CHECK int dray_dataset_sources(struct dray_draft *draft);
 /* Read the policies of a request. */
 DRAY_MUST_CHECK int dray_policies_read(struct dray_draft *draft,
                                        const struct dray_plan_request *request);
-/* Read one policy file that relative paths of `base` start from; a problem sets policy_failed. */
-DRAY_MUST_CHECK int dray_policy_load(struct dray_draft *draft, const char *base, const char *file);
 /* Is a file in a directory of policies meant to be one, by its name? */
 int dray_policy_is_yaml(const char *name);
 /* A policy to be read; its document is the draft's once it is set. NULL when memory is out. */

@@ -258,28 +258,13 @@ static json_t *policies_json(struct dray_draft *draft)
     return list;
 }
 
-/* The directory that relative paths in the file start from. */
-static const char *base_of(struct dray_draft *draft, const char *file)
-{
-    dray_autofree char *real = realpath(file, NULL);
-    char *slash = real ? strrchr(real, '/') : NULL;
-
-    return slash ? dray_draft_copy(draft, real, slash == real ? 1 : (size_t)(slash - real))
-                 : dray_draft_copy(draft, "/", 1);
-}
-
-int dray_policy_test(const struct dray_plan_request *request, const char *const *files,
-                     size_t file_count, struct dray_diagnostics *diagnostics, json_t **ret_answer,
-                     struct dray_error *error)
+int dray_policy_test(const struct dray_plan_request *request, struct dray_diagnostics *diagnostics,
+                     json_t **ret_answer, struct dray_error *error)
 {
     struct dray_error own = {0};
     struct dray_draft draft = draft_of(request, diagnostics, &own);
     int result = dray_policies_read(&draft, request);
 
-    for (size_t i = 0; result == 0 && i < file_count; i++) {
-        const char *base = base_of(&draft, files[i]);
-        result = base ? dray_policy_load(&draft, base, files[i]) : DRAY_NO_MEMORY;
-    }
     if (result == 0)
         result = dray_draft_ask(&draft, &request->asker);
     if (result == 0)

@@ -34,6 +34,7 @@ libdraycore_a_SOURCES += \
 	core/plan/recipe_cut.c \
 	core/plan/recipe_text.c \
 	core/plan/recipe_use.c \
+	core/plan/renew.c \
 	core/plan/request_key.c \
 	core/plan/rule.c \
 	core/plan/step.c \

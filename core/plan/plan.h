@@ -158,6 +158,8 @@ struct dray_plan_request {
     const char *const *policy_directories; /* every *.yaml of each, in byte order of names; a
                                               missing one is an error unless optional */
     size_t policy_directory_count;
+    const char *const *policy_files; /* read after those of the directories */
+    size_t policy_file_count;
     int first_policy_optional;  /* policy_directories[0] need not exist */
     int first_policy_mandatory; /* and it holds at least one policy */
     const struct dray_key
@@ -197,6 +199,14 @@ DRAY_MUST_CHECK int dray_plan_recheck(const struct dray_plan *plan,
                                       const struct dray_plan_request *request, char **ret_kept,
                                       struct dray_error *error);
 
+/* A stored plan's own steps under the policies of a request, whose asker is not asked: what they
+ * put into the plan then is not in the new one. Its targets are said to be absent. Errors as
+ * dray_plan_make, and DRAY_NOT_FOUND for a plugin that is there no longer. */
+DRAY_MUST_CHECK int dray_plan_renew(const struct dray_plan *plan,
+                                    const struct dray_plan_request *request,
+                                    struct dray_diagnostics *diagnostics,
+                                    struct dray_plan **ret_plan, struct dray_error *error);
+
 /* The plan as JSON and back: what `dray plan --json` prints, jobs keep and a runner gets.
  * {"version", "digest", "name", "dataset": {"name", "id", "revision"}, "tree", "steps": [{"id",
  * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
@@ -235,11 +245,10 @@ DRAY_MUST_CHECK int dray_policy_explain(const struct dray_plan_request *request,
                                         struct dray_diagnostics *diagnostics, json_t **ret_answer,
                                         struct dray_error *error);
 /* Read policies and judge their tests: *ret_answer is [{"policy", "file", "revision", "digest",
- * "tests": [{"name", "line", "passed", "expected", "seen"}]}]. `files` are read after the
- * request's directories. DRAY_INVALID with `diagnostics` where a test fails or
- * a file has a problem; *ret_answer is set then too, but for DRAY_NO_MEMORY. */
+ * "tests": [{"name", "line", "passed", "expected", "seen"}]}]. DRAY_INVALID with `diagnostics`
+ * where a test fails or a file has a problem; *ret_answer is set then too, but for DRAY_NO_MEMORY.
+ */
 DRAY_MUST_CHECK int dray_policy_test(const struct dray_plan_request *request,
-                                     const char *const *files, size_t file_count,
                                      struct dray_diagnostics *diagnostics, json_t **ret_answer,
                                      struct dray_error *error);
 /* The text of a recipe to be saved under `name`, which the caller frees, and nothing is wrong with

@@ -255,11 +255,6 @@ static int load(struct dray_draft *draft, const char *base, const char *file,
     return result;
 }
 
-int dray_policy_load(struct dray_draft *draft, const char *base, const char *file)
-{
-    return load(draft, base, file, NULL);
-}
-
 /* Was this directory read already, perhaps by another name? */
 static int is_read(const struct dray_draft *draft, const char *real)
 {
@@ -301,11 +296,25 @@ static int load_directory(struct dray_draft *draft, const struct dray_plan_reque
     return result == 0 ? dray_policy_list_end(draft, signed_list) : result;
 }
 
+/* The directory that relative paths in the file start from. */
+static const char *base_of(struct dray_draft *draft, const char *file)
+{
+    dray_autofree char *real = realpath(file, NULL);
+    char *slash = real ? strrchr(real, '/') : NULL;
+
+    return slash ? dray_draft_copy(draft, real, slash == real ? 1 : (size_t)(slash - real))
+                 : dray_draft_copy(draft, "/", 1);
+}
+
 int dray_policies_read(struct dray_draft *draft, const struct dray_plan_request *request)
 {
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < request->policy_directory_count; i++)
         result = load_directory(draft, request, i);
+    for (size_t i = 0; result == 0 && i < request->policy_file_count; i++) {
+        const char *base = base_of(draft, request->policy_files[i]);
+        result = base ? load(draft, base, request->policy_files[i], NULL) : DRAY_NO_MEMORY;
+    }
     return result == 0 ? dray_policies_compare(draft, &request->policy_history) : result;
 }

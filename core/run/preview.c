@@ -178,14 +178,14 @@ int dray_preview_write(struct dray_run *run, int fd, const struct dray_preview_f
     if (!preview.reasons)
         return dray_fail_memory(error);
     write_targets(&preview);
-    if (format->json && preview.failed == 0)
+    if (format->json && !format->quiet && preview.failed == 0)
         dray_lint_run(run, write_lint, &preview);
     if (format->json)
         add_summary_json(&preview);
     else
         add_summary_text(&preview);
     flush(&preview);
-    if (!format->json && preview.failed == 0)
+    if (!format->json && !format->quiet && preview.failed == 0)
         dray_lint_run(run, tell_lint, &preview);
     for (size_t i = 0; i < run->plan->step_count; i++)
         if (preview.reasons[i].filter)

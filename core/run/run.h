@@ -244,6 +244,7 @@ DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, in
 struct dray_preview_format {
     int json;
     int kept, dropped; /* which to show */
+    int quiet;         /* no lints */
 };
 DRAY_MUST_CHECK int dray_preview_write(struct dray_run *run, int fd,
                                        const struct dray_preview_format *format,

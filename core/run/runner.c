@@ -266,7 +266,8 @@ static int run_preview(struct orders *orders, struct dray_error *error)
     const json_t *show = json_object_get(orders->message, "preview");
     struct dray_preview_format format = {json_is_true(json_object_get(show, "json")),
                                          json_is_true(json_object_get(show, "kept")),
-                                         json_is_true(json_object_get(show, "dropped"))};
+                                         json_is_true(json_object_get(show, "dropped")),
+                                         json_is_true(json_object_get(show, "quiet"))};
 
     for (size_t i = 0; i < orders->run.plan->step_count; i++) {
         if (orders->run.steps[i].state == DRAY_STEP_DONE)

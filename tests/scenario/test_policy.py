@@ -285,3 +285,82 @@ def test_the_policies_that_come_along_pass_their_tests(dray):
     said = dray("policy", "test", TOP / "policies").out
     assert "0 failed" in said and "no tests" not in said
     assert dray.json("check", *sorted((TOP / "policies").glob("*.yaml"))) == []
+
+
+# ---- Past jobs under another set -------------------------------------------------------------------
+
+
+def draft(site, text, name="draft"):
+    """A set that is in force nowhere."""
+    folder = site.out.parent / name
+    folder.mkdir(exist_ok=True)
+    (folder / "site.yaml").write_text(f"version: 1\npolicy: site\nrevision: 99\nrules:\n{text}")
+    return folder
+
+
+def test_a_new_set_is_tried_on_past_jobs_before_it_rules(dray, site):
+    site.policy(rule(drop("notes/")))
+    dray("run", *site.workflow(TO_LAB))
+    first = dray.json("jobs")[0]["job"]
+    dray("run", *site.workflow('  - { id: pick, uses: filter/glob, with: { exclude: ["a.nc"] } }\n', TO_SITE % ""))
+    answer = dray.json("policy", "replay", draft(site, rule(drop("raw/"))))
+    jobs = {job["job"]: job for job in answer["jobs"]}
+    [target] = jobs[first]["targets"]
+    assert jobs[first]["outcome"] == "changes"
+    assert (target["was"]["entries"], target["would"]["entries"]) == (2, 2)
+    [dropped] = target["dropped"]
+    assert (dropped["by"], dropped["entries"], dropped["bytes"]) == ("policy:site/only", 1, 5)
+    assert dropped["examples"] == ["raw/x.fastq"] and target["more"] == {"entries": 1, "bytes": 2}
+    assert answer["totals"] == {"same": 0, "changes": 2, "denied": 0, "not_replayed": 0}
+    # the set in force, again: nothing would change
+    assert dray.json("policy", "replay", site.folder)["totals"]["same"] == 2
+    said = dray("policy", "replay", draft(site, rule(drop("raw/")))).out
+    assert "drops 1 entry (5 B) by policy:site/only: raw/x.fastq" in said
+    assert "no longer drops 1 entry (2 B)" in said and "2 jobs: 0 the same, 2 would change" in said
+    # the data may be gone
+    for path in ("data/raw/x.fastq", "data/a.nc"):
+        (site.out.parent / path).unlink()
+    assert dray.json("policy", "replay", draft(site, rule(drop("raw/"))))["totals"]["changes"] == 2
+    assert [job["state"] for job in dray.json("jobs")] == ["delivered", "delivered"], "and nothing is done"
+
+
+def test_replay_says_what_would_be_denied_and_what_is_only_watched(dray, site):
+    dray("run", *site.workflow(TO_LAB, TO_SITE % ""))
+    replay = ["policy", "replay"]
+    denied = dray.json(*replay, draft(site, rule("allow: { target.host: good }", when="{ target.type: other }")))
+    assert denied["totals"]["denied"] == 1
+    assert "does not allow the target of \"to-site\"" in denied["jobs"][0]["reason"]
+    assert dray.json(*replay, draft(site, rule("limit: { entries: 2 }")))["totals"]["denied"] == 1
+    assert dray.json(*replay, draft(site, rule("limit: { entries: 3 }")))["totals"]["same"] == 1
+    unknown = dray.json(*replay, draft(site, rule(drop("raw/"), when="{ dataset.tags: human }")))
+    assert "dataset.tags, which is not known" in unknown["jobs"][0]["reason"]
+    watched = dray.json(*replay, draft(site, rule(drop("raw/"), "audit")))
+    assert watched["totals"]["same"] == 1
+    assert watched["jobs"][0]["watched"][0]["entries"] == 1
+    split = dray.json(*replay, draft(site, rule(drop("raw/"), when="{ target.type: hpfs }")))
+    drops = {one["step"]: [rule["entries"] for rule in one["dropped"]] for one in split["jobs"][0]["targets"]}
+    assert drops == {"to-lab": [1], "to-site": []}
+
+
+def test_replay_is_of_the_jobs_that_are_asked_for_and_of_a_set_without_faults(dray, site):
+    dray("run", *site.workflow(TO_LAB))
+    good = draft(site, rule(drop("raw/")))
+    assert dray.json("policy", "replay", good, "--since", "1h")["totals"]["changes"] == 1
+    assert dray.json("policy", "replay", good, "--until", "1h")["jobs"] == []
+    assert dray.json("policy", "replay", good / "site.yaml")["totals"]["changes"] == 1, "a file alone is a set"
+    bad = draft(site, rule(drop("a**b")), "bad")
+    assert f"{bad}/site.yaml:7:" in dray("policy", "replay", bad, exit=2).err
+    assert "nowhere" in dray("policy", "replay", site.out / "nowhere", exit=4).err
+    dray("policy", "replay", exit=2)
+
+
+def test_a_job_of_several_sources_is_not_guessed_at(dray, site, files):
+    files(site.out.parent / "more", {"m": "m"})
+    site.file.write_text("version: 1\nsteps:\n"
+                         "  - { id: one, uses: source/directory, with: { path: ./data } }\n"
+                         "  - { id: two, uses: source/directory, with: { path: ./more } }\n"
+                         "  - { id: out, uses: push/hpfs, needs: [one, two], with: { path: ./out/both } }\n"
+                         "dataset: ./data\n")
+    dray("run", site.file)
+    answer = dray.json("policy", "replay", draft(site, rule(drop("raw/"))))
+    assert answer["totals"]["not_replayed"] == 1 and "several sources" in answer["jobs"][0]["reason"]

@@ -265,7 +265,7 @@ static void test_policies_are_tested_without_a_delivery(void **state)
                 "test \"t\" fails: it expects drop by no-raw, and the policy says keep");
     dray_diagnostics_free(&fixture->diagnostics);
     assert_int_equal(
-        dray_policy_test(&fixture->request, NULL, 0, &fixture->diagnostics, &answer, &error),
+        dray_policy_test(&fixture->request, &fixture->diagnostics, &answer, &error),
         DRAY_INVALID);
     const json_t *test = json_array_get(json_object_get(json_array_get(answer, 0), "tests"), 0);
     assert_true(json_is_false(json_object_get(test, "passed")));

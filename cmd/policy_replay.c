@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* policy_replay.c - policy replay: what other policies would have done to past jobs. */
+#include <signal.h>
+#include <string.h>
+
+#include "cmd/policy.h"
+#include "core/base/text.h"
+
+static const char *text(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+
+    return value ? value : "";
+}
+
+static json_int_t number(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* "12 entries (3.4 MiB)" */
+static void print_amount(const json_t *amount)
+{
+    char bytes[24];
+
+    (void)printf("%lld %s (%s)", (long long)number(amount, "entries"),
+                 number(amount, "entries") == 1 ? "entry" : "entries",
+                 dray_size_print((uint64_t)number(amount, "bytes"), bytes));
+}
+
+static void print_rule(const json_t *rule, const char *verb)
+{
+    const json_t *examples = json_object_get(rule, "examples");
+    size_t i;
+    json_t *path;
+
+    (void)printf("    %s ", verb);
+    print_amount(rule);
+    (void)fputs(" by ", stdout);
+    print_text(stdout, text(rule, "by"));
+    json_array_foreach(examples, i, path)
+    {
+        (void)fputs(i ? ", " : ": ", stdout);
+        print_text(stdout, json_string_value(path));
+    }
+    if (number(rule, "entries") > (json_int_t)json_array_size(examples) && examples)
+        (void)fputs(", …", stdout);
+    (void)fputc('\n', stdout);
+}
+
+static void print_target(const json_t *target)
+{
+    size_t i;
+    json_t *one;
+
+    (void)fputs("  ", stdout);
+    print_text(stdout, text(target, "destination"));
+    (void)fputs(": ", stdout);
+    print_amount(json_object_get(target, "was"));
+    (void)fputs(" were kept, ", stdout);
+    print_amount(json_object_get(target, "would"));
+    (void)fputs(" would be\n", stdout);
+    json_array_foreach(json_object_get(target, "dropped"), i, one) print_rule(one, "drops");
+    if (number(json_object_get(target, "more"), "entries") > 0) {
+        (void)fputs("    no longer drops ", stdout);
+        print_amount(json_object_get(target, "more"));
+        (void)fputc('\n', stdout);
+    }
+    json_array_foreach(json_object_get(target, "not_replayed"), i, one)
+    {
+        (void)fputs("    would run, not replayed (it reads the data): ", stdout);
+        print_text(stdout, json_string_value(one));
+        (void)fputc('\n', stdout);
+    }
+}
+
+static void print_replayed(const json_t *job)
+{
+    size_t i;
+    json_t *one;
+
+    (void)printf("%.8s  %s  %-12s  ", text(job, "job"), text(job, "created"), text(job, "outcome"));
+    print_text(stdout, text(job, "dataset"));
+    (void)fputs(" for ", stdout);
+    print_text(stdout, text(job, "user"));
+    if (text(job, "reason")[0]) {
+        (void)fputs("  ", stdout);
+        print_text(stdout, text(job, "reason"));
+    }
+    (void)fputc('\n', stdout);
+    if (strcmp(text(job, "outcome"), "same") != 0) {
+        json_array_foreach(json_object_get(job, "targets"), i, one) print_target(one);
+    }
+    json_array_foreach(json_object_get(job, "watched"), i, one)
+        print_rule(one, "would drop, but only watches,");
+    json_array_foreach(json_object_get(job, "findings"), i, one)
+    {
+        (void)printf("    %s (%s): ", text(one, "kind"), text(one, "mode"));
+        print_text(stdout, text(one, "what"));
+        (void)fputc('\n', stdout);
+    }
+}
+
+int policy_replay(const struct options *options)
+{
+    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
+    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
+    struct dray_api_settings settings = {.configuration = options->config,
+                                         .policies = options->policies.items,
+                                         .policy_count = options->policies.count,
+                                         .unconfined = options->no_sandbox,
+                                         .interrupt_fd = -1};
+    struct dray_error error = {0};
+    json_t *answer = NULL, *job;
+    size_t i;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    int result = dray_api_open(&settings, &api, &error);
+    if (result == 0)
+        result =
+            dray_api_policy_replay(api, options->arguments + 1, (size_t)options->argument_count - 1,
+                                   options->since, options->until, &diagnostics, &answer, &error);
+    if (result != 0)
+        return report(options, &error, &diagnostics, NULL);
+    if (options->json)
+        return print_json(answer);
+    json_array_foreach(json_object_get(answer, "jobs"), i, job) print_replayed(job);
+    const json_t *totals = json_object_get(answer, "totals");
+    (void)printf("%zu job%s: %lld the same, %lld would change, %lld would be denied, %lld not "
+                 "replayed\n",
+                 i, i == 1 ? "" : "s", (long long)number(totals, "same"),
+                 (long long)number(totals, "changes"), (long long)number(totals, "denied"),
+                 (long long)number(totals, "not_replayed"));
+    json_decref(answer);
+    return 0;
+}
