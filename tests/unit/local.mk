@@ -48,6 +48,7 @@ unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text
 unit_tests += tests/unit/test_tree
 unit_tests += tests/unit/test_tree_memory
+unit_tests += tests/unit/test_verdict_list
 unit_tests += tests/unit/test_walk
 
 # What several tests share.
