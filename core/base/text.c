@@ -11,6 +11,39 @@
 /* The longest word that dray_nearest compares. */
 #define LONGEST_WORD ((size_t)64)
 
+/* The decimal digits of a number, without printf: a preview prints millions of sizes. Returns how
+ * many. */
+static size_t put_digits(char *to, uint64_t number)
+{
+    size_t length = 1;
+
+    for (uint64_t rest = number; rest >= 10; rest /= 10)
+        length++;
+    for (size_t i = length; i-- > 0; number /= 10)
+        to[i] = (char)('0' + number % 10);
+    return length;
+}
+
+/* bytes / 2^shift with one digit behind the point, rounded to the even one where two are as near.
+ */
+static char *put_tenths(char text[static 24], uint64_t bytes, unsigned shift, const char *unit)
+{
+    uint64_t mask = (UINT64_C(1) << shift) - 1;
+    uint64_t whole = bytes >> shift;
+    __extension__ unsigned __int128 scaled = bytes & mask;
+
+    scaled *= 10;
+    uint64_t tenths = (uint64_t)(scaled >> shift), rest = (uint64_t)(scaled & mask);
+    uint64_t half = UINT64_C(1) << (shift - 1);
+    tenths += rest > half || (rest == half && tenths % 2 == 1);
+    size_t length = put_digits(text, whole + tenths / 10);
+    text[length++] = '.';
+    text[length++] = (char)('0' + tenths % 10);
+    text[length++] = ' ';
+    memcpy(text + length, unit, 4);
+    return text;
+}
+
 char *dray_size_print(uint64_t bytes, char text[static 24])
 {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
@@ -18,7 +51,7 @@ char *dray_size_print(uint64_t bytes, char text[static 24])
     size_t unit = 0;
 
     if (bytes < 1024) {
-        (void)snprintf(text, 24, "%u B", (unsigned)bytes);
+        memcpy(text + put_digits(text, bytes), " B", 3);
         return text;
     }
     /* What would be printed as 1024.0 is 1.0 of the next unit. */
@@ -26,8 +59,7 @@ char *dray_size_print(uint64_t bytes, char text[static 24])
         value /= 1024;
         unit++;
     }
-    (void)snprintf(text, 24, "%.1f %s", value, units[unit]);
-    return text;
+    return put_tenths(text, bytes, 10 * ((unsigned)unit + 1), units[unit]);
 }
 
 char *dray_seconds_print(double seconds, char text[static 24])

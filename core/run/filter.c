@@ -8,7 +8,7 @@
 /* Entries that one task asks about. */
 #define CHUNK 2048u
 /* How far ahead an entry is fetched from memory: deciding takes about as long as that. */
-#define AHEAD 4u
+#define AHEAD 12u
 
 struct asking {
     struct dray_step_run *step;
@@ -57,8 +57,7 @@ static int ask_chunk(void *arg, uint64_t chunk)
         result = dray_fail(&call.error, DRAY_CANCELLED, "cancelled");
     struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DECIDE);
     for (size_t i = chunk * CHUNK; result == 0 && i < end; i++) {
-        if (i + AHEAD < end)
-            __builtin_prefetch(step->input->entries[i + AHEAD]);
+        dray_tree_fetch(step->input, i + AHEAD);
         result = ask_about(&call, step, i);
     }
     dray_blame_leave(before);

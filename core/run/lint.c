@@ -13,6 +13,7 @@
  * through again counted again. */
 #define CHUNK   2048u
 #define ENTRIES UINT64_C(20000000)
+#define AHEAD   12u
 /* How many values that may not be meant are compared, of one step. */
 #define MAX_ADVICE 64
 
@@ -187,8 +188,10 @@ static int ask_chunk(void *arg, uint64_t chunk)
     struct dray_blame_note before =
         dray_blame_enter((uint32_t)round->step->index, DRAY_OPERATION_DECIDE);
     for (size_t i = (size_t)chunk * CHUNK; result == 0 && i < end; i++)
-        if (round->where->decisions[i].asked)
+        if (round->where->decisions[i].asked) {
+            dray_tree_fetch(round->where->input, i + AHEAD);
             result = ask_about(round, &call, i);
+        }
     dray_blame_leave(before);
     return result;
 }

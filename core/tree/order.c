@@ -8,6 +8,9 @@
 
 #include "core/tree/internal.h"
 
+/* After so many from one run, the next that is not is looked for in larger steps. */
+#define IN_A_ROW 8
+
 struct runs {
     size_t *starts; /* of each run, and one more: the end of the last */
     size_t count;
@@ -86,18 +89,23 @@ static void merge(const struct dray_tree_entry **to, const struct dray_tree_entr
 {
     size_t left = start;
     size_t right = middle;
+    size_t row = 0; /* how often the same side came first, one by one */
+    int last = 0;
 
     while (left < middle && right < end) {
-        size_t count = count_before(from, left, middle, from[right], 1);
-        memcpy(to, from + left, count * sizeof *from);
+        int is_left = compare(from[left], from[right]) <= 0;
+        *to++ = is_left ? from[left++] : from[right++];
+        row = is_left == last ? row + 1 : 1;
+        last = is_left;
+        if (row < IN_A_ROW || left == middle || right == end)
+            continue;
+        size_t count = is_left ? count_before(from, left, middle, from[right], 1)
+                               : count_before(from, right, end, from[left], 0);
+        memcpy(to, from + (is_left ? left : right), count * sizeof *from);
         to += count;
-        left += count;
-        if (left == middle)
-            break;
-        count = count_before(from, right, end, from[left], 0);
-        memcpy(to, from + right, count * sizeof *from);
-        to += count;
-        right += count;
+        left += is_left ? count : 0;
+        right += is_left ? 0 : count;
+        row = 0;
     }
     memcpy(to, from + left, (middle - left) * sizeof *from);
     to += middle - left;

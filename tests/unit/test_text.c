@@ -200,6 +200,30 @@ static void sizes_and_seconds_are_printed_for_people(void **state)
     assert_true(strlen(dray_seconds_print(INFINITY, text)) < sizeof text);
 }
 
+static void sizes_are_rounded_as_printf_rounds(void **state)
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    uint64_t seed = 1;
+    char text[24], expected[24];
+
+    (void)state;
+    for (unsigned i = 0; i < 200000; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        unsigned unit = i % 4;
+        /* Twentieths of a unit, one in two of which is as near to two tenths, and what is beside.
+         */
+        uint64_t size = UINT64_C(1) << (10 * (unit + 1));
+        uint64_t bytes = size + (seed >> 45) % 20000 * (size / 20) + (i % 3) - 1;
+        double value = (double)bytes / (double)size;
+        if (value < 1 || value >= 1023.95)
+            continue;
+        (void)snprintf(expected, sizeof expected, "%.1f %s", value, units[unit]);
+        assert_string_equal(dray_size_print(bytes, text), expected);
+    }
+    assert_string_equal(dray_size_print(1280, text), "1.2 KiB");
+    assert_string_equal(dray_size_print(1792, text), "1.8 KiB");
+}
+
 static void times_are_rfc_3339(void **state)
 {
     char text[24];
@@ -394,6 +418,7 @@ int main(void)
         cmocka_unit_test(integers_are_read_up_to_their_limits),
         cmocka_unit_test(parsers_stop_at_the_given_length),
         cmocka_unit_test(sizes_and_seconds_are_printed_for_people),
+        cmocka_unit_test(sizes_are_rounded_as_printf_rounds),
         cmocka_unit_test(times_are_rfc_3339),
         cmocka_unit_test(utf8_is_judged_as_the_standard_says),
         cmocka_unit_test(cutting_leaves_whole_characters),
