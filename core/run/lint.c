@@ -297,6 +297,7 @@ struct list {
     size_t *found;
     struct outcome *outcomes; /* by element */
     int again;                /* worth another round */
+    int unknown;              /* the plugin takes no such instance: nothing can be said */
 };
 
 static void list_free(struct list *list)
@@ -321,6 +322,13 @@ static void take_found(struct list *list, const struct dray_step_run *where)
     }
     list->again = kept > 0 && kept < list->idle;
     list->idle = kept;
+}
+
+static void give_up(struct list *list)
+{
+    list->unknown = 1;
+    list->again = 0;
+    list->idle = 0;
 }
 
 /* 0, or -1 where there can be no such instance. */
@@ -399,7 +407,7 @@ static void tell_list(struct linting *linting, const struct dray_step_run *step,
         const struct outcome *outcome = &list->outcomes[i];
         if (outcome->by)
             tell_covered(linting, step, list->option, (int32_t)i, outcome->by, outcome->entry);
-        else if (!list->used[i] && !linting->stopped)
+        else if (!list->used[i] && !list->unknown && !linting->stopped)
             tell_unmatched(linting, step, list->option, (int32_t)i);
     }
 }
@@ -479,7 +487,7 @@ static void go_round(struct linting *linting, struct dray_step_run *step, struct
             if (ask_of_list(step, &study->lists[i], among, &round.questions[round.count]) == 0)
                 round.count++;
             else
-                linting->stopped = 1;
+                give_up(&study->lists[i]);
         }
     size_t of_lists = round.count;
     for (size_t i = 0; advice && i < json_array_size(step->advice) && advised < MAX_ADVICE; i++)

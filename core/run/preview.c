@@ -75,6 +75,8 @@ static void write_lint(void *arg, json_t *lint)
     json_decref(line);
     if (text)
         dray_buffer_format(&preview->out, "%s\n", text);
+    if (preview->out.length >= FLUSH_AT)
+        flush(preview);
 }
 
 /* Verdicts alone stand on standard output; what the engine is told, people read beside them. */

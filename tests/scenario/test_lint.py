@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Rules that may not do what their author thinks are named: those that decided nothing, and patterns
 that match below the root where an anchor may have been meant. Exit codes and verdicts are not touched."""
+import os
+import subprocess
+
 import pytest
+
+from conftest import TOP
 
 WORKFLOW = """\
 version: 1
@@ -150,3 +155,61 @@ def test_an_admin_is_told_of_a_policy_by_check_and_its_users_are_not(dray, workf
     file = workflow(WORKFLOW.format(include="[]", exclude='["tmp/"]'))
     for command in ("plan", "preview"):
         assert dray(command, file, "--policies", "policies", "--listing", "list.txt", cwd=tmp_path).err == ""
+
+
+# ---- Filters that are not ours ----
+
+PICKY = """\
+#include <dray/plugin.h>
+
+#include <string.h>
+
+struct picky {
+    struct dray_strings names, others;
+};
+
+static const struct dray_option options[] = {
+    DRAY_OPTION_STRINGS(struct picky, names, 0, "Drop these"),
+    DRAY_OPTION_STRINGS(struct picky, others, 0, "Never empty"),
+};
+
+static int prepare(void *self, struct dray_ctx *ctx)
+{
+    const struct picky *picky = self;
+    return picky->others.count > 0 ? DRAY_OK
+                                   : ctx->host->fail(ctx, DRAY_INVALID, "others may not be empty");
+}
+
+static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *entry,
+                  struct dray_verdict *ret_verdict)
+{
+    const struct picky *picky = self;
+    (void)ctx;
+    *ret_verdict = (struct dray_verdict){DRAY_KEEP, 1, DRAY_NO_INDEX};
+    for (uint64_t i = 0; i < picky->names.count; i++)
+        if (strcmp(picky->names.items[i], entry->path) == 0)
+            *ret_verdict = (struct dray_verdict){DRAY_DROP, 0, (int64_t)i};
+    return DRAY_OK;
+}
+
+static const struct dray_filter_operations operations = {.size = sizeof(operations),
+                                                         .decide = decide};
+
+DRAY_PLUGIN(DRAY_KIND_FILTER, 0, "picky", "1.0.0", "Drop by name", struct picky, options, &operations,
+            .prepare = prepare);
+"""
+
+
+def test_a_filter_that_cannot_be_asked_about_one_rule_alone_is_passed_over(dray, workflow, files, tmp_path):
+    files(tmp_path, {"list.txt": LIST, "picky.c": PICKY})
+    plugins = dray.home / ".local/lib/dray/plugins"
+    plugins.mkdir(parents=True, mode=0o755)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", f"-I{TOP}/include",
+                    tmp_path / "picky.c", "-o", plugins / "filter-picky.so"], check=True)
+    text = WORKFLOW.format(include="[]", exclude='["*.h5"]').replace("steps:\n", """steps:
+  - { id: picky, uses: filter/picky, with: { names: [a.nc, gone], others: [x, a.nc] } }
+""")
+    lines = dray("preview", workflow(text), "--listing", "list.txt", "--json", cwd=tmp_path).json_lines()
+    assert {line["lint"]["by"]: line["lint"]["kind"] for line in lines if "lint" in line} == {
+        "picky.others[0]": "unmatched", "picky.others[1]": "unmatched", "pick.exclude[0]": "unmatched"}
+    assert [line["path"] for line in lines if line.get("by") == "picky.names[0]"] == ["a.nc"]

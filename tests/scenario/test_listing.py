@@ -222,14 +222,19 @@ steps:
 """
 
 
+def build(dray, tmp_path, name, source):
+    """A plugin of the user's own, built as its author would."""
+    plugins = dray.home / ".local/lib/dray/plugins"
+    plugins.mkdir(parents=True, mode=0o755, exist_ok=True)
+    (tmp_path / f"{name}.c").write_text(source)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", f"-I{TOP}/include",
+                    tmp_path / f"{name}.c", "-o", plugins / f"{name}.so"], check=True)
+
+
 @pytest.fixture
 def peeking(dray, files, tmp_path):
     """A site with a filter that reads bytes, and a dataset as a directory and as an archive."""
-    plugins = dray.home / ".local/lib/dray/plugins"
-    plugins.mkdir(parents=True, mode=0o755)
-    (tmp_path / "content.c").write_text(CONTENT)
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", f"-I{TOP}/include",
-                    tmp_path / "content.c", "-o", plugins / "filter-content.so"], check=True)
+    build(dray, tmp_path, "filter-content", CONTENT)
     files(tmp_path / "source", {"a": "grid", "b": "text", "old_a": "grid"})
     (tmp_path / "out").mkdir()
     for name, flag in (("source.tar", "-cf"), ("source.tar.gz", "-czf")):
@@ -270,3 +275,59 @@ def test_what_needs_bytes_is_undecided_where_there_are_none(dray, peeking, workf
 def test_such_a_filter_decides_in_a_delivery(dray, peeking, workflow):
     dray("run", workflow(CONTENT_WORKFLOW.format(suffix=".tar.gz")))
     assert contents(peeking / "out/data") == {"a": b"grid"}
+
+
+# ---- Targets of other plugins ----
+
+PUSH = """\
+#include <dray/plugin.h>
+
+struct far {
+    const char *path;
+};
+
+static const struct dray_option options[] = {
+    DRAY_OPTION_PATH(struct far, path, DRAY_OPTION_REQUIRED | DRAY_OPTION_DELIVERS, NULL, "Where to"),
+};
+
+static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
+{
+    const struct far *far = self;
+    (void)ret_target;
+    return ctx->host->fail(ctx, DRAY_NOT_FOUND, "there is no %s", far->path);
+}
+
+static int probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence)
+{
+    (void)self;
+    (void)ret_presence;
+    return ctx->host->fail(ctx, DRAY_PERMANENT, "it was probed");
+}
+
+static int push(void *self, struct dray_ctx *ctx)
+{
+    (void)self;
+    return ctx->host->fail(ctx, DRAY_PERMANENT, "it was pushed");
+}
+
+static const struct dray_push_operations operations = {
+    .size = sizeof(operations), .target_type = DRAY_TARGET_OTHER, .describe = describe,
+    .probe = probe, .push = push, .discard = push};
+
+DRAY_PLUGIN(DRAY_KIND_PUSH, DRAY_CAP_LINKS, "far", "1.0.0", "Deliver far away", struct far, options,
+            &operations);
+"""
+
+
+def test_a_place_that_its_plugin_cannot_name_is_known_by_the_option_that_says_it(dray, place, workflow,
+                                                                               tmp_path):
+    build(dray, tmp_path, "push-far", PUSH)
+    file = workflow(WORKFLOW.replace("push/hpfs, with: { into: /far/away/lab }",
+                                     "push/far, with: { path: /near/lab }"))
+    assert "there is no /near/lab" in dray("plan", file, "--dataset", "./policies", exit=2,
+                                          cwd=place.parent).err
+    arguments = [file, "--policies", "policies", "--listing", "list.txt"]
+    target = dray.json("plan", *arguments, cwd=place.parent)["targets"][0]
+    assert (target["type"], target["uri"], target["path"]) == ("other", "/near/lab", "/near/lab")
+    lines = dray("preview", *arguments, "--json", cwd=place.parent).json_lines()
+    assert {line["by"] for line in lines if "verdict" in line} == {"policy:site/elsewhere"}
