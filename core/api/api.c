@@ -156,7 +156,8 @@ int dray_api_store(struct dray_api *api, struct dray_error *error)
 
 /* ---- Planning ---- */
 
-/* The directory that a file's relative paths start from. */
+/* The directory that a file's relative paths start from: its real path, since the same file gives
+ * the same plan from wherever it is planned. */
 static char *base_of(const struct dray_api *api, const char *file)
 {
     dray_autofree char *absolute = dray_path_absolute(api->here, file);
@@ -165,7 +166,8 @@ static char *base_of(const struct dray_api *api, const char *file)
     if (!slash)
         return NULL;
     slash[slash == absolute ? 1 : 0] = '\0';
-    return DRAY_TAKE(absolute);
+    char *real = realpath(absolute, NULL);
+    return real ? real : DRAY_TAKE(absolute);
 }
 
 static int is_standard_input(const char *listing)

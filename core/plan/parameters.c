@@ -209,7 +209,7 @@ static int apply_set(struct dray_draft *draft, const char *set)
         dray_problem(draft, quote(draft, set, length + 1, strlen(equals + 1)),
                      "\"%s\" is no %s for parameter \"%s\": %s", equals + 1,
                      type_names[parameter->type], name, why);
-    parameter->value = equals + 1;
+    parameter->value = why ? NULL : equals + 1; /* what takes it is not wrong as well */
     parameter->set = 1;
     return 0;
 }
@@ -226,7 +226,7 @@ int dray_parameters_read(struct dray_draft *draft, const char *const *sets, size
         const struct dray_node *key = node->pairs[i].key;
         const struct dray_node *described = node->pairs[i].value;
         /* what is wrong in another way was said */
-        if (parameter->value || dray_node_get(described, "default") ||
+        if (parameter->value || parameter->set || dray_node_get(described, "default") ||
             described->kind != DRAY_NODE_MAPPING || !is_name(key->text, key->length))
             continue;
         dray_problem(draft, parameter->place, "parameter \"%s\" has no value", parameter->name);

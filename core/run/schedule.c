@@ -126,6 +126,40 @@ static int look_at(const struct dray_run *run, const uint8_t *told, const size_t
     return all;
 }
 
+/* The step that people know a tree by: not one that a policy or Dray itself put behind it. */
+static const char *name_of_tree(const struct dray_plan *plan, size_t index)
+{
+    const struct dray_step *step = &plan->steps[index];
+
+    while (step->needs_count == 1 &&
+           (step->origin.policy || (step->role == DRAY_STEP_VALIDATE && !step->origin.file)))
+        step = &plan->steps[step->needs[0]];
+    return step->id;
+}
+
+/* Say which two trees do not go together: on their own they fail likewise. */
+static void name_conflict(struct dray_step_run *step, struct dray_tree *const *trees)
+{
+    const struct dray_step *plan = step->step;
+
+    for (size_t i = 0; i < plan->needs_count; i++) {
+        for (size_t k = i + 1; k < plan->needs_count; k++) {
+            struct dray_tree *const pair[] = {trees[i], trees[k]};
+            struct dray_tree *joined = NULL;
+            struct dray_error error = {0};
+            int result = dray_tree_join(pair, 2, &joined, &error);
+            dray_tree_unref(joined);
+            if (result != DRAY_CONFLICT)
+                continue;
+            (void)dray_fail(&step->error, result, "\"%s\" and \"%s\" cannot be joined: %s",
+                            name_of_tree(step->run->plan, plan->needs[i]),
+                            name_of_tree(step->run->plan, plan->needs[k]), error.message);
+            dray_hint(&step->error, "%s", error.hint);
+            return;
+        }
+    }
+}
+
 static int gather_input(struct dray_step_run *step)
 {
     struct dray_run *run = step->run;
@@ -142,7 +176,10 @@ static int gather_input(struct dray_step_run *step)
         return dray_fail_memory(&step->error);
     for (size_t i = 0; i < count; i++)
         trees[i] = run->steps[step->step->needs[i]].output;
-    return dray_tree_join(trees, count, &step->input, &step->error);
+    int result = dray_tree_join(trees, count, &step->input, &step->error);
+    if (result == DRAY_CONFLICT)
+        name_conflict(step, trees);
+    return result;
 }
 
 /* Called with the lock held; released while the engine is told. */

@@ -244,6 +244,31 @@ static void files_that_do_not_say_their_size_are_read_whole(void **state)
     dray_buffer_free(&buffer);
 }
 
+/* Opening it would wait for a writer, and no signal would end that. */
+static void a_pipe_is_read_if_somebody_writes_and_empty_if_nobody_does(void **state)
+{
+    struct place *place = *state;
+    struct dray_buffer buffer = {.cap = 1 << 20};
+    struct dray_error error = {0};
+    dray_autofree char *path = in_place(place, "pipe");
+
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(dray_read_file(path, &buffer, &error), 0);
+    assert_int_equal(buffer.length, 0);
+    int writer = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(writer >= 0);
+    pid_t child = fork();
+    if (child == 0) {
+        (void)usleep(50000);
+        _exit(write(writer, "late", 4) == 4 ? 0 : 1);
+    }
+    (void)close(writer);
+    assert_int_equal(dray_read_file(path, &buffer, &error), 0);
+    assert_int_equal(buffer.length, 4);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    dray_buffer_free(&buffer);
+}
+
 static void a_file_that_cannot_be_read_is_named(void **state)
 {
     struct place *place = *state;
@@ -592,6 +617,7 @@ int main(void)
         cmocka_unit_test(closing_says_what_went_wrong),
         IN_PLACE(a_file_is_read_up_to_the_cap),
         IN_PLACE(files_that_do_not_say_their_size_are_read_whole),
+        IN_PLACE(a_pipe_is_read_if_somebody_writes_and_empty_if_nobody_does),
         IN_PLACE(a_file_that_cannot_be_read_is_named),
         IN_PLACE(writing_a_file_replaces_it_with_the_given_mode),
         IN_PLACE(writing_a_file_replaces_a_link_and_not_what_it_names),
