@@ -64,16 +64,29 @@ int dray_check_recipe(struct dray_draft *draft, struct dray_document *document)
     return draft->error->class_ ? draft->error->class_ : result;
 }
 
+/* Does the mapping have one of two keys, or, when `nearly`, one that is likely to mean it? */
+static int has(const struct dray_node *root, const char *key, const char *other, int nearly)
+{
+    const char *const keys[] = {key, other};
+
+    return dray_node_get(root, key) || dray_node_get(root, other) ||
+           (nearly &&
+            (dray_node_meant(root, key, keys, 2) || dray_node_meant(root, other, keys, 2)));
+}
+
 /* Takes the document. */
 static int check_document(struct dray_draft *draft, struct dray_document *document)
 {
     const struct dray_node *root = dray_document_root(document);
-    int is_recipe = dray_node_get(root, "recipe") != NULL;
-    int is_policy = dray_node_get(root, "policy") || dray_node_get(root, "rules");
-    int is_workflow = dray_node_get(root, "steps") || dray_node_get(root, "dataset");
+    int is_policy = has(root, "policy", "rules", 0);
+    int is_workflow = has(root, "steps", "dataset", 0);
 
-    if (is_recipe)
+    if (dray_node_get(root, "recipe"))
         return dray_check_recipe(draft, document);
+    if (!is_policy && !is_workflow) {
+        is_workflow = has(root, "steps", "dataset", 1);
+        is_policy = !is_workflow && has(root, "policy", "rules", 1);
+    }
     if (is_policy && !is_workflow)
         return check_policy(draft, document);
     if (is_workflow || !root)

@@ -144,6 +144,15 @@ def test_yaml_of_strangers_is_read_within_limits(dray, tmp_path, workflow, text,
     assert said in result.out + result.err
 
 
+@pytest.mark.parametrize("text, said", [
+    ("version: 1\nstpes: []\n", 'unknown key "stpes" in a workflow'),
+    ("version: 1\npolcy: p\nrevision: 1\nrule: []\n", 'unknown key "polcy" in a policy'),
+    ("version: 1\non: push\n", "this is neither a workflow nor a policy"),
+])
+def test_a_file_is_known_by_keys_that_are_nearly_right(dray, workflow, text, said):
+    assert said in dray("check", workflow(text), exit=2).out
+
+
 def test_a_pipe_that_nobody_writes_to_does_not_hang(dray, tmp_path):
     os.mkfifo(tmp_path / "work.yaml")
     assert "the file has nothing in it" in dray("check", tmp_path / "work.yaml", exit=2, timeout=20).out
