@@ -150,6 +150,12 @@ void dray_diagnose_alone(struct dray_diagnostics *diagnostics)
         diagnostics->items[diagnostics->count - 1].alone = 1;
 }
 
+void dray_diagnose_secret(struct dray_diagnostics *diagnostics)
+{
+    if (!diagnostics->last_dropped && diagnostics->count > 0)
+        diagnostics->items[diagnostics->count - 1].secret = 1;
+}
+
 static int compare_numbers(uint32_t a, uint32_t b)
 {
     return (a > b) - (a < b);

@@ -25,7 +25,7 @@ struct dray_diagnostic {
     enum dray_severity severity;
     char *message;
     char *hint; /* what stands behind the caret: a suggestion or the way to mend; NULL: nothing */
-    int follows, alone; /* set by dray_diagnose_follows and dray_diagnose_alone */
+    int follows, alone, secret; /* set by dray_diagnose_follows, _alone and _secret */
 };
 
 /* So that a hostile file cannot fill memory with its problems: later ones are counted, not kept. */
@@ -68,6 +68,8 @@ void dray_diagnose_nearest(struct dray_diagnostics *diagnostics, const char *wor
 void dray_diagnose_follows(struct dray_diagnostics *diagnostics);
 /* Whatever else is wrong at the place of the error added last follows from it, likewise. */
 void dray_diagnose_alone(struct dray_diagnostics *diagnostics);
+/* The line of the problem added last may hold a secret: it is not shown. */
+void dray_diagnose_secret(struct dray_diagnostics *diagnostics);
 /* Sort by source, line, column; same place and message only once. */
 void dray_diagnostics_sort(struct dray_diagnostics *diagnostics);
 /* The format of workflow.md: file:line:column: error: message, the line, the caret line with the

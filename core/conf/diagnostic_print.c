@@ -182,6 +182,19 @@ static void print_name(const char *name, struct dray_buffer *out)
     }
 }
 
+/* Whatever else is wrong on a line that may hold a secret, it is not shown. */
+static int is_shown(const struct dray_diagnostics *diagnostics, const struct dray_place *place)
+{
+    if (place->line == 0 || place->source >= diagnostics->source_count)
+        return 0;
+    for (size_t i = 0; i < diagnostics->count; i++) {
+        const struct dray_diagnostic *item = &diagnostics->items[i];
+        if (item->secret && item->place.source == place->source && item->place.line == place->line)
+            return 0;
+    }
+    return 1;
+}
+
 static void print_item(const struct dray_diagnostics *diagnostics,
                        const struct dray_diagnostic *item, struct cursor *cursor, int colour,
                        struct dray_buffer *out)
@@ -201,7 +214,7 @@ static void print_item(const struct dray_diagnostics *diagnostics,
     dray_buffer_format(out, "%s%s:%s %s%s%s\n", colour ? severity_colour(item->severity) : "",
                        dray_severity_name(item->severity), off, bold, item->message, off);
     size_t before = out->length;
-    if (place->line && place->source < diagnostics->source_count)
+    if (is_shown(diagnostics, place))
         print_quote(diagnostics, item, cursor, colour, out);
     if (out->length == before && item->hint)
         dray_buffer_format(out, "%*s | %s\n", GUTTER, "", item->hint);

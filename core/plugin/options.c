@@ -248,6 +248,7 @@ static json_t *check_secret(struct check *check, const struct dray_option *optio
     dray_diagnose_hint(check->diagnostics,
                        "hand it over with \"dray secret put NAME\" and write %s: NAME",
                        option->name);
+    dray_diagnose_secret(check->diagnostics);
     return NULL;
 }
 

@@ -132,6 +132,24 @@ static void test_what_follows_from_another_problem_is_not_told(void **state)
     dray_diagnostics_free(&diagnostics);
 }
 
+static void test_a_line_that_may_hold_a_secret_is_not_shown(void **state)
+{
+    struct dray_diagnostics diagnostics;
+    (void)state;
+    use_source(&diagnostics, "f.yaml", "{ a: b, key: hunter2 }\nc\n");
+    add(&diagnostics, 1, 3, 1, "no a");
+    add(&diagnostics, 1, 14, 7, "never the secret itself");
+    dray_diagnose_hint(&diagnostics, "name it");
+    dray_diagnose_secret(&diagnostics);
+    add(&diagnostics, 2, 1, 1, "odd");
+    assert_printed(&diagnostics, 0,
+                   "f.yaml:1:3: error: no a\n"
+                   "f.yaml:1:14: error: never the secret itself\n"
+                   "      | name it\n"
+                   "f.yaml:2:1: error: odd\n    2 | c\n      | ^\n");
+    dray_diagnostics_free(&diagnostics);
+}
+
 static void test_a_caret_stands_below_its_character(void **state)
 {
     struct dray_diagnostics diagnostics;
@@ -322,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_nothing_near_leaves_no_suggestion),
         cmocka_unit_test(test_problems_are_sorted_and_told_once),
         cmocka_unit_test(test_what_follows_from_another_problem_is_not_told),
+        cmocka_unit_test(test_a_line_that_may_hold_a_secret_is_not_shown),
         cmocka_unit_test(test_a_caret_stands_below_its_character),
         cmocka_unit_test(test_line_numbers_keep_the_gutter_straight),
         cmocka_unit_test(test_long_lines_are_cut_around_the_place),
