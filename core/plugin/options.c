@@ -446,8 +446,10 @@ static int is_meant(const struct check *check, const struct dray_node *with, con
     const size_t count = check->plugin->option_count;
     dray_autofree const char **names = calloc(count + 1, sizeof *names);
 
-    if (names == NULL)
-        return 0; /* then one problem more is shown */
+    if (names == NULL) {
+        check->diagnostics->no_memory = 1;
+        return 0;
+    }
     for (size_t i = 0; i < count; i++)
         names[i] = check->plugin->options[i].name;
     return dray_node_meant(with, name, names, count);

@@ -264,9 +264,8 @@ static void test_policies_are_tested_without_a_delivery(void **state)
     assert_test(fixture, CASE "user.role: user, path: a.nc", "verdict: drop, rule: no-raw",
                 "test \"t\" fails: it expects drop by no-raw, and the policy says keep");
     dray_diagnostics_free(&fixture->diagnostics);
-    assert_int_equal(
-        dray_policy_test(&fixture->request, &fixture->diagnostics, &answer, &error),
-        DRAY_INVALID);
+    assert_int_equal(dray_policy_test(&fixture->request, &fixture->diagnostics, &answer, &error),
+                     DRAY_INVALID);
     const json_t *test = json_array_get(json_object_get(json_array_get(answer, 0), "tests"), 0);
     assert_true(json_is_false(json_object_get(test, "passed")));
     assert_string_equal(json_string_value(json_object_get(test, "expected")), "drop by no-raw");
