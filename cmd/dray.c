@@ -84,8 +84,7 @@ const struct command dray_commands[] = {
      "manual prints a manual page of all their options: dray plugin manual | man -l -\n\n"
      "  dray plugin show filter/glob\n",
      "jc", 1, 2, command_plugin},
-    {"policy",
-     "list | test [FILE|DIR]... | explain | replay FILE|DIR... | sign DIR --key FILE | key FILE",
+    {"policy", "list | test [PATH]... | explain | replay PATH... | sign DIR --key FILE | key FILE",
      "Policies: which are in force and what they say; signing them",
      "list     shows the policies that hold here, who signed them and since when they rule\n"
      "test     judges the tests in files or directories, or in the policies that hold here\n"

@@ -93,7 +93,7 @@ static int check_document(struct dray_draft *draft, struct dray_document *docume
         return dray_check_workflow(draft, document);
     struct dray_place place = root->place;
     place.width = 1;
-    dray_problem(draft, place, "this is none of Dray's files");
+    dray_problem(draft, place, "this is no workflow, policy, recipe or configuration");
     dray_diagnose_hint(
         draft->diagnostics,
         "a workflow has `steps`, a policy `policy` and `rules`, a recipe `recipe` and "

@@ -153,7 +153,7 @@ def test_check_tells_a_configuration_by_its_keys(dray, site):
     (site / "dray.yaml").write_text((site / "work.yaml").read_text())
     dray("check", site / "dray.yaml")
     other.write_text("version: 1\npolicies: here\n")
-    assert "this is neither a workflow, nor a policy, nor a configuration" in dray("check", other, exit=2).out
+    assert "this is no workflow, policy, recipe or configuration" in dray("check", other, exit=2).out
     other.write_text("version: 1\nlimits: 3\nsteps: []\n")
     assert 'unknown key "limits" in a workflow' in dray("check", other, exit=2).out
 

@@ -147,7 +147,7 @@ def test_yaml_of_strangers_is_read_within_limits(dray, tmp_path, workflow, text,
 @pytest.mark.parametrize("text, said", [
     ("version: 1\nstpes: []\n", 'unknown key "stpes" in a workflow'),
     ("version: 1\npolcy: p\nrevision: 1\nrule: []\n", 'unknown key "polcy" in a policy'),
-    ("version: 1\non: push\n", "this is neither a workflow nor a policy"),
+    ("version: 1\non: push\n", "this is no workflow, policy, recipe or configuration"),
 ])
 def test_a_file_is_known_by_keys_that_are_nearly_right(dray, workflow, text, said):
     assert said in dray("check", workflow(text), exit=2).out
