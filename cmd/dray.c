@@ -63,7 +63,7 @@ const struct command dray_commands[] = {
      "  dray init --dataset ./run-0042 --to /hpfs/smith/incoming/ --exclude '*.tmp' "
      "run-0042.yaml\n",
      "dtienj", 0, 1, command_init},
-    {"jobs", "[--state S] [--user U] [--dataset D] [--since DURATION] [--limit N]",
+    {"jobs", "[--state S] [--user U] [--dataset D] [--since WHEN] [--limit N]",
      "List jobs, newest first",
      "S is queued, running, waiting, delivered, failed or cancelled.\n"
      "\n"

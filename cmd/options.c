@@ -43,8 +43,9 @@ static const struct option_row rows[] = {
     {'x', "state", 1, "--state STATE        only jobs in this state"},
     {'y', "dataset", 1, "--dataset NAME       only jobs of the dataset of this name"},
     {'u', "user", 1, "--user USER          only jobs for this user"},
-    {'q', "since", 1, "--since DURATION     only jobs of the last 7d, 12h, ..."},
-    {'N', "until", 1, "--until DURATION     only jobs older than 7d, 12h, ..."},
+    {'q', "since", 1,
+     "--since WHEN         only jobs from then on: a day, 2026-11-01, or how long ago, 7d"},
+    {'N', "until", 1, "--until WHEN         only jobs before then, likewise"},
     {'m', "limit", 1, "--limit N            at most N jobs (100)"},
     {'D', "dataset", 1, "--dataset DATASET    of this dataset: a name, or a path (./x, ../x, /x)"},
     {'T', "target", 1, "--target TARGET      at this target: a directory, or a URL"},
@@ -133,6 +134,21 @@ static int set_number(const char *text, int64_t low, int64_t high, int64_t *ret_
                : -1;
 }
 
+/* A day, or how long ago; "none" is no bound. */
+static const char *set_time(const char *text, int64_t *ret_time)
+{
+    int64_t number = 0;
+    const char *why = NULL;
+
+    if (dray_date_parse(text, ret_time) == 0)
+        return NULL;
+    if (dray_duration_parse(text, strlen(text), &number, &why) != 0)
+        return text[0] && strchr(text, '-') ? "it takes a day, 2026-11-01, or how long ago, 7d"
+                                            : why;
+    *ret_time = number == DRAY_NONE ? 0 : dray_now() - number;
+    return NULL;
+}
+
 /* Store one option; what is wrong with its value, or NULL. */
 static const char *set_option(struct options *options, const char *name, const char *value)
 {
@@ -175,15 +191,11 @@ static const char *set_option(struct options *options, const char *name, const c
         options->state = value;
     else if (strcmp(name, "user") == 0)
         options->user = value;
-    else if (strcmp(name, "since") == 0) {
-        if (dray_duration_parse(value, strlen(value), &number, &why) != 0)
-            return why;
-        options->since = number == DRAY_NONE ? 0 : dray_now() - number;
-    } else if (strcmp(name, "until") == 0) {
-        if (dray_duration_parse(value, strlen(value), &number, &why) != 0)
-            return why;
-        options->until = number == DRAY_NONE ? 0 : dray_now() - number;
-    } else if (strcmp(name, "limit") == 0) {
+    else if (strcmp(name, "since") == 0)
+        return set_time(value, &options->since);
+    else if (strcmp(name, "until") == 0)
+        return set_time(value, &options->until);
+    else if (strcmp(name, "limit") == 0) {
         if (set_number(value, 1, 1000000, &number) != 0)
             return "it takes a number from 1 to 1000000";
         options->limit = (size_t)number;

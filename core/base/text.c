@@ -97,6 +97,28 @@ char *dray_time_print(int64_t ns, char text[static 24])
     return text;
 }
 
+int dray_date_parse(const char *text, int64_t *ret_ns)
+{
+    struct tm day = {0};
+    char again[16];
+
+    for (size_t i = 0; i < 10; i++)
+        if (i == 4 || i == 7 ? text[i] != '-' : text[i] < '0' || text[i] > '9')
+            return -1;
+    if (text[10] != '\0' ||
+        sscanf(text, "%4d-%2d-%2d", &day.tm_year, &day.tm_mon, &day.tm_mday) != 3)
+        return -1;
+    day.tm_year -= 1900;
+    day.tm_mon -= 1;
+    time_t begin = timegm(&day);
+    /* 2026-02-30 would have become another day; 64 bits of nanoseconds end in 2262. */
+    if (strftime(again, sizeof(again), "%Y-%m-%d", &day) == 0 || strcmp(again, text) != 0 ||
+        day.tm_year < 0 || day.tm_year > 350)
+        return -1;
+    *ret_ns = (int64_t)begin * INT64_C(1000000000);
+    return 0;
+}
+
 static int64_t clock_ns(clockid_t clock)
 {
     struct timespec time = {0};

@@ -3,11 +3,10 @@
  * dataset, until when and why. */
 #include "core/plan/draft.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "core/base/text.h"
 #include "core/plan/keys.h"
-#include <time.h>
 
 #define DAY INT64_C(86400000000000)
 
@@ -24,30 +23,6 @@ static const char *read_text(struct dray_draft *draft, const struct dray_node *m
     dray_problem(draft, node->place, "`%s` is a text, not %s", key,
                  node->kind == DRAY_NODE_SCALAR ? "an empty one" : dray_node_what(node));
     return NULL;
-}
-
-/* The end of a day, in ns since 1970. 0, or -1 for what is no date. */
-static int day_end(const char *text, int64_t *ret_end)
-{
-    struct tm day = {0};
-    char again[16];
-
-    for (size_t i = 0; i < 10; i++)
-        if (i == 4 || i == 7 ? text[i] != '-' : text[i] < '0' || text[i] > '9')
-            return -1;
-    if (text[10] != '\0' ||
-        sscanf(text, "%4d-%2d-%2d", &day.tm_year, &day.tm_mon, &day.tm_mday) != 3)
-        return -1;
-    day.tm_year -= 1900;
-    day.tm_mon -= 1;
-    time_t begin = timegm(&day);
-    /* 2026-02-30 would have become another day, and what 64 bits of nanoseconds hold ends in 2262.
-     */
-    if (strftime(again, sizeof(again), "%Y-%m-%d", &day) == 0 || strcmp(again, text) != 0 ||
-        day.tm_year < 100 || day.tm_year > 300)
-        return -1;
-    *ret_end = (int64_t)begin * INT64_C(1000000000) + DAY;
-    return 0;
 }
 
 static int names_rule(const struct dray_policy *policy, const char *rule)
@@ -94,11 +69,12 @@ static void read_exception(struct dray_draft *draft, const struct dray_policy *p
     exception->reason = read_text(draft, node, "reason");
     if (exception->rule && !names_rule(policy, exception->rule))
         report_rule(draft, policy, dray_node_get(node, "rule"));
-    if (exception->until && day_end(exception->until, &exception->end) != 0) {
+    if (exception->until && dray_date_parse(exception->until, &exception->end) != 0) {
         dray_problem(draft, dray_node_get(node, "until")->place, "\"%s\" is no date",
                      exception->until);
         dray_diagnose_hint(draft->diagnostics, "the last day, in UTC, as 2027-01-31");
     }
+    exception->end += DAY;
     const struct dray_key *known = dray_keys(DRAY_MAPPING_EXCEPTION, &count);
     for (size_t i = 0; i < count; i++)
         if (known[i].required && !dray_node_get(node, known[i].name))

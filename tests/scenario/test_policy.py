@@ -347,6 +347,10 @@ def test_replay_is_of_the_jobs_that_are_asked_for_and_of_a_set_without_faults(dr
     good = draft(site, rule(drop("raw/")))
     assert dray.json("policy", "replay", good, "--since", "1h")["totals"]["changes"] == 1
     assert dray.json("policy", "replay", good, "--until", "1h")["jobs"] == []
+    today = datetime.datetime.now(datetime.timezone.utc).date()
+    assert dray.json("policy", "replay", good, "--since", today)["totals"]["changes"] == 1
+    assert dray.json("policy", "replay", good, "--until", today)["jobs"] == []
+    assert "it takes a day" in dray("policy", "replay", good, "--since", "2026-13-01", exit=2).err
     assert dray.json("policy", "replay", good / "site.yaml")["totals"]["changes"] == 1, "a file alone is a set"
     bad = draft(site, rule(drop("a**b")), "bad")
     assert f"{bad}/site.yaml:7:" in dray("policy", "replay", bad, exit=2).err

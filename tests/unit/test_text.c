@@ -239,6 +239,28 @@ static void times_are_rfc_3339(void **state)
     assert_true(dray_monotonic() >= before);
 }
 
+static void days_are_days_of_the_calendar(void **state)
+{
+    static const char *const none[] = {"",           "2026-02-30",           "2025-02-29",
+                                       "2026-13-01", "2026-00-10",           "2026-1-1",
+                                       "26-01-01",   "2026-01-01 ",          "2026/01/01",
+                                       "tomorrow",   "2026-01-01T00:00:00Z", "1899-01-01",
+                                       "2300-01-01"};
+    int64_t ns = 7;
+
+    (void)state;
+    assert_int_equal(dray_date_parse("1970-01-02", &ns), 0);
+    assert_int_equal(ns, INT64_C(86400000000000));
+    assert_int_equal(dray_date_parse("2024-02-29", &ns), 0);
+    assert_int_equal(ns, INT64_C(1709164800000000000));
+    assert_int_equal(dray_date_parse("1969-12-31", &ns), 0);
+    assert_int_equal(ns, INT64_C(-86400000000000));
+    for (size_t i = 0; i < DRAY_COUNT(none); i++)
+        if (dray_date_parse(none[i], &ns) == 0)
+            fail_msg("%s", none[i]);
+    assert_int_equal(ns, INT64_C(-86400000000000));
+}
+
 static void utf8_is_judged_as_the_standard_says(void **state)
 {
     static const struct {
@@ -420,6 +442,7 @@ int main(void)
         cmocka_unit_test(sizes_and_seconds_are_printed_for_people),
         cmocka_unit_test(sizes_are_rounded_as_printf_rounds),
         cmocka_unit_test(times_are_rfc_3339),
+        cmocka_unit_test(days_are_days_of_the_calendar),
         cmocka_unit_test(utf8_is_judged_as_the_standard_says),
         cmocka_unit_test(cutting_leaves_whole_characters),
         cmocka_unit_test(bytes_become_utf8_and_plain_text_has_no_controls),
