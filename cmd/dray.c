@@ -88,8 +88,11 @@ const struct command dray_commands[] = {
      "Policies: which are in force and what they say; signing them",
      "list     shows the policies that hold here, who signed them and since when they rule\n"
      "test     judges the tests in files or directories, or in the policies that hold here\n"
-     "explain  says which rules hold for a case, which do not and why, and what becomes of a path\n"
-     "replay   says what the policies of files and directories would have done to past jobs\n"
+     "explain  says which rules hold for a case, which do not and why, and what becomes of a "
+     "path;\n"
+     "         --dataset, --target, --user, --path, --size and --given say what the case is\n"
+     "replay   says what the policies of files or directories would have done to past jobs;\n"
+     "         --since and --until say which\n"
      "sign     checks the policies of a directory, and writes policies.sha256 and its signature "
      "there\n"
      "key      makes a pair of keys: FILE, to sign with, and FILE.pub, for the configuration\n"

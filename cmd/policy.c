@@ -183,7 +183,7 @@ static const struct verb {
 } verbs[] = {
     {"list", "", 0, 0, list},
     {"test", " [FILE|DIRECTORY]...", 0, MAX_LIST, test},
-    {"explain", " [--dataset D] [--target T] [--user U] [--path P] [--given FACT=VALUE]...", 0, 0,
+    {"explain", " [--dataset D] [--target T] [--user U] [--path P] [--given F=V]...", 0, 0,
      explain},
     {"replay", " FILE|DIRECTORY... [--since WHEN] [--until WHEN]", 1, MAX_LIST, replay},
     {"sign", " DIRECTORY --key FILE", 1, 1, sign},
