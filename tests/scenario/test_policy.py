@@ -5,6 +5,7 @@ happens when something is wrong with it."""
 import datetime
 import json
 import os
+import re
 import subprocess
 import time
 
@@ -285,6 +286,21 @@ def test_the_policies_that_come_along_pass_their_tests(dray):
     said = dray("policy", "test", TOP / "policies").out
     assert "0 failed" in said and "no tests" not in said
     assert dray.json("check", *sorted((TOP / "policies").glob("*.yaml"))) == []
+
+
+def test_the_policies_of_the_documents_pass_their_tests(dray, tmp_path):
+    """An example that is copied must not stop every delivery."""
+    pages = {"docs/policy.md": r"^```yaml\n(version: 1\n.*?)^```", "README.md": r"^```yaml\n(version: 1\n.*?)^```",
+             "docs/dray-policy.5": r"^\.Bd -literal\n(version: 1\n.*?)^\.Ed"}
+    tested = 0
+    for page, block in pages.items():
+        for text in re.findall(block, (TOP / page).read_text(), re.M | re.S):
+            if "\npolicy: " not in text:
+                continue
+            path = tmp_path / "example.yaml"
+            path.write_text(text)
+            tested += len(dray.json("policy", "test", path)[0]["tests"])
+    assert tested >= 5, "and there are such examples"
 
 
 # ---- Past jobs under another set -------------------------------------------------------------------
