@@ -81,6 +81,10 @@ int print_buffer(const struct dray_buffer *buffer);
 int use_colour(FILE *stream);
 /* A job for people: steps, targets, reasons. */
 void print_job(const json_t *job);
+/* What rules that only warn would have left out, of `rules` of a step that ended. */
+void print_shadows(FILE *stream, const json_t *rules);
+/* A log event, where it is a warning. */
+void print_log(FILE *stream, const json_t *event);
 /* The line to hand to a recipient, for each delivered target. */
 void print_delivered(const json_t *job);
 /* Text from data: control characters and what is no UTF-8 are not passed on to a terminal. */

@@ -160,6 +160,17 @@ int command_plan(struct options *options)
     return print_buffer(&out);
 }
 
+/* What rules that only warn would do: filters in the end of their step, limits in its log. */
+static void print_watched(const json_t *event)
+{
+    const char *name = json_string_value(json_object_get(event, "event"));
+
+    if (name && strcmp(name, "step-ended") == 0)
+        print_shadows(stderr, json_object_get(event, "rules"));
+    else if (name && strcmp(name, "log") == 0)
+        print_log(stderr, event);
+}
+
 /* What the runner has to say beside the verdicts. */
 static void print_lint(void *arg, const json_t *event)
 {
@@ -167,7 +178,10 @@ static void print_lint(void *arg, const json_t *event)
     const char *file = json_string_value(json_object_get(event, "file"));
     const char *message = json_string_value(json_object_get(event, "message"));
 
-    (void)arg;
+    const struct progress *progress = arg;
+
+    if (!progress->options->json)
+        print_watched(event);
     if (!name || strcmp(name, "lint") != 0 || !message)
         return;
     if (file) {

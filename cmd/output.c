@@ -173,28 +173,63 @@ static void print_step_line(FILE *stream, const char *id, const char *uses, cons
     (void)fputc('\n', stream);
 }
 
+static void print_rule(FILE *stream, const json_t *rule)
+{
+    char bytes[24];
+
+    (void)fprintf(stream, "      %s %llu (%s) by ",
+                  json_is_true(json_object_get(rule, "shadow")) ? "would leave out" : "left out",
+                  number(rule, "entries"), dray_size_print(number(rule, "bytes"), bytes));
+    print_text(stream, text(rule, "by"));
+    (void)fputs("  ", stream);
+    print_text(stream, text(rule, "why"));
+    (void)fputc('\n', stream);
+}
+
+/* Is the user told? What is only audited is recorded; a limit was told when it was met. */
+static int is_told(const json_t *rule)
+{
+    return strcmp(text(rule, "mode"), "audit") != 0 && strcmp(text(rule, "kind"), "limit") != 0;
+}
+
 static void print_rules(FILE *stream, const json_t *rules)
 {
     size_t i;
     json_t *rule;
-    char bytes[24];
 
     json_array_foreach(rules, i, rule)
     {
-        /* What is only audited is recorded, and the user is not told. A limit was told when it was
-         * met. */
-        const char *mode = json_string_value(json_object_get(rule, "mode"));
-        if ((mode && strcmp(mode, "audit") == 0) || strcmp(text(rule, "kind"), "limit") == 0)
-            continue;
-        (void)fprintf(stream, "      %s %llu (%s) by ",
-                      json_is_true(json_object_get(rule, "shadow")) ? "would leave out"
-                                                                    : "left out",
-                      number(rule, "entries"), dray_size_print(number(rule, "bytes"), bytes));
-        print_text(stream, text(rule, "by"));
-        (void)fputs("  ", stream);
-        print_text(stream, text(rule, "why"));
-        (void)fputc('\n', stream);
+        if (is_told(rule))
+            print_rule(stream, rule);
     }
+}
+
+void print_shadows(FILE *stream, const json_t *rules)
+{
+    size_t i;
+    json_t *rule;
+
+    json_array_foreach(rules, i, rule)
+    {
+        if (is_told(rule) && json_is_true(json_object_get(rule, "shadow")))
+            print_rule(stream, rule);
+    }
+}
+
+void print_log(FILE *stream, const json_t *event)
+{
+    const char *message =
+        json_string_value(json_object_get(json_object_get(event, "fields"), "message"));
+
+    if (number(event, "level") < DRAY_LOG_WARN)
+        return;
+    (void)fprintf(stream, *text(event, "step") ? "  %s: " : "warning: %s", text(event, "step"));
+    print_text(stream, text(event, "what"));
+    if (message) {
+        (void)fputs(": ", stream);
+        print_text(stream, message);
+    }
+    (void)fputc('\n', stream);
 }
 
 static void print_attempt(const json_t *attempt)
@@ -341,15 +376,8 @@ static void show_event(struct progress *progress, const json_t *event)
     } else if (strcmp(name, "retrying") == 0) {
         (void)fprintf(stderr, "  %s failed for now; trying again in %.1f s\n", text(event, "step"),
                       (double)number(event, "milliseconds") / 1000);
-    } else if (strcmp(name, "log") == 0 && number(event, "level") >= DRAY_LOG_WARN) {
-        const json_t *message = json_object_get(json_object_get(event, "fields"), "message");
-        (void)fprintf(stderr, *text(event, "step") ? "  %s: " : "warning: %s", text(event, "step"));
-        print_text(stderr, text(event, "what"));
-        if (message) {
-            (void)fputs(": ", stderr);
-            print_text(stderr, json_string_value(message));
-        }
-        (void)fputc('\n', stderr);
+    } else if (strcmp(name, "log") == 0) {
+        print_log(stderr, event);
     }
 }
 

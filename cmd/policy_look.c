@@ -68,8 +68,10 @@ static void print_does(const json_t *does)
                 dray_size_print((uint64_t)json_integer_value(json_object_get(limit, "total_bytes")),
                                 size));
         if (json_object_get(limit, "entries"))
-            (void)printf("      limits a delivery to %lld entries\n",
-                         (long long)json_integer_value(json_object_get(limit, "entries")));
+            (void)printf("      limits a delivery to %lld %s\n",
+                         (long long)json_integer_value(json_object_get(limit, "entries")),
+                         json_integer_value(json_object_get(limit, "entries")) == 1 ? "entry"
+                                                                                    : "entries");
     }
 }
 
@@ -89,7 +91,9 @@ static void print_rule(const json_t *rule)
     (void)printf(":%lld\n", (long long)json_integer_value(json_object_get(rule, "line")));
     if (says)
         print_does(json_object_get(rule, "does"));
-    if (json_object_get(rule, "verdict")) {
+    if (strcmp(text(rule, "verdict"), "undecided") == 0) {
+        (void)puts("      reads the data, so what becomes of the path is not known here");
+    } else if (json_object_get(rule, "verdict")) {
         (void)printf("      drops the path: ");
         print_text(stdout, text(rule, "by"));
         (void)fputc('\n', stdout);

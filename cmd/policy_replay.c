@@ -74,6 +74,22 @@ static void print_target(const json_t *target)
     }
 }
 
+/* What a rule that only watches would have done. */
+static void print_watched(const json_t *rule)
+{
+    int limit = strcmp(text(rule, "kind"), "limit") == 0;
+
+    if (!limit && !json_is_true(json_object_get(rule, "not_replayed"))) {
+        print_rule(rule, "would drop, but only watches,");
+        return;
+    }
+    (void)fputs(limit ? "    would deny, but only watches: "
+                      : "    would run, not replayed (it reads the data): ",
+                stdout);
+    print_text(stdout, text(rule, limit ? "why" : "by"));
+    (void)fputc('\n', stdout);
+}
+
 static void print_replayed(const json_t *job)
 {
     size_t i;
@@ -88,11 +104,13 @@ static void print_replayed(const json_t *job)
         print_text(stdout, text(job, "reason"));
     }
     (void)fputc('\n', stdout);
-    if (strcmp(text(job, "outcome"), "same") != 0) {
-        json_array_foreach(json_object_get(job, "targets"), i, one) print_target(one);
+    json_array_foreach(json_object_get(job, "targets"), i, one)
+    {
+        if (strcmp(text(job, "outcome"), "same") != 0 ||
+            json_array_size(json_object_get(one, "not_replayed")) > 0)
+            print_target(one);
     }
-    json_array_foreach(json_object_get(job, "watched"), i, one)
-        print_rule(one, "would drop, but only watches,");
+    json_array_foreach(json_object_get(job, "watched"), i, one) print_watched(one);
     json_array_foreach(json_object_get(job, "findings"), i, one)
     {
         (void)printf("    %s (%s): ", text(one, "kind"), text(one, "mode"));

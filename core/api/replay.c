@@ -41,6 +41,7 @@ struct replay {
     struct dray_api *api;
     struct dray_plan_request *request;
     struct dray_error *error;
+    const struct dray_plan *renewed; /* of the job at hand, under the other set */
     json_t *watched; /* of the job at hand: what rules that only watch would have dropped */
     json_t *jobs;
     size_t same, changed, denied, skipped;
@@ -140,8 +141,21 @@ static void hear(void *arg, const json_t *event)
 {
     struct replay *replay = arg;
     const json_t *rules = json_object_get(event, "rules");
+    const char *step = json_string_value(json_object_get(event, "step"));
     size_t i;
     json_t *rule;
+
+    for (i = 0; step && json_is_true(json_object_get(event, "undecided")) &&
+                i < replay->renewed->step_count;
+         i++) {
+        const struct dray_step *of = &replay->renewed->steps[i];
+        if (of->mode != DRAY_MODE_ENFORCE && strcmp(of->id, step) == 0)
+            (void)json_array_append_new(
+                replay->watched,
+                json_pack("{s:o, s:b}", "by",
+                          json_sprintf("policy:%s/%s", of->origin.policy, of->origin.rule),
+                          "not_replayed", 1));
+    }
 
     json_array_foreach(rules, i, rule)
     {
@@ -211,11 +225,15 @@ static int compare_line(struct difference *difference, const struct row *row, co
 {
     const char *verdict = json_string_value(json_object_get(line, "verdict"));
     const char *by = json_string_value(json_object_get(line, "by"));
+    int undecided = verdict && strcmp(verdict, "undecided") == 0;
     int dropped = verdict && strcmp(verdict, "drop") == 0;
     int failed = 0;
 
-    if (verdict && strcmp(verdict, "undecided") == 0 && by)
+    if (undecided && by && strncmp(by, "policy:", strlen("policy:")) == 0)
         failed = json_object_set_new(difference->undecided, by, json_true());
+    /* What a filter that reads the data said then, it would say again. */
+    if (undecided)
+        dropped = row->verdict != 'k';
     if (row->verdict == 'k') {
         difference->was++;
         difference->was_bytes += row->bytes;
@@ -407,6 +425,7 @@ static int replay_plan(struct replay *replay, const struct dray_job_row *job,
         return result;
     if (result == 0)
         return skip_job(replay, job, "no verdicts are stored of it");
+    replay->renewed = renewed;
     result = preview(replay, renewed, &rows, out);
     return result == 0 ? compare_job(replay, job, plan, renewed, out)
                        : take_failure(replay, job, result);

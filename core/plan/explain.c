@@ -106,6 +106,9 @@ static int add_verdict(struct explanation *explanation, const struct dray_rule *
         const struct dray_draft_step *step = &rule->inject[i];
         const json_t *answer = json_array_get(step->verdicts, 0);
         const char *verdict = json_string_value(json_object_get(answer, "verdict"));
+        if (verdict && strcmp(verdict, "undecided") == 0 &&
+            json_object_set_new(object, "verdict", json_string("undecided")) != 0)
+            return dray_fail_memory(draft->error);
         if (!verdict || strcmp(verdict, "drop") != 0)
             continue;
         const char *by = by_text(draft, step, answer);

@@ -83,6 +83,9 @@ int dray_policy_set_json(const struct dray_plan_request *request,
         .diagnostics = diagnostics, .registry = request->registry, .error = &own, .checking = 1};
     int result = dray_policies_read(&draft, request);
 
+    /* A set that denies everything because a test fails is not one that is in force. */
+    if (result == 0)
+        result = dray_draft_ask(&draft, &request->asker);
     if (result == 0)
         result = dray_draft_verdict(&draft);
     if (result == 0)

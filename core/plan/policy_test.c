@@ -278,7 +278,7 @@ static int judge_path(struct dray_policy_test *test, const struct dray_rule *rul
             continue;
         const char *verdict =
             json_string_value(json_object_get(next_answer(step, test), "verdict"));
-        if (!verdict)
+        if (!verdict || strcmp(verdict, "undecided") == 0)
             return -1;
         if (strcmp(verdict, "drop") == 0 && test->seen == DRAY_EXPECT_KEEP)
             decide(test, DRAY_EXPECT_DROP, rule, NULL);

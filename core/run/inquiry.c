@@ -180,7 +180,12 @@ static int decide(struct dray_step_run *step, struct dray_call *call, const json
     json_t *verdicts = json_array();
     int result = 0;
 
-    for (size_t i = 0; result == 0 && i < json_array_size(entries); i++) {
+    /* There are no bytes to read. */
+    for (size_t i = 0;
+         (loaded->plugin.head.caps & DRAY_CAP_CONTENT) && i < json_array_size(entries); i++)
+        if (json_array_append_new(verdicts, json_pack("{s:s}", "verdict", "undecided")) != 0)
+            result = dray_fail_memory(error);
+    for (size_t i = json_array_size(verdicts); result == 0 && i < json_array_size(entries); i++) {
         const json_t *entry = json_array_get(entries, i);
         const json_t *path = json_object_get(entry, "path");
         const char *type = json_string_value(json_object_get(entry, "type"));

@@ -72,6 +72,8 @@ static void tell_ended(struct dray_step_run *step)
         (void)json_object_set_new(event, "error", dray_error_to_json(&step->error));
     if (done && (step->decisions || step->exceeded))
         (void)json_object_set_new(event, "rules", dray_rules_json(step));
+    if (done && step->undecided)
+        (void)json_object_set_new(event, "undecided", json_true());
     if (step->confirmation)
         (void)json_object_set(event, "confirmation", step->confirmation);
     dray_run_tell(step->run, event);

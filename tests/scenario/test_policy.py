@@ -384,3 +384,79 @@ def test_a_job_of_several_sources_is_not_guessed_at(dray, site, files):
     dray("run", site.file)
     answer = dray.json("policy", "replay", draft(site, rule(drop("raw/"))))
     assert answer["totals"]["not_replayed"] == 1 and "several sources" in answer["jobs"][0]["reason"]
+
+
+CONTENT = r"""
+#include <dray/plugin.h>
+struct content { int64_t unused; };
+static const struct dray_option options[] = {
+    DRAY_OPTION_INT(struct content, unused, "0", 0, 1, "Nothing"),
+};
+static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *entry,
+                  struct dray_verdict *ret_verdict)
+{
+    struct dray_reader reader = {.size = sizeof(reader)};
+    char first = 0;
+    (void)self;
+    *ret_verdict = (struct dray_verdict){DRAY_KEEP, 0, DRAY_NO_INDEX};
+    if (entry->type != DRAY_FILE)
+        return DRAY_OK;
+    int result = ctx->host->open(ctx, entry->id, &reader);
+    if (result != DRAY_OK)
+        return result;
+    int64_t got = ctx->host->read(ctx, &reader, &first, 1);
+    result = ctx->host->close(ctx, &reader);
+    if (got == 1 && first == 'A')
+        ret_verdict->verdict = DRAY_DROP;
+    return got < 0 ? (int)got : result;
+}
+static const struct dray_filter_operations operations = {.size = sizeof(operations), .decide = decide};
+DRAY_PLUGIN(DRAY_KIND_FILTER, DRAY_CAP_CONTENT, "content", "1.0.0", "Drop what begins with A", struct content,
+            options, &operations);
+"""
+
+
+@pytest.fixture
+def content(dray, site, tmp_path):
+    """A filter that looks into files."""
+    (tmp_path / "content.c").write_text(CONTENT)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", f"-I{TOP}/include", tmp_path / "content.c",
+                    "-o", dray.home / ".local/lib/dray/plugins/filter-content.so"], check=True)
+    return "inject: [{ uses: filter/content }]"
+
+
+def test_what_would_have_to_read_the_data_is_not_guessed_at(dray, site, content):
+    own = "  - { id: own, uses: filter/content }\n"
+    dray("run", *site.workflow(own, TO_LAB))
+    assert "raw/x.fastq" not in contents(site.out / "lab")
+    replay = ["policy", "replay"]
+    # what the workflow's own filter said then, it would say again
+    assert dray.json(*replay, draft(site, "  []\n"))["totals"]["same"] == 1
+    answer = dray.json(*replay, draft(site, rule(content)))
+    assert answer["jobs"][0]["targets"][0]["not_replayed"] == ["policy:site/only"]
+    assert "would run, not replayed (it reads the data): policy:site/only" in dray(*replay, draft(
+        site, rule(content))).out
+    assert "would run, not replayed" in dray(*replay, draft(site, rule(content, "audit"))).out
+    assert "would deny, but only watches: 2 entries" in dray(*replay, draft(
+        site, rule("limit: { entries: 1 }", "audit"))).out
+    tests = "tests:\n  - { name: t, given: { path: a }, expect: { verdict: keep } }\n"
+    said = dray("policy", "test", draft(site, rule(content) + tests), exit=2)
+    assert 'test "t" cannot be judged' in said.err and "has none in a test" in said.err
+    said = dray("policy", "explain", "--policies", draft(site, rule(content)), "--path", "raw/x.fastq").out
+    assert "reads the data, so what becomes of the path is not known here" in said
+
+
+def test_a_preview_tells_what_rules_would_do_that_only_warn(dray, site):
+    command = site.workflow(TO_LAB)
+    site.policy(rule(drop("raw/"), "warn") + rule("limit: { entries: 1 }", "warn", id="cap"))
+    said = dray("preview", *command)
+    assert "would leave out 1 (5 B) by policy:site/only" in said.err and "limit exceeded: 3 entries" in said.err
+    assert "keep" in said.out and "0 dropped" in said.out
+    assert dray("preview", *command, "--json").err == ""
+    site.policy(rule(drop("raw/"), "audit") + rule("limit: { entries: 1 }", "audit", id="cap"))
+    assert dray("preview", *command).err == ""
+
+
+def test_a_set_with_a_failing_test_is_not_listed_as_in_force(dray, site):
+    site.policy(rule(drop("raw/")) + "tests:\n  - { name: t, given: { path: a }, expect: { verdict: drop } }\n")
+    assert 'test "t" fails' in dray("policy", "list", "--policies", site.folder, exit=3).err
