@@ -149,7 +149,8 @@ static void hear(void *arg, const json_t *event)
                 i < replay->renewed->step_count;
          i++) {
         const struct dray_step *of = &replay->renewed->steps[i];
-        if (of->mode != DRAY_MODE_ENFORCE && strcmp(of->id, step) == 0)
+        if ((of->mode != DRAY_MODE_ENFORCE || of->role == DRAY_STEP_GUARD) &&
+            strcmp(of->id, step) == 0)
             (void)json_array_append_new(
                 replay->watched,
                 json_pack("{s:o, s:b}", "by",

@@ -293,6 +293,15 @@ static int note_exceeded(struct dray_step_run *step, const struct dray_tree *tre
     return step->exceeded ? 0 : dray_fail_memory(error);
 }
 
+/* Was a filter on the way not asked? Then nobody knows what is to be delivered. */
+static int is_undecided(const struct dray_step_run *step)
+{
+    for (size_t i = 0; i < step->run->plan->step_count; i++)
+        if (step->run->steps[i].undecided && dray_plan_depends(step->run->plan, step->index, i))
+            return 1;
+    return 0;
+}
+
 int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
 {
     dray_cleanup(dray_tree_unrefp) struct dray_tree *tree = dray_tree_ref(step->input);
@@ -303,7 +312,8 @@ int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
         result = apply_symlinks(&tree, DRAY_SYMLINKS_COPY, error);
     if (result != 0)
         return result;
-    result = check_limit(step->step, tree, error);
+    step->undecided = is_undecided(step);
+    result = step->undecided ? 0 : check_limit(step->step, tree, error);
     if (result == DRAY_DENIED && step->step->mode != DRAY_MODE_ENFORCE)
         result = note_exceeded(step, tree, error);
     if (result == 0)

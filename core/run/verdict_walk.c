@@ -96,7 +96,8 @@ static void collect_filters(struct walk *walk)
 
     for (size_t i = 0; i < run->plan->step_count && walk->filter_count < MAX_FILTERS; i++) {
         const struct dray_step_run *step = &run->steps[i];
-        if ((step->decisions || step->undecided) && step->step->mode == DRAY_MODE_ENFORCE &&
+        if (step->step->role == DRAY_STEP_FILTER && (step->decisions || step->undecided) &&
+            step->step->mode == DRAY_MODE_ENFORCE &&
             dray_plan_depends(run->plan, walk->push->index, i))
             walk->filters[walk->filter_count++] = (struct passed){.filter = step};
     }
