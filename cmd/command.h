@@ -87,6 +87,10 @@ void print_shadows(FILE *stream, const json_t *rules);
 void print_log(FILE *stream, const json_t *event);
 /* The line to hand to a recipient, for each delivered target. */
 void print_delivered(const json_t *job);
+/* What a plan (the shape of `plan --json`) will cost, where something of that is known; and on
+ * standard error, each target that the dataset may not fit into. */
+void cost_add(struct dray_buffer *out, const json_t *plan);
+void cost_warn(const json_t *plan);
 /* Text from data: control characters and what is no UTF-8 are not passed on to a terminal. */
 void print_text(FILE *stream, const char *text);
 /* A word of a command line that is to be copied: quoted where a shell would take it apart. */

@@ -147,16 +147,23 @@ int command_plan(struct options *options)
     struct dray_workflow_request request = request_of(options);
     struct dray_error error = {0};
 
+    json_t *json = NULL;
+
     request.advise = 1;
     int result = session_open(options, &session, progress_event, &error);
     if (result == 0)
         result = dray_api_plan(session.api, &request, &session.diagnostics, &plan, &error);
+    if (result == 0)
+        result = dray_api_plan_json(session.api, plan, &json, &error);
     if (result != 0)
         return report(options, &error, &session.diagnostics, NULL);
     print_warnings(options, &session.diagnostics);
     if (options->json)
-        return print_json(dray_plan_json(plan));
+        return print_json(json);
+    cost_warn(json);
     dray_plan_print(plan, &out);
+    cost_add(&out, json);
+    json_decref(json);
     return print_buffer(&out);
 }
 

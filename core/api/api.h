@@ -47,6 +47,10 @@ struct dray_workflow_request {
 DRAY_MUST_CHECK int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
                                   struct dray_diagnostics *diagnostics, struct dray_plan **ret_plan,
                                   struct dray_error *error);
+/* The shape of `plan --json`: the plan, and what it will cost as far as that is known, with the
+ * room at its targets. No store is made for it. */
+DRAY_MUST_CHECK int dray_api_plan_json(struct dray_api *api, const struct dray_plan *plan,
+                                       json_t **ret_json, struct dray_error *error);
 DRAY_MUST_CHECK int dray_api_preview(struct dray_api *api,
                                      const struct dray_workflow_request *request,
                                      const struct dray_preview_request *preview, int fd,

@@ -4,6 +4,7 @@ libdraycore_a_SOURCES += \
 	core/api/api.h \
 	core/api/configuration.c \
 	core/api/configuration.h \
+	core/api/cost.c \
 	core/api/explain.c \
 	core/api/init.c \
 	core/api/internal.h \

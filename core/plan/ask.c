@@ -207,6 +207,18 @@ static int take_text(struct dray_draft *draft, const json_t *json, const char *k
     return text && !*ret_text ? DRAY_NO_MEMORY : 0;
 }
 
+/* How much a source listed. */
+static void take_count(struct dray_draft_step *step, const json_t *answer)
+{
+    const json_t *entries = json_object_get(answer, "entries");
+    const json_t *bytes = json_object_get(answer, "bytes");
+
+    step->counted = json_is_integer(entries) && json_is_integer(bytes) &&
+                    json_integer_value(entries) >= 0 && json_integer_value(bytes) >= 0;
+    step->counted_entries = (uint64_t)json_integer_value(entries);
+    step->counted_bytes = (uint64_t)json_integer_value(bytes);
+}
+
 static int take_target(struct dray_draft *draft, struct dray_draft_step *step, const json_t *answer)
 {
     const json_t *json = json_object_get(answer, "target");
@@ -227,6 +239,9 @@ static int take_target(struct dray_draft *draft, struct dray_draft_step *step, c
     target->presence = dray_presence_of_json(json_object_get(presence, "state"));
     target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
     target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
+    const json_t *free_bytes = json_object_get(presence, "free_bytes");
+    target->free_known = json_is_integer(free_bytes) && json_integer_value(free_bytes) >= 0;
+    target->free_bytes = (uint64_t)json_integer_value(free_bytes);
     if (!target->uri || target->type == 0)
         return dray_fail(draft->error, DRAY_BUG, "%s did not say where step %s delivers",
                          step->uses, step->id);
@@ -253,6 +268,7 @@ static int take_answer(struct dray_draft *draft, struct dray_draft_step *step, c
     if (step->role == DRAY_STEP_SOURCE && draft->listed) {
         step->revision = "listed";
     } else if (step->role == DRAY_STEP_SOURCE) {
+        take_count(step, answer);
         result = take_text(draft, answer, "revision", &step->revision);
         if (result == 0 && !step->revision)
             result =

@@ -172,6 +172,8 @@ static int copy_target(const struct dray_draft_target *from, size_t step,
     target->presence = from->presence;
     target->found_entries = from->found_entries;
     target->found_bytes = from->found_bytes;
+    target->free_known = from->free_known;
+    target->free_bytes = from->free_bytes;
     return copy(&target->uri, from->uri) || copy(&target->host, from->host) ||
            copy(&target->path, from->path) || copy(&target->parent, from->parent) ||
            copy(&target->name, from->name) || copy(&target->found_key, from->found_key) ||
@@ -241,6 +243,24 @@ static int copy_head(const struct dray_compose *compose, struct dray_plan *plan)
            copy(&plan->symlinks, draft->symlinks) || dray_draft_policies(draft, plan);
 }
 
+/* Of all sources together; one that did not count makes it unknown. */
+static void set_count(const struct dray_compose *compose, struct dray_plan *plan)
+{
+    size_t sources = 0, counted = 0;
+    int overflow = 0;
+
+    for (size_t i = 0; i < compose->count; i++) {
+        const struct dray_draft_step *from = compose->nodes[i].from;
+        if (!from || from->role != DRAY_STEP_SOURCE)
+            continue;
+        sources++;
+        counted += from->counted ? 1 : 0;
+        overflow |= __builtin_add_overflow(plan->entries, from->counted_entries, &plan->entries);
+        overflow |= __builtin_add_overflow(plan->bytes, from->counted_bytes, &plan->bytes);
+    }
+    plan->counted = sources > 0 && counted == sources && !overflow && plan->bytes <= INT64_MAX;
+}
+
 static int copy_steps(const struct dray_compose *compose, const size_t *order,
                       struct dray_plan *plan)
 {
@@ -286,6 +306,7 @@ int dray_compose_plan(struct dray_compose *compose, struct dray_plan **ret_plan)
     int result = sort_nodes(compose, order);
     if (result == 0 && (copy_head(compose, plan) || copy_steps(compose, order, plan)))
         result = dray_fail_memory(error);
+    set_count(compose, plan);
     if (result == 0)
         result = set_revision(plan, error);
     if (result == 0)

@@ -30,6 +30,8 @@ struct dray_draft_target {
     uint32_t presence;
     const char *found_key, *found_job, *found_time, *found_what;
     uint64_t found_entries, found_bytes;
+    int free_known;
+    uint64_t free_bytes;
 };
 
 /* A step as somebody wrote it, or one that is implied. */
@@ -56,7 +58,9 @@ struct dray_draft_step {
     struct dray_retry retry;
     const char *reads, *reads_name; /* of a workflow's own source: the real path, and its name */
     /* from the answer */
-    const char *revision;             /* of a source */
+    const char *revision; /* of a source */
+    int counted;          /* a source that listed entries to say it; and how much: */
+    uint64_t counted_entries, counted_bytes;
     struct dray_draft_target *target; /* of a push */
 };
 

@@ -73,6 +73,8 @@ struct dray_plan_target {
     uint32_t presence; /* DRAY_ABSENT, ... */
     char *found_key, *found_job, *found_time, *found_what;
     uint64_t found_entries, found_bytes; /* of a delivery */
+    int free_known;                      /* how much room there is; not in the JSON */
+    uint64_t free_bytes;
 };
 
 struct dray_plan_policy {
@@ -103,6 +105,8 @@ struct dray_plan {
     char policy_set_digest[65];
     char policy_signer[DRAY_KEY_ID_BYTES]; /* the key that signed the set; empty: none was asked for
                                             */
+    int counted;             /* the sources listed their entries when they were planned: */
+    uint64_t entries, bytes; /* how much that was. Not in the JSON */
     char digest[65]; /* SHA-256 of the canonical JSON of what will be done; not of where it is
                         written down */
 };
@@ -110,11 +114,12 @@ struct dray_plan {
 /* What only plugins can say. `ask` gets {"dataset": {"name"}, "listed"?: true, "steps": [{"id",
  * "uses", "file", "digest", "with", "identify"?: true, "describe"?: true, "entries"?: [{"path",
  * "type", "bytes"}]}]} and answers {"steps": [{"problems": [{"option", "index", "offset",
- * "message"}], "advice": [as problems, "instead"?], "error"?, "revision"?, "target"?: {"type",
- * "uri", "host", "path", "parent", "name"}, "presence"?: {"state", "request_key", "job", "time",
- * "what"}, "verdicts"?: [{"verdict": "keep"|"drop", "option", "index"}]}]} in the same order:
- * `problems` are faults inside option values, `advice` what is right but may not be meant, `error`
- * is anything else. When `listed`, a target that is not there is described all the same. */
+ * "message"}], "advice": [as problems, "instead"?], "error"?, "revision"?,
+ * "entries"?, "bytes"?, "target"?: {"type", "uri", "host", "path", "parent", "name"}, "presence"?:
+ * {"state", "request_key", "job", "time", "what", "free_bytes"?}, "verdicts"?: [{"verdict":
+ * "keep"|"drop", "option", "index"}]}]} in the same order: `problems` are faults inside option
+ * values, `advice` what is right but may not be meant, `error` is anything else. When `listed`, a
+ * target that is not there is described all the same. */
 struct dray_asker {
     int (*ask)(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error);
     void *arg;

@@ -69,6 +69,28 @@ static int prepare(struct dray_step_run *step, struct dray_call *call, json_t *a
     return dray_call_result(call, result, DRAY_OPERATION_PREPARE, error);
 }
 
+/* How much the source listed to say its revision, if it did: what it has added and not asked a
+ * revision of counts too. Nothing is read for it. */
+static int count(struct dray_step_run *step, json_t *answer, struct dray_error *error)
+{
+    dray_cleanup(dray_tree_unrefp) struct dray_tree *tree = NULL;
+    struct dray_error ignored = {0}; /* it will be said when this is staged */
+
+    if (!step->counted && dray_builder_take(step, &tree, &ignored) == 0 && tree->count > 0) {
+        step->counted = 1;
+        step->counted_entries = tree->listed;
+        step->counted_bytes = tree->bytes;
+    }
+    if (!step->counted || step->counted_bytes > INT64_MAX)
+        return 0;
+    return json_object_set_new(answer, "entries",
+                               json_integer((json_int_t)step->counted_entries)) != 0 ||
+                   json_object_set_new(answer, "bytes",
+                                       json_integer((json_int_t)step->counted_bytes)) != 0
+               ? dray_fail_memory(error)
+               : 0;
+}
+
 static int identify(struct dray_step_run *step, struct dray_call *call, json_t *answer,
                     struct dray_error *error)
 {
@@ -82,13 +104,15 @@ static int identify(struct dray_step_run *step, struct dray_call *call, json_t *
     int result = step->instance->loaded->operations.source.identify(step->instance->self,
                                                                     &call->ctx, &revision);
     dray_blame_leave(before);
-    dray_tree_builder_freep(&step->builder);
-    step->builder = NULL;
     result = dray_call_result(call, result, DRAY_OPERATION_IDENTIFY, error);
     if (result == 0 && !revision)
         result = dray_fail(error, DRAY_BUG, "plugin %s gave no revision", step->step->uses);
     if (result == 0 && json_object_set_new(answer, "revision", json_string(revision)) != 0)
         result = dray_fail_memory(error);
+    if (result == 0)
+        result = count(step, answer, error);
+    dray_tree_builder_freep(&step->builder);
+    step->builder = NULL;
     return result;
 }
 
@@ -152,7 +176,7 @@ static int describe(struct dray_step_run *step, struct dray_call *call, int list
 static int probe(struct dray_step_run *step, struct dray_call *call, json_t *answer,
                  struct dray_error *error)
 {
-    struct dray_presence presence = {.size = sizeof(presence)};
+    struct dray_presence presence = {.size = sizeof(presence), .free_bytes = DRAY_NOT_KNOWN};
     json_t *object = json_object();
     struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_PROBE);
     int result =
@@ -167,6 +191,9 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     give_text(object, "what", presence.what);
     (void)json_object_set_new(object, "entries", json_integer((json_int_t)presence.entries));
     (void)json_object_set_new(object, "bytes", json_integer((json_int_t)presence.bytes));
+    if (presence.free_bytes <= INT64_MAX)
+        (void)json_object_set_new(object, "free_bytes",
+                                  json_integer((json_int_t)presence.free_bytes));
     if (json_object_set_new(answer, "presence", object) != 0 && result == 0)
         result = dray_fail_memory(error);
     return result;

@@ -71,9 +71,11 @@ struct dray_step_run {
 
     /* of the step's thread until it is done */
     struct dray_error error;
-    struct dray_tree_builder *builder; /* of a source or transform */
-    struct dray_writer_state *writers; /* guarded by run->lock: files being made */
-    struct dray_hard_link *links;      /* guarded by run->lock: same_as of added items */
+    struct dray_tree_builder *builder;       /* of a source or transform */
+    int counted;                             /* of a source: it asked for the revision of a tree */
+    uint64_t counted_entries, counted_bytes; /* and that had so many */
+    struct dray_writer_state *writers;       /* guarded by run->lock: files being made */
+    struct dray_hard_link *links;            /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
     int undecided;  /* of a filter: it needs bytes that are not there; it decided nothing. Of

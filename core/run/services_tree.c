@@ -372,6 +372,9 @@ char *dray_service_revision(struct dray_ctx *ctx)
     }
     if (dray_builder_take(call->step, &tree, &call->error) != 0)
         return NULL;
+    call->step->counted = 1;
+    call->step->counted_entries = tree->listed;
+    call->step->counted_bytes = tree->bytes;
     char *revision = dray_tree_revision(tree);
     if (!revision)
         dray_fail_memory(&call->error);

@@ -5,6 +5,7 @@ libdraycore_a_SOURCES += \
 	core/store/internal.h \
 	core/store/jobs.c \
 	core/store/locks.c \
+	core/store/past.c \
 	core/store/place.c \
 	core/store/recipes.c \
 	core/store/policies.c \

@@ -124,6 +124,19 @@ DRAY_MUST_CHECK int dray_store_jobs(struct dray_store *store, const char *state,
                                     size_t limit, struct dray_job_row ***ret_jobs,
                                     size_t *ret_count, struct dray_error *error);
 
+/* What a delivered job took, in the attempt that delivered. */
+struct dray_past_job {
+    int64_t ended;            /* ns */
+    uint64_t staged, pushed;  /* bytes: that its sources brought, that one push delivered at most */
+    int64_t staging, pushing; /* ns, from the begin of its first source or push to the last's end */
+};
+/* The newest `most` delivered jobs of a dataset; when there is none, those of the user's datasets
+ * of its name, and *ret_same is 0. */
+DRAY_MUST_CHECK int dray_store_past(struct dray_store *store, const char *dataset_id,
+                                    const char *dataset, const char *user,
+                                    struct dray_past_job *ret_jobs, size_t most, size_t *ret_count,
+                                    int *ret_same, struct dray_error *error);
+
 /* An attempt begins: its number; job and open targets (all that are not delivered) become running.
  * An attempt that was left running has been interrupted. DRAY_CONFLICT when a target had ended and
  * another job has its destination now. */

@@ -114,6 +114,9 @@ extern "C" {
 /* verdict.index when no single element of the option decided. */
 #define DRAY_NO_INDEX (-1)
 
+/* Of a number that the host lets a plugin fill in: it is not known. The host sets it beforehand. */
+#define DRAY_NOT_KNOWN UINT64_MAX
+
 /* What kind of place a push delivers to: what policies call target.type. */
 #define DRAY_TARGET_HPFS   1u
 #define DRAY_TARGET_CLOUD  2u
@@ -220,6 +223,7 @@ struct dray_presence {
     char *what; /* DRAY_OCCUPIED: one line for a person */
     uint64_t entries;
     uint64_t bytes;
+    uint64_t free_bytes; /* room for a delivery at the target; DRAY_NOT_KNOWN: not known */
 };
 
 /* A directory on a file system target that the host made for one attempt's bytes. */

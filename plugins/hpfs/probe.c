@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define MARKER_CAP ((size_t)64 << 10)
 
@@ -181,6 +182,19 @@ static int look(struct dray_ctx *ctx, const struct hpfs_place *place,
     return probe.failed;
 }
 
+/* What somebody without rights of their own may still write there. A quota may be less. */
+static uint64_t free_bytes(const char *directory)
+{
+    struct statvfs status;
+    uint64_t bytes;
+
+    /* Some file systems that keep no blocks say nothing by saying 0. */
+    if (statvfs(directory, &status) != 0 || status.f_blocks == 0 ||
+        __builtin_mul_overflow((uint64_t)status.f_bavail, (uint64_t)status.f_frsize, &bytes))
+        return DRAY_NOT_KNOWN;
+    return bytes;
+}
+
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence)
 {
     struct hpfs_place place = {NULL, NULL, NULL};
@@ -188,6 +202,8 @@ int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_prese
 
     if (result == DRAY_OK)
         result = look(ctx, &place, ret_presence);
+    if (result == DRAY_OK)
+        ret_presence->free_bytes = free_bytes(place.parent);
     hpfs_place_free(ctx->host, &place);
     return result;
 }
