@@ -4,6 +4,7 @@ limited, only watched, and that everything fails closed."""
 import hashlib
 import json
 import os
+import re
 
 import pytest
 
@@ -111,7 +112,12 @@ def test_the_same_file_gives_the_same_plan_byte_for_byte(dray, source, workflow,
     file = workflow(WORKFLOW)
     options = policies({"a.yaml": NO_RAW})
     for arguments in (["plan", file, *options], ["plan", file, *options, "--json"]):
-        assert dray(*arguments).out == dray(*arguments).out
+        assert without_room(dray(*arguments).out) == without_room(dray(*arguments).out)
+
+
+def without_room(text):
+    """What others write to the disk meanwhile is no part of a plan."""
+    return re.sub(r'"free_bytes":\d+|  free .*\n', "", text)
 
 
 def digest(dray, *arguments):

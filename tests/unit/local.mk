@@ -22,6 +22,7 @@ unit_tests += tests/unit/test_pattern
 unit_tests += tests/unit/test_pattern_property
 unit_tests += tests/unit/test_pipe
 unit_tests += tests/unit/test_plan
+unit_tests += tests/unit/test_plan_cost
 unit_tests += tests/unit/test_plan_golden
 unit_tests += tests/unit/test_plan_json
 unit_tests += tests/unit/test_plan_key
@@ -41,6 +42,7 @@ unit_tests += tests/unit/test_sign
 unit_tests += tests/unit/test_store
 unit_tests += tests/unit/test_store_memory
 unit_tests += tests/unit/test_store_open
+unit_tests += tests/unit/test_store_past
 unit_tests += tests/unit/test_store_recipes
 unit_tests += tests/unit/test_store_policies
 unit_tests += tests/unit/test_symlinks
@@ -85,6 +87,7 @@ tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_all
 # These plan with stand-ins for plugins (plan_fixture.h).
 stand_in_plugins = -Wl,--wrap=dray_registry_find,--wrap=dray_registry_names
 tests_unit_test_plan_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_cost_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_golden_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_json_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_key_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)

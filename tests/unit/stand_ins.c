@@ -285,6 +285,10 @@ static void set_presence(json_t *answer, const char *path)
         : strstr(path, "occupied")
             ? json_pack("{s:i, s:s}", "state", (int)DRAY_OCCUPIED, "what", "14 entries")
             : json_pack("{s:i}", "state", (int)DRAY_ABSENT);
+    if (strstr(path, "roomy"))
+        (void)json_object_set_new(presence, "free_bytes", json_integer(5000));
+    else if (strstr(path, "crammed"))
+        (void)json_object_set_new(presence, "free_bytes", json_integer(0));
     (void)json_object_set_new(answer, "presence", presence);
 }
 
@@ -344,6 +348,18 @@ static void answer_entries(const json_t *step, json_t *answer)
     (void)json_object_set_new(answer, "verdicts", verdicts);
 }
 
+/* A directory is listed for it, unless it is the other one; an archive is not. */
+static void identify_source(json_t *answer, const json_t *with, const char *uses)
+{
+    const char *path = json_string_value(json_object_get(with, "path"));
+
+    (void)json_object_set_new(answer, "revision", json_string("r1"));
+    if (strcmp(uses, "source/archive") == 0 || strstr(path, "/other"))
+        return;
+    (void)json_object_set_new(answer, "entries", json_integer(3));
+    (void)json_object_set_new(answer, "bytes", json_integer(1000));
+}
+
 static json_t *answer_step(const json_t *step, const char *dataset)
 {
     const json_t *with = json_object_get(step, "with");
@@ -365,7 +381,7 @@ static json_t *answer_step(const json_t *step, const char *dataset)
     else if (json_is_true(json_object_get(step, "describe")))
         describe_cloud(answer, with);
     if (json_is_true(json_object_get(step, "identify")))
-        (void)json_object_set_new(answer, "revision", json_string("r1"));
+        identify_source(answer, with, uses);
     return answer;
 }
 

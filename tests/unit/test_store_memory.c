@@ -115,6 +115,9 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
     const struct dray_policy_row policy = {"/p", "/p/a.yaml", "a", 1, "d", "version: 1\n"};
     char digest[65];
     int64_t revision = 0, since = 0;
+    struct dray_past_job past[2];
+    size_t past_count = 0;
+    int same = 0;
 
     int result = dray_store_add(store, job, NULL, error);
     if (result == 0)
@@ -145,6 +148,9 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
         result = dray_store_by_key(store, "key", &again, error);
     if (result == 0)
         result = dray_store_jobs(store, NULL, NULL, NULL, 0, 3, &list, &count, error);
+    if (result == 0)
+        result = dray_store_past(store, "/other", "reads", "mira", past, DRAY_COUNT(past),
+                                 &past_count, &same, error);
     for (size_t i = 0; i < count; i++)
         dray_job_row_free(list[i]);
     free(list);
