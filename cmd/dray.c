@@ -29,8 +29,11 @@ const struct command dray_commands[] = {
      "dspnajf", 1, 1, command_run},
     {"plan", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--listing FILE]",
      "Print the steps that would run, each with its origin",
-     "Nothing is staged and nothing is written. The same file gives the same plan. With --listing\n"
-     "neither dataset nor target need be there.\n"
+     "Nothing is staged and nothing is written. The same file gives the same plan. What is known "
+     "of\n"
+     "its cost stands at the end: entries, bytes, time (from earlier deliveries), free space. "
+     "With\n"
+     "--listing neither dataset nor target need be there.\n"
      "\n"
      "  dray plan ocean.yaml --policies ./policies\n",
      "dspnjo", 1, 1, command_plan},
