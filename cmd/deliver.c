@@ -146,7 +146,6 @@ int command_plan(struct options *options)
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 64u << 20};
     struct dray_workflow_request request = request_of(options);
     struct dray_error error = {0};
-
     json_t *json = NULL;
 
     request.advise = 1;

@@ -306,9 +306,10 @@ int dray_compose_plan(struct dray_compose *compose, struct dray_plan **ret_plan)
     int result = sort_nodes(compose, order);
     if (result == 0 && (copy_head(compose, plan) || copy_steps(compose, order, plan)))
         result = dray_fail_memory(error);
-    set_count(compose, plan);
-    if (result == 0)
+    if (result == 0) {
+        set_count(compose, plan);
         result = set_revision(plan, error);
+    }
     if (result == 0)
         result = set_keys(compose, order, plan);
     if (result == 0)
