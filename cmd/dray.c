@@ -100,7 +100,7 @@ const struct command dray_commands[] = {
      "there\n"
      "key      makes a pair of keys: FILE, to sign with, and FILE.pub, for the configuration\n"
      "\n"
-     "  dray policy explain --policies ./policies --dataset ./run-0042 --path raw/a.fastq\n",
+     "  dray policy explain --policies ./policies --dataset ./run-0042 --target ./lab/ --path raw/a.fastq\n",
      "pjnDTUPzGqNK", 1, MAX_LIST, command_policy},
     {"recipe", "save NAME FILE | list | show NAME[@VERSION] | delete NAME[@VERSION]",
      "Saved filter and transform steps, for `uses: recipe/NAME`",

@@ -14,6 +14,7 @@ dray_SOURCES = \
 	cmd/options.c \
 	cmd/output.c \
 	cmd/policy.c \
+	cmd/policy.h \
 	cmd/policy_look.c \
 	cmd/policy_replay.c \
 	cmd/recipe.c

@@ -69,14 +69,14 @@ static int open_registry(struct dray_api *api, const struct passwd *account,
     return dray_registry_new(directories, count, cache, &api->registry, error);
 }
 
-static int recheck(void *arg, const struct dray_plan *plan, char **ret_kept,
+static int recheck(void *arg, const struct dray_plan *plan, const char *push, char **ret_kept,
                    struct dray_error *error)
 {
     dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
     struct dray_plan_request request;
     int result = dray_api_plan_request(arg, &request, &diagnostics, error);
 
-    return result != 0 ? result : dray_plan_recheck(plan, &request, ret_kept, error);
+    return result != 0 ? result : dray_plan_recheck(plan, push, &request, ret_kept, error);
 }
 
 int dray_api_open(const struct dray_api_settings *settings, struct dray_api **ret_api,

@@ -95,8 +95,47 @@ static int set_target(const struct dray_api *api, const char *target, json_t *fa
                : 0;
 }
 
+/* What a case has to say: without a dataset or a target its facts would be taken for ones that are
+ * not there. */
+static int check_given(const json_t *facts, struct dray_error *error)
+{
+    int dataset = json_object_get(facts, "dataset.name") != NULL;
+
+    if (dataset && json_object_get(facts, "target.type"))
+        return 0;
+    (void)dray_fail(error, DRAY_INVALID, "%s is missing: rules ask for it",
+                    dataset ? "--target" : "--dataset");
+    dray_hint(error, dataset
+                         ? "--target DIRECTORY, --target DIRECTORY/ for what is put into it, or "
+                           "--given target.type=cloud and so on"
+                         : "--dataset NAME or ./PATH, or --given dataset.name=NAME");
+    return error->class_;
+}
+
+/* How much is to be delivered, which is no fact but what limits are about. 1: it is that. */
+static int take_amount(const char *given, struct dray_policy_case *of, int *ret_result,
+                       struct dray_error *error)
+{
+    const char *value = strchr(given, '=') ? strchr(given, '=') + 1 : "";
+    const char *why = NULL;
+
+    if (strncmp(given, "total_bytes=", strlen("total_bytes=")) == 0) {
+        *ret_result = dray_size_parse(value, strlen(value), &of->total_bytes, &why) == 0
+                          ? 0
+                          : dray_fail(error, DRAY_INVALID, "--given %s: %s", given, why);
+        return 1;
+    }
+    if (strncmp(given, "entries=", strlen("entries=")) == 0) {
+        *ret_result = dray_int_parse(value, strlen(value), &of->entries, &why) == 0
+                          ? 0
+                          : dray_fail(error, DRAY_INVALID, "--given %s: %s", given, why);
+        return 1;
+    }
+    return 0;
+}
+
 static int collect_facts(const struct dray_api *api, const struct dray_explain_request *request,
-                         json_t *facts, struct dray_error *error)
+                         json_t *facts, struct dray_policy_case *of, struct dray_error *error)
 {
     dray_autofree char *name = request->dataset ? dataset_name(api, request->dataset) : NULL;
     json_t *given = json_object();
@@ -109,11 +148,12 @@ static int collect_facts(const struct dray_api *api, const struct dray_explain_r
     if (result == 0 && request->target)
         result = set_target(api, request->target, facts, error);
     for (size_t i = 0; result == 0 && i < request->given_count; i++)
-        result = dray_facts_set(given, request->given[i], error);
+        if (!take_amount(request->given[i], of, &result, error))
+            result = dray_facts_set(given, request->given[i], error);
     if (result == 0 && json_object_update(facts, given) != 0)
         result = dray_fail_memory(error);
     json_decref(given);
-    return result;
+    return result == 0 ? check_given(facts, error) : result;
 }
 
 int dray_api_policy_explain(struct dray_api *api, const struct dray_explain_request *request,
@@ -122,14 +162,18 @@ int dray_api_policy_explain(struct dray_api *api, const struct dray_explain_requ
 {
     struct dray_plan_request plan;
     json_t *facts = json_object();
-    int result = facts ? collect_facts(api, request, facts, error) : dray_fail_memory(error);
+    struct dray_policy_case of = {.facts = facts,
+                                  .path = request->path,
+                                  .size = request->size,
+                                  .total_bytes = -1,
+                                  .entries = -1};
+    int result = facts ? collect_facts(api, request, facts, &of, error) : dray_fail_memory(error);
 
     if (result == 0)
         result = dray_api_plan_request(api, &plan, diagnostics, error);
 
     if (result == 0)
-        result = dray_policy_explain(&plan, facts, request->path, request->size, diagnostics,
-                                     ret_answer, error);
+        result = dray_policy_explain(&plan, &of, diagnostics, ret_answer, error);
     json_decref(facts);
     return result;
 }

@@ -221,14 +221,15 @@ static int step_ended(struct dray_attempt *attempt, const json_t *message, struc
 
 /* ---- Requests ---- */
 
-static int recheck(struct dray_attempt *attempt, struct dray_error *error)
+/* Of one push, or of all (NULL). */
+static int recheck(struct dray_attempt *attempt, const char *push, struct dray_error *error)
 {
     struct dray_engine *engine = attempt->engine;
     dray_autofree char *kept = NULL;
 
     if (!engine->recheck)
         return 0;
-    int result = engine->recheck(engine->recheck_arg, attempt->plan, &kept, error);
+    int result = engine->recheck(engine->recheck_arg, attempt->plan, push, &kept, error);
     if (kept)
         dray_event_send(
             engine, attempt->job, attempt->number,
@@ -249,7 +250,7 @@ static int may_commit(struct dray_attempt *attempt, const json_t *message, struc
         return dray_fail(error, DRAY_BUG, "a push wants to commit without a receipt");
     if (attempt->engine->interrupted)
         return dray_fail(error, DRAY_CANCELLED, "interrupted");
-    int result = recheck(attempt, error);
+    int result = recheck(attempt, text(message, "step"), error);
     if (result == 0)
         result = store_target(attempt, target, DRAY_COMMITTING, message, error);
     attempt->committing[target] = result == 0;
@@ -485,7 +486,7 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
 {
     dray_autofree char *scratch = NULL;
     struct dray_runner runner;
-    int result = recheck(attempt, error);
+    int result = recheck(attempt, NULL, error);
 
     if (result != 0)
         return result;

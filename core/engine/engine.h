@@ -23,9 +23,9 @@ struct dray_engine {
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);
     void *arg;
-    /* Do the policies of now let the plan go on? Asked before each attempt and before each commit,
-     * as dray_plan_recheck. NULL: nobody is asked. */
-    int (*recheck)(void *arg, const struct dray_plan *plan, char **ret_kept,
+    /* Do the policies of now let the plan go on? Asked before each attempt, and of one push before
+     * each commit, as dray_plan_recheck. NULL: nobody is asked. */
+    int (*recheck)(void *arg, const struct dray_plan *plan, const char *push, char **ret_kept,
                    struct dray_error *error);
     void *recheck_arg;
     /* private */

@@ -31,6 +31,20 @@ static const struct fact facts[] = {
     {"dataset.labels.NAME", 0, 0, {0}}, /* the last: NAME stands for any name */
 };
 
+/* "hpfs, cloud, globus or other"; in `out`. */
+static const char *choices_text(const struct fact *fact, char out[64])
+{
+    size_t length = 0;
+
+    for (size_t i = 0; fact->choices[i]; i++)
+        length += (size_t)snprintf(out + length, 64 - length, "%s%s",
+                                   i == 0                 ? ""
+                                   : fact->choices[i + 1] ? ", "
+                                                          : " or ",
+                                   fact->choices[i]);
+    return out;
+}
+
 static int is_of_target(const char *name)
 {
     return strncmp(name, "target.", strlen("target.")) == 0;
@@ -102,8 +116,10 @@ static int check_shape(struct dray_draft *draft, const struct dray_condition *co
 static int check_value(struct dray_draft *draft, const struct dray_condition *condition,
                        const struct dray_node *node)
 {
-    const char *const *choices = find_fact(condition->name)->choices;
+    const struct fact *fact = find_fact(condition->name);
+    const char *const *choices = fact->choices;
     size_t count = 0;
+    char among[64];
 
     if (node->kind != DRAY_NODE_SCALAR) {
         dray_problem(draft, node->place, "a value of %s is a text, not %s", condition->name,
@@ -130,9 +146,7 @@ static int check_value(struct dray_draft *draft, const struct dray_condition *co
     if (!choices[0] || choices[count])
         return 0;
     dray_problem(draft, node->place, "%s is never \"%s\"", condition->name, node->text);
-    dray_diagnose_hint(draft->diagnostics, strcmp(condition->name, "target.type") == 0
-                                               ? "hpfs, cloud, globus or other"
-                                               : "user, operator or admin");
+    dray_diagnose_hint(draft->diagnostics, "%s", choices_text(fact, among));
     dray_diagnose_nearest(draft->diagnostics, node->text, choices, count);
     return -1;
 }
@@ -407,9 +421,13 @@ int dray_facts_set(json_t *facts_known, const char *text, struct dray_error *err
         return error->class_;
     }
     const char *why = refusal(fact, equals + 1);
-    if (why)
-        return dray_fail(error, DRAY_INVALID, "\"%s\" is no value of %s: %s", equals + 1, name,
-                         why);
+    if (why) {
+        char among[64];
+        (void)dray_fail(error, DRAY_INVALID, "\"%s\" is no value of %s: %s", equals + 1, name, why);
+        if (fact->choices[0])
+            dray_hint(error, "%s", choices_text(fact, among));
+        return error->class_;
+    }
     return set_fact(facts_known, fact, name, equals + 1) == 0 ? 0 : dray_fail_memory(error);
 }
 int dray_fact_at(size_t index, const char **ret_name, int *ret_glob,

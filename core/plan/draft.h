@@ -130,6 +130,7 @@ struct dray_policy_test {
     json_t *facts;                /* what is given */
     const char *path;             /* an entry; NULL: none */
     int64_t size;                 /* of it, bytes */
+    size_t entry;                 /* its number among those that filters are asked about */
     int64_t total_bytes, entries; /* of the delivery; -1: not given */
     enum dray_expectation verdict;
     const char *rule; /* that decides; NULL: any */
@@ -200,6 +201,8 @@ struct dray_draft {
     /* what rules are judged by */
     json_t *facts; /* of each dataset, with those of user and actor; NULL: not known yet */
     int64_t now;   /* ns since 1970 */
+    json_t *entry; /* the first that rules' filters are asked about, before those of tests; NULL:
+                      none */
 
     /* the recipes */
     const struct dray_recipes *saved; /* NULL: none can be had */
@@ -382,8 +385,10 @@ const struct dray_exception *dray_exception_find(const struct dray_rule *rule, c
 /* Read `tests:`; the policy's rules were read. */
 DRAY_MUST_CHECK int dray_policy_tests_read(struct dray_draft *draft, struct dray_policy *policy,
                                            const struct dray_node *node);
-/* Put the paths of all tests to the injected steps that would see them, before plugins are asked.
- */
+/* An entry as filters are asked about it: a file, or with `/` at its end a directory. NULL when
+ * memory is out. */
+json_t *dray_draft_entry(const char *path, int64_t size);
+/* Put the paths of a policy's tests to its injected filters, before plugins are asked. */
 DRAY_MUST_CHECK int dray_policy_tests_prepare(struct dray_draft *draft);
 /* Afterwards: judge every test; one that fails is a problem of its policy. */
 DRAY_MUST_CHECK int dray_policy_tests_judge(struct dray_draft *draft);
@@ -404,6 +409,7 @@ enum dray_bearing {
 /* What a rule has to say of facts. */
 struct dray_judgement {
     enum dray_bearing bearing;
+    const json_t *facts; /* those that decided; lives as long as what was judged */
     /* NOT, UNKNOWN, DENIES: the condition that decided; NULL: none */
     const struct dray_condition *condition;
     const struct dray_exception *exception; /* EXCEPT */
@@ -411,23 +417,15 @@ struct dray_judgement {
 /* `now` 0: exceptions are left out of account. */
 struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t *facts,
                                       int64_t now);
-/* Of several datasets at one target, what weighs most; `facts` is an array, one a dataset, without
- * those of the target. DRAY_NO_MEMORY, or 0. */
-struct dray_target_facts {
-    const char *type, *plugin, *host, *path, *uri;
-};
-DRAY_MUST_CHECK int dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
-                                    const struct dray_target_facts *target, int64_t now,
-                                    struct dray_judgement *ret_judgement);
-/* The facts of one dataset with those of a target; NULL when memory is out. */
-DRAY_MUST_CHECK json_t *dray_facts_at(const json_t *facts, const struct dray_target_facts *target);
 /* One line that says why a rule bears as it does; in the arena, NULL when memory is out. */
-const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement,
-                                const json_t *facts);
+const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement);
 /* The facts that a request gives of its datasets: draft->facts. */
 DRAY_MUST_CHECK int dray_draft_facts(struct dray_draft *draft,
                                      const struct dray_plan_request *request);
 
+struct dray_target_facts {
+    const char *type, *plugin, *host, *path, *uri; /* NULL: it has none */
+};
 /* What the rules of the set say of one target, in their order: *ret_rules (in the arena) are those
  * that hold. What is denied is recorded in draft->error, all of it reported as problems; what is
  * only watched, warned of or excepted is added to `findings`. Returns DRAY_DENIED, another class,

@@ -29,37 +29,22 @@ static const char *const bearings[] = {
 
 struct explanation {
     struct dray_draft *draft;
-    const json_t *facts;
+    const struct dray_policy_case *of;
+    const json_t *facts; /* of it */
     const char *path;
     json_t *rules;
     enum dray_expectation verdict;
     const struct dray_rule *decided;
+    const char *why; /* where the rule's message does not say it; NULL */
 };
 
-/* Ask the filters of every rule that holds about the path. */
-static int prepare(struct explanation *explanation, int64_t size)
+/* Let the filters of rules be asked about the path. */
+static int prepare(struct explanation *explanation)
 {
     struct dray_draft *draft = explanation->draft;
-    size_t length = strlen(explanation->path);
-    int directory = length > 1 && explanation->path[length - 1] == '/';
 
-    for (size_t i = 0; i < draft->policy_count; i++) {
-        for (size_t k = 0; k < draft->policies[i]->rule_count; k++) {
-            struct dray_rule *rule = &draft->policies[i]->rules[k];
-            if (dray_rule_judge(rule, explanation->facts, draft->now).bearing < DRAY_BEARS)
-                continue;
-            for (size_t n = 0; n < rule->inject_count; n++) {
-                if (rule->inject[n].role != DRAY_STEP_FILTER)
-                    continue;
-                rule->inject[n].entries = json_pack(
-                    "[{s:s%, s:s, s:I}]", "path", explanation->path, length - (size_t)directory,
-                    "type", directory ? "directory" : "file", "bytes", (json_int_t)size);
-                if (!rule->inject[n].entries)
-                    return dray_fail_memory(draft->error);
-            }
-        }
-    }
-    return 0;
+    draft->entry = dray_draft_entry(explanation->path, explanation->of->size);
+    return draft->entry ? 0 : dray_fail_memory(draft->error);
 }
 
 /* The text of the element that decided: exclude[1] "raw/". */
@@ -126,16 +111,31 @@ static int add_verdict(struct explanation *explanation, const struct dray_rule *
     return 0;
 }
 
+/* One entry is as large as a delivery at least. */
+static int exceeds(const struct dray_policy_case *of, const struct dray_rule *rule)
+{
+    const json_t *bytes = json_object_get(rule->limit, "total_bytes");
+    const json_t *entries = json_object_get(rule->limit, "entries");
+    int64_t total = of->total_bytes > of->size ? of->total_bytes : of->size;
+
+    return (bytes && total > json_integer_value(bytes)) ||
+           (entries && of->entries > json_integer_value(entries));
+}
+
 static int explain_rule(struct explanation *explanation, const struct dray_rule *rule)
 {
     struct dray_draft *draft = explanation->draft;
     struct dray_judgement judgement = dray_rule_judge(rule, explanation->facts, draft->now);
-    const char *why = dray_judgement_text(draft, &judgement, explanation->facts);
-    int denies = judgement.bearing == DRAY_BEARS_UNKNOWN ||
-                 (judgement.bearing == DRAY_BEARS_DENIES && rule->mode == DRAY_MODE_ENFORCE);
+    const char *why = dray_judgement_text(draft, &judgement);
+    int unknown = judgement.bearing == DRAY_BEARS_UNKNOWN;
+    int exceeded = judgement.bearing >= DRAY_BEARS && exceeds(explanation->of, rule);
+    int denies = unknown || ((judgement.bearing == DRAY_BEARS_DENIES || exceeded) &&
+                             rule->mode == DRAY_MODE_ENFORCE);
 
     if (!why)
         return DRAY_NO_MEMORY;
+    if (exceeded)
+        why = "the limit is exceeded";
     const struct dray_place *place =
         judgement.condition ? &judgement.condition->place : &rule->place;
     json_t *object =
@@ -148,6 +148,7 @@ static int explain_rule(struct explanation *explanation, const struct dray_rule 
     if (denies && explanation->verdict != DRAY_EXPECT_DENY) {
         explanation->verdict = DRAY_EXPECT_DENY;
         explanation->decided = rule;
+        explanation->why = unknown ? why : NULL;
     }
     int result = add_does(explanation, rule, object);
     if (result == 0 && explanation->path && judgement.bearing >= DRAY_BEARS)
@@ -172,7 +173,8 @@ static int explain(struct explanation *explanation, json_t **ret_answer)
     if (explanation->decided) {
         answer = dray_json_with(answer, "policy", explanation->decided->policy->name);
         answer = dray_json_with(answer, "rule", explanation->decided->id);
-        answer = dray_json_with(answer, "message", explanation->decided->message);
+        answer = dray_json_with(
+            answer, "message", explanation->why ? explanation->why : explanation->decided->message);
     }
     *ret_answer = answer;
     return answer ? 0 : dray_fail_memory(draft->error);
@@ -188,20 +190,20 @@ static int verdict_of_reading(struct dray_draft *draft)
                                       : 0;
 }
 
-int dray_policy_explain(const struct dray_plan_request *request, const json_t *facts,
-                        const char *path, int64_t size, struct dray_diagnostics *diagnostics,
-                        json_t **ret_answer, struct dray_error *error)
+int dray_policy_explain(const struct dray_plan_request *request, const struct dray_policy_case *of,
+                        struct dray_diagnostics *diagnostics, json_t **ret_answer,
+                        struct dray_error *error)
 {
     struct dray_error own = {0};
     struct dray_draft draft = draft_of(request, diagnostics, &own);
     struct explanation explanation = {
-        .draft = &draft, .facts = facts, .path = path, .rules = json_array()};
+        .draft = &draft, .of = of, .facts = of->facts, .path = of->path, .rules = json_array()};
     int result = explanation.rules ? dray_policies_read(&draft, request) : dray_fail_memory(&own);
 
     if (result == 0)
         result = verdict_of_reading(&draft);
-    if (result == 0 && path)
-        result = prepare(&explanation, size);
+    if (result == 0 && of->path)
+        result = prepare(&explanation);
     if (result == 0)
         result = dray_draft_ask(&draft, &request->asker);
     if (result == 0)

@@ -10,7 +10,7 @@
 struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t *facts,
                                       int64_t now)
 {
-    struct dray_judgement judgement = {.bearing = DRAY_BEARS};
+    struct dray_judgement judgement = {.bearing = DRAY_BEARS, .facts = facts};
     enum dray_truth truth =
         rule->when ? dray_condition_holds(rule->when, facts, &judgement.condition) : DRAY_TRUE;
 
@@ -43,37 +43,48 @@ static int set(json_t *facts, const char *name, const char *value)
     return value ? json_object_set_new(facts, name, json_string(value)) : 0;
 }
 
-json_t *dray_facts_at(const json_t *facts, const struct dray_target_facts *target)
+/* The facts of each dataset with those of a target. NULL when memory is out. */
+static json_t *facts_at(const json_t *facts, const struct dray_target_facts *target)
 {
-    json_t *all = json_deep_copy(facts);
+    json_t *all = json_deep_copy(facts), *one;
+    size_t i;
 
-    if (all &&
-        (set(all, "target.type", target->type) || set(all, "target.plugin", target->plugin) ||
-         set(all, "target.host", target->host) || set(all, "target.path", target->path) ||
-         set(all, "target.uri", target->uri))) {
+    json_array_foreach(all, i, one) if (set(one, "target.type", target->type) ||
+                                        set(one, "target.plugin", target->plugin) ||
+                                        set(one, "target.host", target->host) ||
+                                        set(one, "target.path", target->path) ||
+                                        set(one, "target.uri", target->uri))
+    {
         json_decref(all);
         return NULL;
     }
     return all;
 }
 
+/* What weighs more of several datasets. What is not known of one is not made up for by what a rule
+ * says of another: it would have stopped a delivery of that one alone. */
+static int weight_of(enum dray_bearing bearing)
+{
+    static const int weights[] = {
+        [DRAY_BEARS_NOT] = 0,    [DRAY_BEARS_EXCEPT] = 1,  [DRAY_BEARS] = 2,
+        [DRAY_BEARS_DENIES] = 3, [DRAY_BEARS_UNKNOWN] = 4,
+    };
+
+    return weights[bearing];
+}
+
 /* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
  * the dataset's name or for that of anything that is read. */
-int dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
-                    const struct dray_target_facts *target, int64_t now,
-                    struct dray_judgement *ret_judgement)
+static struct dray_judgement weigh(const struct dray_rule *rule, const json_t *facts, int64_t now)
 {
-    *ret_judgement = (struct dray_judgement){.bearing = DRAY_BEARS_NOT};
+    struct dray_judgement judgement = {.bearing = DRAY_BEARS_NOT};
+
     for (size_t i = 0; i < json_array_size(facts); i++) {
-        json_t *all = dray_facts_at(json_array_get(facts, i), target);
-        if (!all)
-            return DRAY_NO_MEMORY;
-        struct dray_judgement one = dray_rule_judge(rule, all, now);
-        json_decref(all);
-        if (i == 0 || one.bearing > ret_judgement->bearing)
-            *ret_judgement = one;
+        struct dray_judgement one = dray_rule_judge(rule, json_array_get(facts, i), now);
+        if (i == 0 || weight_of(one.bearing) > weight_of(judgement.bearing))
+            judgement = one;
     }
-    return 0;
+    return judgement;
 }
 
 int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *request)
@@ -124,9 +135,8 @@ static void add_known(struct dray_buffer *out, const struct dray_condition *cond
 
     dray_buffer_text(out, condition->name);
     if (!known || (json_is_array(known) && json_array_size(known) == 0)) {
-        dray_buffer_text(out, strncmp(condition->name, "target.", 7) == 0
-                                  ? " is nothing that this target has"
-                                  : " is not known");
+        dray_buffer_text(out, strncmp(condition->name, "target.", 7) == 0 ? " has no value here"
+                                                                          : " is not known");
         return;
     }
     dray_buffer_text(out, " is ");
@@ -160,8 +170,7 @@ static void add_condition(struct dray_buffer *out, const struct dray_condition *
     }
 }
 
-const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement,
-                                const json_t *facts)
+const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement)
 {
     dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 16u << 10};
 
@@ -174,12 +183,12 @@ const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judg
                            judgement->exception->reason);
         break;
     case DRAY_BEARS_UNKNOWN:
-        dray_buffer_format(&text, "%s is not known", judgement->condition->name);
+        dray_buffer_format(&text, "it asks for %s, which is not known", judgement->condition->name);
         break;
     case DRAY_BEARS_NOT:
     case DRAY_BEARS_DENIES:
         if (judgement->condition)
-            add_condition(&text, judgement->condition, facts);
+            add_condition(&text, judgement->condition, judgement->facts);
         break;
     }
     if (text.failed == DRAY_NO_MEMORY) {
@@ -208,17 +217,15 @@ static const char *unknown_text(struct dray_draft *draft, const struct dray_rule
     return dray_draft_format(
         draft,
         "rule %s/%s asks for %s, which is not known of dataset \"%s\", so it is not delivered",
-        rule->policy->name, rule->id, judgement->condition->name, draft->dataset);
+        rule->policy->name, rule->id, judgement->condition->name,
+        json_string_value(json_object_get(judgement->facts, "dataset.name")));
 }
 
 static const char *refused_text(struct dray_draft *draft, const struct dray_rule *rule,
-                                const struct dray_target_facts *target, const char *step,
-                                const struct dray_judgement *judgement)
+                                const char *step, const struct dray_judgement *judgement)
 {
-    json_t *facts = dray_facts_at(json_array_get(draft->facts, 0), target);
-    const char *why = facts ? dray_judgement_text(draft, judgement, facts) : NULL;
+    const char *why = dray_judgement_text(draft, judgement);
 
-    json_decref(facts);
     return why ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s",
                                    rule->policy->name, rule->id, step, why)
                : NULL;
@@ -233,7 +240,11 @@ static const char *hint_of(struct dray_draft *draft, const struct dray_rule *rul
             "a path without a catalog has only a name; an admin who wants the rule to pass over "
             "such datasets writes `%s?:`",
             judgement->condition->name);
-    return rule->message ? rule->message : "ask who owns the policy, or deliver elsewhere";
+    if (rule->message)
+        return rule->message;
+    return rule->policy->owner
+               ? dray_draft_format(draft, "ask %s, who owns the policy", rule->policy->owner)
+               : "ask who owns the policy, or deliver elsewhere";
 }
 
 /* The first denial is the error; what else denies is reported beside it. */
@@ -258,11 +269,10 @@ static int deny(struct dray_draft *draft, const struct dray_rule *rule,
 
 /* A target that a rule does not allow, in the rule's mode: enforce denies it, warn tells and
  * records it, audit records it. */
-static int object(struct dray_draft *draft, const struct dray_rule *rule,
-                  const struct dray_target_facts *target, const char *step, json_t *findings,
-                  const struct dray_judgement *judgement)
+static int object(struct dray_draft *draft, const struct dray_rule *rule, const char *step,
+                  json_t *findings, const struct dray_judgement *judgement)
 {
-    const char *what = refused_text(draft, rule, target, step, judgement);
+    const char *what = refused_text(draft, rule, step, judgement);
 
     if (!what)
         return DRAY_NO_MEMORY;
@@ -286,20 +296,17 @@ static int deny_unknown(struct dray_draft *draft, const struct dray_rule *rule,
     return what ? deny(draft, rule, judgement, what) : DRAY_NO_MEMORY;
 }
 
-static int match(struct dray_draft *draft, const struct dray_rule *rule,
-                 const struct dray_target_facts *target, const char *step, json_t *findings,
-                 int *ret_holds)
+static int match(struct dray_draft *draft, const struct dray_rule *rule, const json_t *facts,
+                 const char *step, json_t *findings, int *ret_holds)
 {
-    struct dray_judgement judgement;
+    struct dray_judgement judgement = weigh(rule, facts, draft->now);
 
     *ret_holds = 0;
-    if (dray_rule_weigh(rule, draft->facts, target, draft->now, &judgement) != 0)
-        return dray_fail_memory(draft->error);
     switch (judgement.bearing) {
     case DRAY_BEARS_NOT:
         return 0;
     case DRAY_BEARS_EXCEPT: {
-        const char *what = dray_judgement_text(draft, &judgement, NULL);
+        const char *what = dray_judgement_text(draft, &judgement);
         return what ? add_finding(draft, findings, rule, step, "exception", what) : DRAY_NO_MEMORY;
     }
     case DRAY_BEARS:
@@ -307,16 +314,15 @@ static int match(struct dray_draft *draft, const struct dray_rule *rule,
         return 0;
     case DRAY_BEARS_DENIES:
         *ret_holds = 1;
-        return object(draft, rule, target, step, findings, &judgement);
+        return object(draft, rule, step, findings, &judgement);
     case DRAY_BEARS_UNKNOWN:
         return deny_unknown(draft, rule, &judgement);
     }
     return 0;
 }
 
-int dray_policies_match(struct dray_draft *draft, const struct dray_target_facts *target,
-                        const char *step, json_t *findings, const struct dray_rule ***ret_rules,
-                        size_t *ret_count)
+static int match_all(struct dray_draft *draft, const json_t *facts, const char *step,
+                     json_t *findings, const struct dray_rule ***ret_rules, size_t *ret_count)
 {
     size_t count = 0;
     int denied = 0;
@@ -331,7 +337,7 @@ int dray_policies_match(struct dray_draft *draft, const struct dray_target_facts
         const struct dray_policy *policy = draft->policies[i];
         for (size_t k = 0; k < policy->rule_count; k++) {
             int holds = 0;
-            int result = match(draft, &policy->rules[k], target, step, findings, &holds);
+            int result = match(draft, &policy->rules[k], facts, step, findings, &holds);
             if (result == DRAY_DENIED)
                 denied = 1;
             else if (result != 0)
@@ -343,4 +349,21 @@ int dray_policies_match(struct dray_draft *draft, const struct dray_target_facts
     *ret_rules = rules;
     *ret_count = count;
     return denied ? DRAY_DENIED : 0;
+}
+
+int dray_policies_match(struct dray_draft *draft, const struct dray_target_facts *target,
+                        const char *step, json_t *findings, const struct dray_rule ***ret_rules,
+                        size_t *ret_count)
+{
+    json_t *facts = facts_at(draft->facts, target);
+    int result = 0;
+
+    if (!facts)
+        return dray_fail_memory(draft->error);
+    if (json_array_size(facts) == 0) /* no rule would be about it */
+        result = dray_fail(draft->error, DRAY_BUG, "a delivery of no dataset");
+    else
+        result = match_all(draft, facts, step, findings, ret_rules, ret_count);
+    json_decref(facts);
+    return result;
 }

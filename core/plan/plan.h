@@ -196,11 +196,12 @@ DRAY_MUST_CHECK int dray_plan_make(const struct dray_plan_request *request,
 void dray_plan_free(struct dray_plan *plan);
 void dray_plan_freep(struct dray_plan **plan);
 
-/* Do the policies of now still let this plan be delivered, as far as they ask for no more than it
- * holds? DRAY_DENIED with the rule when not. Of the request only policies, registry, asker and
- * clock are looked at. *ret_kept (the caller frees it) says what is wrong with a set that cannot be
- * used: the one that the plan was made under stays in force then. */
-DRAY_MUST_CHECK int dray_plan_recheck(const struct dray_plan *plan,
+/* Do the policies of now still let this plan, or one push of it (NULL: all), be delivered, as far
+ * as they ask for no more than it holds? DRAY_DENIED with the rule when not. Of the request only
+ * policies, registry, asker and clock are looked at. *ret_kept (the caller frees it) says what is
+ * wrong with a set that cannot be used: the one that the plan was made under stays in force then.
+ */
+DRAY_MUST_CHECK int dray_plan_recheck(const struct dray_plan *plan, const char *push,
                                       const struct dray_plan_request *request, char **ret_kept,
                                       struct dray_error *error);
 
@@ -240,13 +241,20 @@ DRAY_MUST_CHECK int dray_policy_sign(const char *directory, const struct dray_ke
 /* Put the fact that NAME=VALUE says into the object, a second value of it beside the first. 0, or
  * DRAY_INVALID with the reason. */
 DRAY_MUST_CHECK int dray_facts_set(json_t *facts, const char *text, struct dray_error *error);
-/* What the policies of a request say of facts that somebody names, and of one path (NULL: none):
+/* A case that somebody describes. */
+struct dray_policy_case {
+    const json_t *facts;          /* of one dataset at one target, with those of user and actor */
+    const char *path;             /* an entry; NULL: none */
+    int64_t size;                 /* of it, bytes */
+    int64_t total_bytes, entries; /* of the delivery; -1: not known */
+};
+/* What the policies of a request say of a case:
  * {"facts", "rules": [{"policy", "rule", "mode", "file", "line", "bearing": "holds"|"not-about"|
  * "excepted"|"unknown"|"denies", "why", "does": [...], "verdict"?, "by"?}], "verdict":
  * "keep"|"drop"| "deny", "rule"?}. Of the request only its policies, registry, asker and clock are
  * looked at. Errors as dray_plan_make. */
 DRAY_MUST_CHECK int dray_policy_explain(const struct dray_plan_request *request,
-                                        const json_t *facts, const char *path, int64_t size,
+                                        const struct dray_policy_case *of,
                                         struct dray_diagnostics *diagnostics, json_t **ret_answer,
                                         struct dray_error *error);
 /* Read policies and judge their tests: *ret_answer is [{"policy", "file", "revision", "digest",

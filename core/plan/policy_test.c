@@ -182,42 +182,42 @@ int dray_policy_tests_read(struct dray_draft *draft, struct dray_policy *policy,
     return result;
 }
 
-/* ---- asking: each injected filter is asked about each path whose test it has a say in */
+/* ---- asking: each injected filter is asked about the paths of all tests */
 
-static int concerns(const struct dray_policy_test *test, const struct dray_rule *rule)
+json_t *dray_draft_entry(const char *path, int64_t size)
 {
-    return test->path && rule->id && dray_rule_judge(rule, test->facts, 0).bearing >= DRAY_BEARS;
+    size_t length = strlen(path);
+    int directory = length > 1 && path[length - 1] == '/';
+
+    return json_pack("{s:s%, s:s, s:I}", "path", path, length - (size_t)directory, "type",
+                     directory ? "directory" : "file", "bytes", (json_int_t)size);
 }
 
-static int add_entry(struct dray_draft *draft, struct dray_draft_step *step,
-                     const struct dray_policy_test *test)
+static int add_entry(struct dray_draft *draft, json_t *entries, struct dray_policy_test *test)
 {
-    size_t length = strlen(test->path);
-    int directory = test->path[length - 1] == '/';
-
-    if (!step->entries)
-        step->entries = json_array();
-    return json_array_append_new(step->entries, json_pack("{s:s%, s:s, s:I}", "path", test->path,
-                                                          length - (size_t)directory, "type",
-                                                          directory ? "directory" : "file", "bytes",
-                                                          (json_int_t)test->size)) == 0
+    test->entry = json_array_size(entries);
+    return json_array_append_new(entries, dray_draft_entry(test->path, test->size)) == 0
                ? 0
                : dray_fail_memory(draft->error);
 }
 
 static int prepare_policy(struct dray_draft *draft, struct dray_policy *policy)
 {
-    int result = 0;
+    json_t *entries = json_array();
+    int result = entries && (!draft->entry || json_array_append(entries, draft->entry) == 0)
+                     ? 0
+                     : dray_fail_memory(draft->error);
 
-    for (size_t i = 0; i < policy->test_count; i++) {
-        for (size_t k = 0; k < policy->rule_count; k++) {
-            struct dray_rule *rule = &policy->rules[k];
-            for (size_t n = 0; result == 0 && n < rule->inject_count; n++)
-                if (rule->inject[n].known && rule->inject[n].role == DRAY_STEP_FILTER &&
-                    concerns(&policy->tests[i], rule))
-                    result = add_entry(draft, &rule->inject[n], &policy->tests[i]);
+    for (size_t i = 0; result == 0 && i < policy->test_count; i++)
+        if (policy->tests[i].path)
+            result = add_entry(draft, entries, &policy->tests[i]);
+    for (size_t k = 0; json_array_size(entries) > 0 && k < policy->rule_count; k++)
+        for (size_t n = 0; n < policy->rules[k].inject_count; n++) {
+            struct dray_draft_step *step = &policy->rules[k].inject[n];
+            if (step->known && step->role == DRAY_STEP_FILTER)
+                step->entries = json_incref(entries);
         }
-    }
+    json_decref(entries);
     return result;
 }
 
@@ -249,26 +249,6 @@ static int exceeds(const struct dray_policy_test *test, const struct dray_rule *
            (entries && test->entries > json_integer_value(entries));
 }
 
-/* The answer of an injected filter about the test's path: the next that was not used up. */
-static const json_t *next_answer(const struct dray_draft_step *step,
-                                 const struct dray_policy_test *test)
-{
-    const char *path = test->path;
-    size_t length = strlen(path);
-
-    length -= path[length - 1] == '/';
-    for (size_t i = 0; i < json_array_size(step->entries); i++) {
-        const json_t *entry = json_array_get(step->entries, i);
-        const json_t *asked = json_object_get(entry, "path");
-        if (json_string_length(asked) == length &&
-            memcmp(json_string_value(asked), path, length) == 0 &&
-            json_integer_value(json_object_get(entry, "bytes")) == test->size &&
-            (json_string_value(json_object_get(entry, "type"))[0] == 'd') == (path[length] == '/'))
-            return json_array_get(step->verdicts, i);
-    }
-    return NULL;
-}
-
 /* -1: the filters of a rule were not asked, or cannot tell. */
 static int judge_path(struct dray_policy_test *test, const struct dray_rule *rule)
 {
@@ -276,8 +256,8 @@ static int judge_path(struct dray_policy_test *test, const struct dray_rule *rul
         const struct dray_draft_step *step = &rule->inject[i];
         if (step->role != DRAY_STEP_FILTER)
             continue;
-        const char *verdict =
-            json_string_value(json_object_get(next_answer(step, test), "verdict"));
+        const char *verdict = json_string_value(
+            json_object_get(json_array_get(step->verdicts, test->entry), "verdict"));
         if (!verdict || strcmp(verdict, "undecided") == 0)
             return -1;
         if (strcmp(verdict, "drop") == 0 && test->seen == DRAY_EXPECT_KEEP)
@@ -286,9 +266,20 @@ static int judge_path(struct dray_policy_test *test, const struct dray_rule *rul
     return 0;
 }
 
+/* NULL also when memory is out, which is noted. */
+static const char *why_denied(struct dray_draft *draft, const struct dray_judgement *judgement)
+{
+    if (judgement->bearing == DRAY_BEARS)
+        return "limit";
+    if (judgement->bearing == DRAY_BEARS_UNKNOWN)
+        return dray_draft_format(draft, "`given` does not say %s", judgement->condition->name);
+    return dray_judgement_text(draft, judgement);
+}
+
 /* A denial stops all of a delivery, so it comes before what becomes of one entry; among equals the
  * first rule decides. */
-static int judge(struct dray_policy *policy, struct dray_policy_test *test)
+static int judge(struct dray_draft *draft, struct dray_policy *policy,
+                 struct dray_policy_test *test)
 {
     decide(test, DRAY_EXPECT_KEEP, NULL, NULL);
     for (size_t i = 0; i < policy->rule_count; i++) {
@@ -298,10 +289,7 @@ static int judge(struct dray_policy *policy, struct dray_policy_test *test)
             continue;
         int denies = judgement.bearing != DRAY_BEARS || exceeds(test, rule);
         if (denies && test->seen != DRAY_EXPECT_DENY)
-            decide(test, DRAY_EXPECT_DENY, rule,
-                   judgement.bearing == DRAY_BEARS_UNKNOWN ? judgement.condition->name
-                   : judgement.bearing == DRAY_BEARS       ? "limit"
-                                                           : "allow");
+            decide(test, DRAY_EXPECT_DENY, rule, why_denied(draft, &judgement));
         if (!denies && test->path && judge_path(test, rule) != 0)
             return -1;
     }
@@ -350,7 +338,7 @@ int dray_policy_tests_judge(struct dray_draft *draft)
         struct dray_policy *policy = draft->policies[i];
         for (size_t k = 0; k < policy->test_count; k++) {
             struct dray_policy_test *test = &policy->tests[k];
-            if (judge(policy, test) != 0) {
+            if (judge(draft, policy, test) != 0) {
                 report_unjudged(draft, test);
                 continue;
             }

@@ -79,8 +79,9 @@ static int check_target(struct dray_draft *draft, const struct dray_plan *plan,
     return unmet ? deny(draft, unmet) : 0;
 }
 
-int dray_plan_recheck(const struct dray_plan *plan, const struct dray_plan_request *request,
-                      char **ret_kept, struct dray_error *error)
+int dray_plan_recheck(const struct dray_plan *plan, const char *push,
+                      const struct dray_plan_request *request, char **ret_kept,
+                      struct dray_error *error)
 {
     struct dray_diagnostics diagnostics = {0};
     struct dray_error own = {0};
@@ -105,7 +106,8 @@ int dray_plan_recheck(const struct dray_plan *plan, const struct dray_plan_reque
         result = *ret_kept ? 0 : dray_fail_memory(&own);
     }
     for (size_t i = 0; result == 0 && !bad && i < plan->target_count; i++)
-        result = check_target(&draft, plan, &plan->targets[i], findings);
+        if (!push || strcmp(plan->steps[plan->targets[i].step].id, push) == 0)
+            result = check_target(&draft, plan, &plan->targets[i], findings);
     if (result != 0)
         *error = own;
     json_decref(findings);

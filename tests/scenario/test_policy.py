@@ -277,7 +277,20 @@ def test_explain_says_which_rules_hold_and_why_the_others_do_not(dray, site):
     answer = dray.json(*explain, "--target", "https://evil.example.edu/x", "--given", "user.role=operator")
     assert (answer["verdict"], answer["rule"]) == ("deny", "hosts")
     assert "not-about" in {one["bearing"] for one in answer["rules"]}
+    # without a target nothing can be said, and what is not known is what denies
+    assert "--target is missing" in dray(*explain, exit=2).err
+    explain += ["--target", site.out / "x"]
     assert "no fact is called" in dray(*explain, "--given", "a=b", exit=2).err
+    assert "user, operator or admin" in dray(*explain, "--given", "user.role=king", exit=2).err
+    draft(site, rule("limit: { entries: 5 }", when="{ dataset.tags: x }"))
+    case = ["policy", "explain", "--policies", site.out.parent / "draft", *explain[4:]]
+    answer = dray.json(*case, "--given", "entries=6")
+    assert (answer["verdict"], answer["message"]) == ("deny", "it asks for dataset.tags, which is not known")
+    case += ["--given", "dataset.tags=x", "--given"]
+    assert dray.json(*case, "entries=5")["verdict"] == "keep"
+    answer = dray.json(*case, "entries=6")
+    assert (answer["verdict"], answer["rules"][0]["why"]) == ("deny", "the limit is exceeded")
+    assert "--given entries=x" in dray(*case, "entries=x", exit=2).err
     assert "--given target.type=other" in dray(*explain, "--target", "ftp://x/y", exit=2).err
     assert "dray policy explain" in dray("policy", "explian", exit=2).err
 
@@ -442,7 +455,8 @@ def test_what_would_have_to_read_the_data_is_not_guessed_at(dray, site, content)
     tests = "tests:\n  - { name: t, given: { path: a }, expect: { verdict: keep } }\n"
     said = dray("policy", "test", draft(site, rule(content) + tests), exit=2)
     assert 'test "t" cannot be judged' in said.err and "has none in a test" in said.err
-    said = dray("policy", "explain", "--policies", draft(site, rule(content)), "--path", "raw/x.fastq").out
+    said = dray("policy", "explain", "--policies", draft(site, rule(content)), "--dataset", "data", "--target",
+                site.out / "x", "--path", "raw/x.fastq").out
     assert "reads the data, so what becomes of the path is not known here" in said
 
 

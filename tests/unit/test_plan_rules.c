@@ -81,12 +81,55 @@ static void test_a_target_without_the_fact_is_not_allowed(void **state)
                    "rules:\n  - { id: r, mode: enforce, allow: { target.host: \"*\" } }\n");
     fixture_plan(fixture, HEAD HPFS("lab"));
     assert_int_equal(fixture->result, DRAY_DENIED);
-    assert_non_null(strstr(fixture->error.message, "target.host is nothing that this target has"));
+    assert_non_null(strstr(fixture->error.message, "target.host has no value here"));
     fixture_policy(fixture, "p",
                    "rules:\n  - { id: r, mode: audit, allow: { dataset.type: X } }\n");
     fixture_plan(fixture, HEAD HPFS("lab"));
     assert_int_equal(fixture->result, DRAY_DENIED);
     assert_non_null(strstr(fixture->error.message, "asks for dataset.type, which is not known"));
+}
+
+/* ---- two datasets */
+
+#define SOURCES                                                                                    \
+    "version: 1\ndataset: ./data\nsteps:\n"                                                        \
+    "  - { id: s, uses: source/directory, with: { path: ./other } }\n"                             \
+    "  - { id: t, uses: source/directory, with: { path: ./data } }\n"                              \
+    "  - { id: lab, uses: push/hpfs, needs: [s, t], with: { into: ./lab } }\n"
+
+/* What is not known of one dataset is not made up for by the other, for which the rule holds, or
+ * which it only watches. */
+static void test_what_is_not_known_of_one_dataset_is_denied(void **state)
+{
+    struct plan_fixture *fixture = *state;
+    static const char *const rules[] = {
+        "when: { not: { dataset.name: other, dataset.tags: cleared } }, limit: { entries: 5 }",
+        "allow: { not: { dataset.name: other, dataset.tags: secret } }",
+    };
+
+    for (size_t i = 0; i < DRAY_COUNT(rules); i++) {
+        dray_autofree char *body =
+            dray_format("rules:\n  - { id: r, mode: audit, %s }\n", rules[i]);
+        fixture_policy(fixture, "p", body);
+        fixture_plan_good(fixture, HEAD HPFS("lab"));
+        fixture_plan(fixture, SOURCES);
+        assert_int_equal(fixture->result, DRAY_DENIED);
+        assert_non_null(strstr(fixture->error.message,
+                               "which is not known of dataset \"other\", so it is not delivered"));
+    }
+}
+
+static void test_a_denial_names_the_dataset_that_decided(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    fixture_policy(fixture, "p",
+                   "rules:\n  - { id: r, mode: enforce, allow: { dataset.name: data } }\n");
+    fixture_plan(fixture, SOURCES);
+    assert_int_equal(fixture->result, DRAY_DENIED);
+    assert_string_equal(fixture->error.message,
+                        "rule p/r does not allow the target of \"lab\": dataset.name is other, "
+                        "not data");
 }
 
 /* ---- exceptions */
@@ -248,7 +291,7 @@ static void test_a_failing_test_stops_every_delivery(void **state)
                 "test \"t\" fails: it expects deny by hosts, and the policy says drop by no-raw");
     assert_test(fixture, "target.type: hpfs, path: x", "verdict: keep",
                 "test \"t\" fails: it expects keep, and the policy says deny by cap "
-                "(dataset.type)");
+                "(`given` does not say dataset.type)");
     assert_test(fixture, "dataset.type: RAW, target.type: hpfs, total_bytes: 1 GiB",
                 "verdict: keep",
                 "test \"t\" fails: it expects keep, and the policy says deny by cap (limit)");
@@ -295,6 +338,19 @@ static void assert_text(const json_t *object, const char *key, const char *expec
         fail_msg("%s is %s, not %s", key, seen ? seen : "not there", expected);
 }
 
+static int explain(struct plan_fixture *fixture, const json_t *facts, const char *path,
+                   int64_t total_bytes, json_t **ret_answer)
+{
+    const struct dray_policy_case of = {.facts = facts,
+                                        .path = path,
+                                        .size = path ? 7 : 0,
+                                        .total_bytes = total_bytes,
+                                        .entries = -1};
+
+    return dray_policy_explain(&fixture->request, &of, &fixture->diagnostics, ret_answer,
+                               &fixture->error);
+}
+
 static void test_every_rule_is_explained(void **state)
 {
     struct plan_fixture *fixture = *state;
@@ -304,9 +360,7 @@ static void test_every_rule_is_explained(void **state)
 
     fixture_policy(fixture, "p", RULES "  []\n");
     fixture->request.now = LAST_SECOND * SECOND;
-    assert_int_equal(dray_policy_explain(&fixture->request, facts, "raw/x", 7,
-                                         &fixture->diagnostics, &answer, &fixture->error),
-                     0);
+    assert_int_equal(explain(fixture, facts, "raw/x", -1, &answer), 0);
     assert_text(answer, "verdict", "keep"); /* the rule only watches */
     assert_text(rule_of(answer, "no-raw"), "bearing", "holds");
     assert_text(rule_of(answer, "no-raw"), "verdict", "drop");
@@ -317,13 +371,47 @@ static void test_every_rule_is_explained(void **state)
     json_decref(answer);
     assert_int_equal(json_object_set_new(facts, "user.name", json_string("asmith")), 0);
     assert_int_equal(json_object_set_new(facts, "dataset.tags", json_pack("[s]", "human")), 0);
-    assert_int_equal(dray_policy_explain(&fixture->request, facts, NULL, 0, &fixture->diagnostics,
-                                         &answer, &fixture->error),
-                     0);
+    assert_int_equal(explain(fixture, facts, NULL, -1, &answer), 0);
     assert_text(answer, "verdict", "deny");
     assert_text(answer, "rule", "hosts");
     assert_text(rule_of(answer, "no-raw"), "bearing", "excepted");
     assert_text(rule_of(answer, "hosts"), "bearing", "denies");
+    json_decref(answer);
+    /* a limit, of a rule that holds */
+    assert_int_equal(json_object_set_new(facts, "dataset.type", json_string("RAW")), 0);
+    assert_int_equal(json_object_set_new(facts, "target.type", json_string("hpfs")), 0);
+    assert_int_equal(explain(fixture, facts, NULL, 2048, &answer), 0);
+    assert_text(answer, "verdict", "keep");
+    json_decref(answer);
+    assert_int_equal(explain(fixture, facts, NULL, 2049, &answer), 0);
+    assert_text(answer, "verdict", "deny");
+    assert_text(answer, "rule", "cap");
+    assert_text(rule_of(answer, "cap"), "why", "the limit is exceeded");
+    json_decref(answer);
+    json_decref(facts);
+}
+
+/* Filters are asked about the path of the case and of every test, and each gets its own answer. */
+static void test_explained_beside_tests(void **state)
+{
+    struct plan_fixture *fixture = *state;
+    json_t *facts = json_pack("{s:s, s:s, s:s, s:s}", "dataset.name", "data", "dataset.type", "T",
+                              "target.type", "cloud", "user.role", "user");
+    json_t *answer = NULL;
+
+    fixture_policy(fixture, "p",
+                   RULES "  - { name: a, given: { " CASE "user.role: user, path: a.nc }, "
+                         "expect: { verdict: keep } }\n"
+                         "  - { name: b, given: { " CASE "user.role: user, path: a.bcl }, "
+                         "expect: { verdict: drop, rule: no-raw } }\n"
+                         "  - { name: c, given: { " CASE "user.role: user, path: raw/x }, "
+                         "expect: { verdict: drop, rule: no-raw } }\n");
+    if (explain(fixture, facts, "y.bcl", -1, &answer) != 0)
+        fail_msg("%s", fixture->diagnostics.items[0].message);
+    assert_text(rule_of(answer, "no-raw"), "by", "filter/glob exclude[0] \"*.bcl\"");
+    json_decref(answer);
+    assert_int_equal(explain(fixture, facts, "y.nc", -1, &answer), 0);
+    assert_null(json_object_get(rule_of(answer, "no-raw"), "verdict"));
     json_decref(answer);
     json_decref(facts);
 }
@@ -355,6 +443,8 @@ int main(void)
         TEST(test_what_is_not_allowed_is_denied),
         TEST(test_a_watched_allowance_is_recorded_and_only_warn_tells),
         TEST(test_a_target_without_the_fact_is_not_allowed),
+        TEST(test_what_is_not_known_of_one_dataset_is_denied),
+        TEST(test_a_denial_names_the_dataset_that_decided),
         TEST(test_an_exception_holds_to_the_end_of_its_day),
         TEST(test_an_exception_is_for_whom_it_names),
         TEST(test_an_exception_is_from_a_rule_of_its_own_file),
@@ -363,6 +453,7 @@ int main(void)
         TEST(test_a_failing_test_stops_every_delivery),
         TEST(test_policies_are_tested_without_a_delivery),
         TEST(test_every_rule_is_explained),
+        TEST(test_explained_beside_tests),
         TEST(test_facts_of_a_command_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
