@@ -60,6 +60,8 @@ struct dray_step {
     int64_t timeout, stall; /* ns */
     struct dray_retry retry;
     struct dray_origin origin;
+    int64_t rank; /* order among the workflow's own steps, where several could come next; -1: it is
+                     not known, or a policy's */
 };
 
 /* One push step and what is known of where it delivers. */
@@ -209,7 +211,7 @@ DRAY_MUST_CHECK int dray_plan_renew(const struct dray_plan *plan,
 
 /* The plan as JSON and back: what `dray plan --json` prints, jobs keep and a runner gets.
  * {"version", "digest", "name", "dataset": {"name", "id", "revision"}, "tree", "steps": [{"id",
- * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
+ * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "rank"?, "plugin":
  * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message",
  * "recipe"}}], "targets": [...], "policies": [{"policy", "revision", "digest", "file"}],
  * "policy_set", "policy_signer"?, "facts", "findings"}. */
