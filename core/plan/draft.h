@@ -403,6 +403,7 @@ struct dray_judgement {
     /* NOT, UNKNOWN, DENIES: the condition that decided; NULL: none */
     const struct dray_condition *condition;
     const struct dray_exception *exception; /* EXCEPT */
+    size_t dataset;                         /* of dray_rule_weigh: whose facts it were */
 };
 /* `now` 0: exceptions are left out of account. */
 struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t *facts,
@@ -497,7 +498,8 @@ DRAY_MUST_CHECK int dray_plan_prove(const struct dray_plan *plan, const struct d
                                     size_t count, struct dray_error *error);
 
 /* The first demand that the plan does not meet; NULL: it meets all. `stricter`: a step that is
- * enforced meets also what is only to be watched. DRAY_NO_MEMORY, or 0. */
+ * enforced meets also what is only to be watched, and a lower limit a higher one. DRAY_NO_MEMORY,
+ * or 0. */
 DRAY_MUST_CHECK int dray_plan_unmet(const struct dray_plan *plan, const struct dray_demand *demands,
                                     size_t count, int stricter,
                                     const struct dray_demand **ret_unmet);

@@ -57,6 +57,13 @@ json_t *dray_facts_at(const json_t *facts, const struct dray_target_facts *targe
     return all;
 }
 
+/* Where a rule only puts steps there, that it holds for one dataset is enough. What it allows must
+ * be known of each. */
+static int weight(const struct dray_rule *rule, enum dray_bearing bearing)
+{
+    return rule->allow && bearing == DRAY_BEARS_UNKNOWN ? DRAY_BEARS_DENIES + 1 : (int)bearing;
+}
+
 /* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
  * the dataset's name or for that of anything that is read. */
 int dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
@@ -70,7 +77,8 @@ int dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
             return DRAY_NO_MEMORY;
         struct dray_judgement one = dray_rule_judge(rule, all, now);
         json_decref(all);
-        if (i == 0 || one.bearing > ret_judgement->bearing)
+        one.dataset = i;
+        if (i == 0 || weight(rule, one.bearing) > weight(rule, ret_judgement->bearing))
             *ret_judgement = one;
     }
     return 0;
@@ -205,17 +213,20 @@ static int add_finding(struct dray_draft *draft, json_t *findings, const struct 
 static const char *unknown_text(struct dray_draft *draft, const struct dray_rule *rule,
                                 const struct dray_judgement *judgement)
 {
+    const json_t *facts = json_array_get(draft->facts, judgement->dataset);
+    const char *dataset = json_string_value(json_object_get(facts, "dataset.name"));
+
     return dray_draft_format(
         draft,
         "rule %s/%s asks for %s, which is not known of dataset \"%s\", so it is not delivered",
-        rule->policy->name, rule->id, judgement->condition->name, draft->dataset);
+        rule->policy->name, rule->id, judgement->condition->name, dataset ? dataset : "?");
 }
 
 static const char *refused_text(struct dray_draft *draft, const struct dray_rule *rule,
                                 const struct dray_target_facts *target, const char *step,
                                 const struct dray_judgement *judgement)
 {
-    json_t *facts = dray_facts_at(json_array_get(draft->facts, 0), target);
+    json_t *facts = dray_facts_at(json_array_get(draft->facts, judgement->dataset), target);
     const char *why = facts ? dray_judgement_text(draft, judgement, facts) : NULL;
 
     json_decref(facts);

@@ -32,6 +32,7 @@ unit_tests += tests/unit/test_plan_prove
 unit_tests += tests/unit/test_plan_rules
 unit_tests += tests/unit/test_plan_same
 unit_tests += tests/unit/test_plan_signature
+unit_tests += tests/unit/test_plan_recheck
 unit_tests += tests/unit/test_plan_recipe
 unit_tests += tests/unit/test_plan_renew
 unit_tests += tests/unit/test_plugin_memory
@@ -96,6 +97,7 @@ tests_unit_test_plan_property_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_same_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_signature_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_recipe_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_recheck_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_renew_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 EXTRA_DIST += tests/unit/golden
 
