@@ -135,6 +135,7 @@ struct dray_policy_test {
     enum dray_expectation seen;
     const struct dray_rule *decided; /* NULL: no rule did */
     const char *why;                 /* which part of the rule; NULL: it says itself */
+    int unknown;                     /* `why` is a fact that is not given */
 };
 
 struct dray_policy {
@@ -369,6 +370,9 @@ DRAY_MUST_CHECK int dray_rule_read(struct dray_draft *draft, struct dray_policy 
 /* Read `exceptions:`; the policy's rules were read. */
 DRAY_MUST_CHECK int dray_exceptions_read(struct dray_draft *draft, struct dray_policy *policy,
                                          const struct dray_node *node);
+/* Report that a policy has no rule of that id; `what` names a rule by it ("an exception"). */
+void dray_policy_no_rule(struct dray_draft *draft, const struct dray_policy *policy,
+                         const struct dray_node *node, const char *what);
 /* The exception that takes a rule away for these facts; NULL: none. */
 const struct dray_exception *dray_exception_find(const struct dray_rule *rule, const json_t *facts,
                                                  int64_t now);
