@@ -94,10 +94,11 @@ int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *r
         if (!name)
             continue;
         json_t *facts = json_pack("{s:s}", "dataset.name", name);
-        if (!facts || set(facts, "user.name", request->user) ||
+        /* From here on the array owns them, whatever fails. */
+        if (json_array_append_new(draft->facts, facts) != 0 ||
+            set(facts, "user.name", request->user) ||
             set(facts, "user.role", request->role ? request->role : "user") ||
-            set(facts, "actor.name", request->actor) ||
-            json_array_append_new(draft->facts, facts) != 0)
+            set(facts, "actor.name", request->actor))
             return dray_fail_memory(draft->error);
     }
     return 0;
@@ -229,6 +230,8 @@ static const char *refused_text(struct dray_draft *draft, const struct dray_rule
     json_t *facts = dray_facts_at(json_array_get(draft->facts, judgement->dataset), target);
     const char *why = facts ? dray_judgement_text(draft, judgement, facts) : NULL;
 
+    if (!facts)
+        (void)dray_fail_memory(draft->error);
     json_decref(facts);
     return why ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s",
                                    rule->policy->name, rule->id, step, why)

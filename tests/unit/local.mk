@@ -45,12 +45,14 @@ unit_tests += tests/unit/test_store_memory
 unit_tests += tests/unit/test_store_open
 unit_tests += tests/unit/test_store_recipes
 unit_tests += tests/unit/test_store_policies
+unit_tests += tests/unit/test_store_verdicts
 unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text
 unit_tests += tests/unit/test_tree
 unit_tests += tests/unit/test_tree_memory
 unit_tests += tests/unit/test_verdict_list
+unit_tests += tests/unit/test_verdict_memory
 unit_tests += tests/unit/test_walk
 
 # What several tests share.
@@ -82,6 +84,7 @@ tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
+tests_unit_test_verdict_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
 
 # These plan with stand-ins for plugins (plan_fixture.h).
