@@ -184,6 +184,9 @@ int dray_is_path(const char *text);
  * NULL: memory is out. */
 char *dray_dataset_name(const char *real);
 
+/* The first push of the plan that takes the same trees as this one; both are indexes. */
+size_t dray_plan_alike(const struct dray_plan *plan, size_t push);
+
 /* Make a plan. 0 and a plan; or DRAY_INVALID with all problems in `diagnostics` (workflow and
  * policies), sorted; DRAY_DENIED when policies stop it; other classes for what else fails. Nothing
  * runs on a plan with a problem. */
