@@ -7,11 +7,12 @@ import shutil
 import signal
 import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
 
-from conftest import TOP, contents
+from conftest import TOP, contents, record
 
 
 
@@ -205,3 +206,146 @@ def test_a_plugin_that_is_gone(place, files):
     plugin.unlink()
     job = place.replay(NOTHING)
     assert job["outcome"] == "not-replayed" and "push/drop" in job["reason"]
+
+
+def until_pushing(place, running, plugin="push/drop"):
+    deadline = time.monotonic() + 60
+    while "running" not in [step["outcome"] for job in place.dray.json("jobs")
+                            for attempt in place.dray.json("show", job["job"])["attempts"]
+                            for step in attempt["steps"] if step["uses"] == plugin]:
+        assert time.monotonic() < deadline and running.poll() is None
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_job_that_was_taken_up_again(place, files, how):
+    place.plugin("push-drop")
+    files(place.data, {"a.nc": "a", "raw/b": "b"})
+    file = place.root / "work.yaml"
+    file.write_text("version: 1\ndataset: ./data\nsteps:\n" + SITE % ", wait: 4s")
+    running = place.dray.start("run", file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until_pushing(place, running)
+        os.kill(running.pid, how)
+        assert running.wait(timeout=60) != 0
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait()
+    assert place.replay(drop("raw/"))["reason"] == "nothing of it was delivered"
+    place.dray("run", file)
+    [target] = place.replay(drop("raw/"))["targets"]
+    assert counts(target) == (2, 1, 0) and dropped(target) == {"policy:p/r": (1, ["raw/b"])}
+
+
+# ---- While policies change --------------------------------------------------------------------------
+
+
+def policy(folder, revision, *patterns, tests=""):
+    """In one act, as an admin's tools do it."""
+    new = folder / ".new"
+    new.write_text(f"version: 1\npolicy: p\nrevision: {revision}\nrules:\n{drop(*patterns)}{tests}")
+    os.replace(new, folder / "p.yaml")
+
+
+def test_policies_are_looked_at_before_each_attempt(place, files):
+    """Only the second attempt would come to its commit; the first one's look was at the old set."""
+    place.plugin("push-drop")
+    files(place.data, {"a.nc": "a", "raw/b": "b"})
+    folder = place.root / "policies"
+    folder.mkdir()
+    policy(folder, 1, "*.tmp")
+    file = place.root / "work.yaml"
+    file.write_text("version: 1\ndataset: ./data\nsteps:\n  - { id: site, uses: push/drop, timeout: 2s, "
+                    "retry: { tries: 3, backoff: 3s }, with: { host: h, name: x, wait: 60s } }\n")
+    running = place.dray.start("run", file, "--policies", folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        until_pushing(place, running)
+        policy(folder, 2, "*.tmp", "raw/")
+        out, err = running.communicate(timeout=60)
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait()
+    assert running.returncode == 3, err.decode()
+    assert "policy p, rule r now puts filter/glob before push site" in err.decode()
+    [job] = place.dray.json("jobs")
+    steps = [attempt["steps"] for attempt in place.dray.json("show", job["job"])["attempts"]]
+    assert job["state"] == "failed" and len([one for one in steps if one]) == 1, "no second one has run"
+
+
+def test_nothing_slips_through_while_policies_are_rewritten_all_the_time(place, files):
+    """Each set forbids key.pem, and either a.bcl or b.raw: whatever is delivered follows one set as a
+    whole, the one that its receipt names."""
+    files(place.data, {"ok.nc": "x", "a.bcl": "a", "b.raw": "b", "key.pem": "secret"})
+    folder = place.root / "policies"
+    folder.mkdir()
+    kinds, stop, revision = ["*.bcl", "*.raw"], threading.Event(), 0
+
+    def rewrite():
+        nonlocal revision
+        while not stop.is_set():
+            revision += 1
+            policy(folder, revision, kinds[revision % 2], "*.pem")
+            time.sleep(0.02)
+            if revision % 5 == 0:  # as an editor without such care does it
+                text = (folder / "p.yaml").read_text()
+                with open(folder / "p.yaml", "w") as half:
+                    half.write(text[:60])
+                    half.flush()
+                    time.sleep(0.01)
+                    half.write(text[60:])
+
+    def deliver(number):
+        for turn in range(25):
+            out = place.out / f"{number}-{turn}"
+            file = place.root / f"work-{number}-{turn}.yaml"
+            file.write_text("version: 1\ndataset: ./data\nsteps:\n"
+                            f"  - {{ id: lab, uses: push/hpfs, with: {{ path: {out} }} }}\n")
+            done = place.dray("run", file, "--policies", folder, exit=None)
+            results.append((out, done))
+
+    results = []
+    writer = threading.Thread(target=rewrite)
+    workers = [threading.Thread(target=deliver, args=(number,)) for number in range(2)]
+    policy(folder, 1, kinds[1], "*.pem")
+    revision = 1
+    writer.start()
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    stop.set()
+    writer.join()
+    assert len(results) == 50 and any(done.code == 0 for out, done in results)
+    for out, done in results:
+        assert done.code in (0, 3), done
+        if done.code == 3:
+            assert not out.exists(), done
+            continue
+        [ruled] = record(out, "receipt.json")["policies"]["files"]
+        left = {"*.bcl": "b.raw", "*.raw": "a.bcl"}[kinds[ruled["revision"] % 2]]
+        assert set(contents(out)) == {"ok.nc", left}, done
+    # and when nobody writes any more, it is delivered
+    place.dray("run", place.root / "work-0-0.yaml", "--policies", folder, "--again")
+
+
+def test_policy_test_says_what_fails_in_json(place, files):
+    folder = place.root / "policies"
+    folder.mkdir()
+    policy(folder, 3, "raw/", tests="tests:\n"
+           "  - { name: good, given: { path: raw/a }, expect: { verdict: drop, rule: r } }\n"
+           "  - { name: bad, given: { path: a }, expect: { verdict: drop } }\n")
+    answer = place.dray("policy", "test", folder, "--json", exit=2).json()
+    assert answer["error"]["class"] == "invalid"
+    assert [one["message"] for one in answer["diagnostics"]] == [
+        'test "bad" fails: it expects drop, and the policy says keep']
+    [ruled] = answer["policies"]
+    assert (ruled["policy"], ruled["revision"]) == ("p", 3)
+    assert [(one["name"], one["passed"], one["expected"], one.get("seen")) for one in ruled["tests"]] == [
+        ("good", True, "drop by r", "drop by r"), ("bad", False, "drop", "keep")]
+    assert ruled["tests"][1]["line"] == ruled["tests"][0]["line"] + 1
+    policy(folder, 4, "raw/", tests="tests: []\n")
+    [ruled] = place.dray("policy", "test", folder, "--json").json()
+    assert ruled["tests"] == []
+    assert "no tests" in place.dray("policy", "test", folder).out
