@@ -327,7 +327,8 @@ def test_nothing_slips_through_while_policies_are_rewritten_all_the_time(place, 
         left = {"*.bcl": "b.raw", "*.raw": "a.bcl"}[kinds[ruled["revision"] % 2]]
         assert set(contents(out)) == {"ok.nc", left}, done
     # and when nobody writes any more, it is delivered
-    place.dray("run", place.root / "work-0-0.yaml", "--policies", folder, "--again")
+    place.run(LAB, "--policies", folder)
+    assert "key.pem" not in contents(place.out / "lab")
 
 
 def test_policy_test_says_what_fails_in_json(place, files):
