@@ -370,15 +370,16 @@ static int skip_job(struct replay *replay, const struct dray_job_row *job, const
     return add_job(replay, job, "not-replayed", reason, NULL, NULL);
 }
 
-/* A denial is an answer, and so is that a plugin is gone; what else fails ends the replay. */
+/* A denial is an answer. Of one job that cannot be planned or previewed any more, since its plugin
+ * is gone or another by now, the others do not have to suffer. */
 static int take_failure(struct replay *replay, const struct dray_job_row *job, int result)
 {
     struct dray_error why = *replay->error;
 
-    if (result != DRAY_DENIED && result != DRAY_NOT_FOUND)
+    if (result == DRAY_NO_MEMORY || result == DRAY_CANCELLED)
         return result;
     *replay->error = (struct dray_error){0};
-    if (result == DRAY_NOT_FOUND)
+    if (result != DRAY_DENIED)
         return skip_job(replay, job, why.message);
     replay->denied++;
     return add_job(replay, job, "denied", why.message, NULL, NULL);

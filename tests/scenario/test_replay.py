@@ -350,3 +350,25 @@ def test_policy_test_says_what_fails_in_json(place, files):
     [ruled] = place.dray("policy", "test", folder, "--json").json()
     assert ruled["tests"] == []
     assert "no tests" in place.dray("policy", "test", folder).out
+
+
+def test_a_plugin_whose_options_are_others_by_now_leaves_the_other_jobs(place, files):
+    place.plugin("push-drop")
+    files(place.data, {"a.nc": "a"})
+    place.run(SITE % "")
+    place.run(LAB)
+    source = (TOP / "tests/scenario/plugins/push-drop.c").read_text().replace("struct drop, host,", "struct drop, system,")
+    source = source.replace("drop->host", "drop->system").replace("const char *host;", "const char *system;")
+    (place.root / "new.c").write_text(source)
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", f"-I{TOP}/include", place.root / "new.c",
+                    "-o", place.dray.home / ".local/lib/dray/plugins/push-drop.so"], check=True)
+    answer = place.dray.json("policy", "replay", place.rules(drop("a.nc")))
+    assert {job["outcome"] for job in answer["jobs"]} == {"changes", "not-replayed"}, answer
+
+
+def test_words_that_are_not_utf8_are_refused_and_not_called_a_lack_of_memory(place):
+    folder = place.rules(drop("raw/"))
+    for words in (["--path", b"raw/\xff"], ["--given", b"dataset.name=\xff"], ["--user", b"\xff"],
+                  ["--dataset", b"\xff"], ["--target", b"/tmp/\xff"]):
+        done = place.dray("policy", "explain", "--policies", folder, *words, exit=None)
+        assert "memory" not in done.err and done.code in (0, 2), done
