@@ -209,7 +209,12 @@ int policy_test(const struct options *options)
         print_tests(answer);
         (void)fflush(stdout);
     }
-    int status = result != 0 ? report(options, &error, &diagnostics, NULL) : 0;
+    /* Which tests hold is wanted too where one does not. */
+    json_t *tests = answer && options->json ? json_pack("{s:O}", "policies", answer) : NULL;
+    int status = result != 0 ? report(options, &error, &diagnostics, tests) : 0;
+    if (tests)
+        status = dray_class_exit(error.class_); /* no job has failed */
+    json_decref(tests);
     json_decref(answer);
     return status;
 }

@@ -33,7 +33,9 @@ static char *dataset_name(const struct dray_api *api, const char *text)
         return strdup(text);
     dray_autofree char *path = dray_path_absolute(api->here, text);
     dray_autofree char *real = path ? resolve(path) : NULL;
-    return real ? dray_dataset_name(real) : NULL;
+    /* What a link leads to may be called anything; such a dataset is not delivered. */
+    const char *known = real && dray_utf8_valid(real, strlen(real)) ? real : path;
+    return known ? dray_dataset_name(known) : NULL;
 }
 
 static int set(json_t *facts, const char *name, const char *value)
@@ -134,6 +136,31 @@ static int take_amount(const char *given, struct dray_policy_case *of, int *ret_
     return 0;
 }
 
+/* Facts are texts, and so is the answer. */
+static int check_text(const char *what, const char *text, struct dray_error *error)
+{
+    if (!text || dray_utf8_valid(text, strlen(text)))
+        return 0;
+    (void)dray_fail(error, DRAY_INVALID, "the %s is not UTF-8, and a policy can hold nothing else",
+                    what);
+    return error->class_;
+}
+
+static int check_words(const struct dray_explain_request *request, struct dray_error *error)
+{
+    int result = check_text("dataset", request->dataset, error);
+
+    if (result == 0)
+        result = check_text("target", request->target, error);
+    if (result == 0)
+        result = check_text("user", request->user, error);
+    if (result == 0)
+        result = check_text("path", request->path, error);
+    for (size_t i = 0; result == 0 && i < request->given_count; i++)
+        result = check_text("fact", request->given[i], error);
+    return result;
+}
+
 static int collect_facts(const struct dray_api *api, const struct dray_explain_request *request,
                          json_t *facts, struct dray_policy_case *of, struct dray_error *error)
 {
@@ -167,11 +194,12 @@ int dray_api_policy_explain(struct dray_api *api, const struct dray_explain_requ
                                   .size = request->size,
                                   .total_bytes = -1,
                                   .entries = -1};
-    int result = facts ? collect_facts(api, request, facts, &of, error) : dray_fail_memory(error);
+    int result = facts ? check_words(request, error) : dray_fail_memory(error);
 
     if (result == 0)
+        result = collect_facts(api, request, facts, &of, error);
+    if (result == 0)
         result = dray_api_plan_request(api, &plan, diagnostics, error);
-
     if (result == 0)
         result = dray_policy_explain(&plan, &of, diagnostics, ret_answer, error);
     json_decref(facts);

@@ -13,6 +13,7 @@
 #include "core/base/io.h"
 #include "core/base/text.h"
 #include "core/run/verdict_list.h"
+#include "core/tree/tree.h"
 
 /* Of what a rule would have dropped, how many paths are named. */
 #define EXAMPLES 5
@@ -29,6 +30,7 @@ struct rows {
     struct dray_arena arena;
     struct row *items;
     size_t count, capacity;
+    uint64_t kept; /* rows that say so */
 };
 
 static void rows_free(struct rows *rows)
@@ -70,6 +72,7 @@ static int take_row(void *arg, const struct dray_verdict_row *from)
         .type = from->type,
         .verdict = from->verdict,
     };
+    rows->kept += from->verdict == 'k';
     return 0;
 }
 
@@ -80,18 +83,30 @@ static int take_chunk(void *arg, const void *data, size_t length)
     return dray_verdict_read(data, length, take_row, reading, reading->error);
 }
 
-/* The push whose verdicts are this one's too: it takes the same trees. */
-static size_t told_by(const struct dray_plan *plan, size_t push)
+static int compare_rows(const void *left, const void *right)
 {
-    const struct dray_step *step = &plan->steps[push];
+    const struct row *a = left, *b = right;
 
-    for (size_t i = 0; i < push; i++) {
-        const struct dray_step *other = &plan->steps[i];
-        if (other->role == DRAY_STEP_PUSH && other->needs_count == step->needs_count &&
-            memcmp(other->needs, step->needs, step->needs_count * sizeof(size_t)) == 0)
-            return i;
+    return dray_path_compare(a->path, a->length, b->path, b->length);
+}
+
+/* In the order of paths, each once: what a transform renamed stands where its new name is, and what
+ * it made two files of stands twice. */
+static void tidy_rows(struct rows *rows)
+{
+    size_t count = 0;
+
+    if (rows->count > 0)
+        qsort(rows->items, rows->count, sizeof(*rows->items), compare_rows);
+    for (size_t i = 0; i < rows->count; i++) {
+        if (count > 0 && compare_rows(&rows->items[count - 1], &rows->items[i]) == 0) {
+            if (rows->items[i].verdict == 'k')
+                rows->items[count - 1] = rows->items[i];
+            continue;
+        }
+        rows->items[count++] = rows->items[i];
     }
-    return push;
+    rows->count = count;
 }
 
 /* 1: they are there, 0: none are. */
@@ -99,15 +114,32 @@ static int read_rows(struct replay *replay, const struct dray_plan *plan, const 
                      size_t push, struct rows *rows)
 {
     struct reading reading = {rows, replay->error};
-    const char *step = plan->steps[told_by(plan, push)].id;
-    int result = dray_store_verdicts(replay->api->engine.store, job, step, take_chunk, &reading,
-                                     replay->error);
+    int result = dray_store_verdicts(replay->api->engine.store, job,
+                                     plan->steps[dray_plan_alike(plan, push)].id, take_chunk,
+                                     &reading, replay->error);
 
-    /* One of two targets may have been delivered by another attempt. */
-    if (result == 0 && told_by(plan, push) != push)
-        result = dray_store_verdicts(replay->api->engine.store, job, plan->steps[push].id,
-                                     take_chunk, &reading, replay->error);
+    tidy_rows(rows);
     return result;
+}
+
+/* What the store knows of a target; NULL where it was not delivered by this job. */
+static const struct dray_target_row *delivered(const struct dray_job_row *job,
+                                               const struct dray_plan *plan, size_t push)
+{
+    for (size_t i = 0; i < job->target_count; i++)
+        if (job->targets[i].state == DRAY_JOB_DELIVERED &&
+            strcmp(job->targets[i].step, plan->steps[push].id) == 0)
+            return &job->targets[i];
+    return NULL;
+}
+
+/* The first push that delivered; the number of steps: none did. */
+static size_t first_delivered(const struct dray_job_row *job, const struct dray_plan *plan)
+{
+    for (size_t i = 0; i < plan->target_count; i++)
+        if (delivered(job, plan, plan->targets[i].step))
+            return plan->targets[i].step;
+    return plan->step_count;
 }
 
 /* ---- what would be */
@@ -357,15 +389,16 @@ static int skip_job(struct replay *replay, const struct dray_job_row *job, const
     return add_job(replay, job, "not-replayed", reason, NULL, NULL);
 }
 
-/* A denial is an answer, and so is that a plugin is gone; what else fails ends the replay. */
+/* A denial is an answer. Of one job that cannot be planned or previewed any more, since its plugin
+ * is gone or another by now, the others do not have to suffer. */
 static int take_failure(struct replay *replay, const struct dray_job_row *job, int result)
 {
     struct dray_error why = *replay->error;
 
-    if (result != DRAY_DENIED && result != DRAY_NOT_FOUND)
+    if (result == DRAY_NO_MEMORY || result == DRAY_CANCELLED)
         return result;
     *replay->error = (struct dray_error){0};
-    if (result == DRAY_NOT_FOUND)
+    if (result != DRAY_DENIED)
         return skip_job(replay, job, why.message);
     replay->denied++;
     return add_job(replay, job, "denied", why.message, NULL, NULL);
@@ -395,7 +428,9 @@ static int compare_job(struct replay *replay, const struct dray_job_row *job,
     int result = lines && targets ? 0 : dray_fail_memory(replay->error);
 
     for (size_t i = 0; result == 0 && i < plan->target_count; i++)
-        result = compare_target(replay, plan, &plan->targets[i], job->id, lines, targets, &changed);
+        if (delivered(job, plan, plan->targets[i].step))
+            result =
+                compare_target(replay, plan, &plan->targets[i], job->id, lines, targets, &changed);
     if (result == 0) {
         replay->changed += (size_t)changed;
         replay->same += (size_t)!changed;
@@ -416,16 +451,21 @@ static int replay_plan(struct replay *replay, const struct dray_job_row *job,
 
     if (out < 0)
         return dray_fail_memory(replay->error);
+    size_t first = first_delivered(job, plan);
+    if (first == plan->step_count)
+        return skip_job(replay, job, "nothing of it was delivered");
     if (count_sources(plan) != 1)
         return skip_job(replay, job, "it has several sources, and a list stands for one");
     int result = dray_plan_renew(plan, replay->request, &diagnostics, &renewed, replay->error);
     if (result != 0)
         return take_failure(replay, job, result);
-    result = read_rows(replay, plan, job->id, plan->targets[0].step, &rows);
+    result = read_rows(replay, plan, job->id, first, &rows);
     if (result < 0)
         return result;
     if (result == 0)
         return skip_job(replay, job, "no verdicts are stored of it");
+    if (rows.kept != delivered(job, plan, first)->entries)
+        return skip_job(replay, job, "not all of its verdicts are stored");
     replay->renewed = renewed;
     result = preview(replay, renewed, &rows, out);
     return result == 0 ? compare_job(replay, job, plan, renewed, out)

@@ -111,10 +111,11 @@ int dray_date_parse(const char *text, int64_t *ret_ns)
     day.tm_year -= 1900;
     day.tm_mon -= 1;
     time_t begin = timegm(&day);
-    /* 2026-02-30 would have become another day; 64 bits of nanoseconds end in 2262. */
-    if (strftime(again, sizeof(again), "%Y-%m-%d", &day) == 0 || strcmp(again, text) != 0 ||
-        day.tm_year < 0 || day.tm_year > 350)
+    /* 2026-02-30 would have become another day. */
+    if (strftime(again, sizeof(again), "%Y-%m-%d", &day) == 0 || strcmp(again, text) != 0)
         return -1;
+    if (day.tm_year < DRAY_FIRST_YEAR - 1900 || day.tm_year > DRAY_LAST_YEAR - 1900)
+        return -2;
     *ret_ns = (int64_t)begin * INT64_C(1000000000);
     return 0;
 }

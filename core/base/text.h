@@ -15,7 +15,10 @@ DRAY_MUST_CHECK int dray_size_parse(const char *text, size_t length, int64_t *re
  */
 DRAY_MUST_CHECK int dray_duration_parse(const char *text, size_t length, int64_t *ret_ns,
                                         const char **ret_why);
-/* A day, "2027-01-31", as the beginning of it in UTC, ns since 1970. 0, or -1 for what is none. */
+/* A day, "2027-01-31", as the beginning of it in UTC, ns since 1970. 0; -1 for what is none; -2 for
+ * one before the first year or after the last (64 bits of nanoseconds end in 2262). */
+#define DRAY_FIRST_YEAR 1900
+#define DRAY_LAST_YEAR  2200
 DRAY_MUST_CHECK int dray_date_parse(const char *text, int64_t *ret_ns);
 /* A decimal integer with optional sign; refuses overflow. */
 DRAY_MUST_CHECK int dray_int_parse(const char *text, size_t length, int64_t *ret_value,

@@ -352,17 +352,31 @@ static int list_demands(struct dray_compose *compose, struct dray_demand **ret_d
     return 0;
 }
 
+/* Whoever is named first in `needs`: what is made of a workflow must not hang on it. */
+static void order_needs(struct dray_draft *draft, struct dray_draft_step *step)
+{
+    for (size_t i = 1; i < step->needs_count; i++) {
+        size_t need = step->needs[i], k = i;
+        for (; k > 0 && draft->steps[step->needs[k - 1]].rank > draft->steps[need].rank; k--)
+            step->needs[k] = step->needs[k - 1];
+        step->needs[k] = need;
+    }
+}
+
 int dray_draft_compose(struct dray_draft *draft, const struct dray_plan_request *request,
                        struct dray_plan **ret_plan, struct dray_demand **ret_demands,
                        size_t *ret_count)
 {
     struct dray_compose compose = {.draft = draft, .request = request, .findings = json_array()};
-    int result =
-        compose.findings ? dray_draft_facts(draft, request) : dray_fail_memory(draft->error);
+    int result = compose.findings ? 0 : dray_fail_memory(draft->error);
 
+    /* A stored plan brings its own: whoever asks, they are of the user whose job it is. */
+    if (result == 0 && !draft->facts)
+        result = dray_draft_facts(draft, request);
+    for (size_t i = 0; i < draft->step_count; i++)
+        order_needs(draft, &draft->steps[i]);
     if (result == 0)
         result = match_all(&compose);
-
     if (result == 0)
         result = add_chains(&compose);
     if (result == 0)

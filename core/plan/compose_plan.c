@@ -124,14 +124,14 @@ static int copy_origin(const struct dray_draft *draft, const struct dray_compose
                copy(&origin->policy, rule->policy->name) || copy(&origin->rule, rule->id) ||
                copy(&origin->message, rule->message);
     }
-    if (!node->from->node)
-        return 0;
-    origin->line = place->line;
     if (node->from->origin) {
         origin->line = node->from->origin->line;
         return copy(&origin->file, node->from->origin->file) ||
                copy(&origin->recipe, node->from->origin->recipe);
     }
+    if (!node->from->node)
+        return 0;
+    origin->line = place->line;
     if (node->from->use)
         return copy(&origin->file, node->from->use->recipe->file) ||
                copy(&origin->recipe, node->from->use->recipe->label);
@@ -153,6 +153,7 @@ static int copy_step(const struct dray_compose *compose, const struct dray_compo
     step->timeout = from->timeout;
     step->stall = from->stall;
     step->retry = from->retry;
+    step->rank = node->rule ? -1 : (int64_t)node->from->rank;
     step->with = json_deep_copy(node->with ? node->with : from->with);
     if (!step->with || copy(&step->id, node->id) || copy(&step->uses, node->uses) ||
         copy(&step->revision, from->revision) || copy_needs(compose, node, step) ||

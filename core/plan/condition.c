@@ -62,15 +62,22 @@ static const struct fact *find_fact(const char *name)
     return NULL;
 }
 
-static void report_fact(struct dray_draft *draft, const struct dray_node *key, const char *name)
+#define OTHERS 8
+
+/* `others` are keys that may stand beside facts. */
+static void report_fact(struct dray_draft *draft, const struct dray_node *key, const char *name,
+                        const char *const *others, size_t other_count)
 {
-    const char *names[DRAY_COUNT(facts) + 1] = {[DRAY_COUNT(facts)] = "not"};
+    const char *names[DRAY_COUNT(facts) + OTHERS];
+    size_t count = 0;
 
     for (size_t i = 0; i < DRAY_COUNT(facts); i++)
-        names[i] = facts[i].name;
+        names[count++] = facts[i].name;
+    for (size_t i = 0; i < other_count && i < OTHERS; i++)
+        names[count++] = others[i];
     dray_problem(draft, key->place, "no fact is called \"%s\"", name);
     dray_diagnose_hint(draft->diagnostics, "facts are dataset.name, target.type, user.role …");
-    dray_diagnose_nearest(draft->diagnostics, name, names, DRAY_COUNT(facts) + 1);
+    dray_diagnose_nearest(draft->diagnostics, name, names, count);
 }
 
 /* An address is compared as it is when all links are resolved: it has one spelling. */
@@ -91,17 +98,16 @@ static int is_canonical(const char *path)
     }
 }
 
-static int check_shape(struct dray_draft *draft, const struct dray_condition *condition,
-                       const struct dray_node *node)
+static int check_shape(struct dray_draft *draft, const char *name, const struct dray_node *node)
 {
     if (node->length == 0) {
-        dray_problem(draft, node->place, "%s is never empty", condition->name);
-    } else if (strcmp(condition->name, "target.plugin") == 0 && strchr(node->text, '/')) {
+        dray_problem(draft, node->place, "%s is never empty", name);
+    } else if (strcmp(name, "target.plugin") == 0 && strchr(node->text, '/')) {
         dray_problem(draft, node->place, "a value of target.plugin is the name behind push/");
-    } else if (strcmp(condition->name, "dataset.name") == 0 && strchr(node->text, '/')) {
+    } else if (strcmp(name, "dataset.name") == 0 && strchr(node->text, '/')) {
         dray_problem(draft, node->place, "a dataset's name has no `/`, so this is never one");
         dray_diagnose_hint(draft->diagnostics, "of a path it is the last part");
-    } else if (strcmp(condition->name, "target.path") == 0 && !is_canonical(node->text)) {
+    } else if (strcmp(name, "target.path") == 0 && !is_canonical(node->text)) {
         dray_problem(draft, node->place, "target.path is never \"%s\"", node->text);
         dray_diagnose_hint(draft->diagnostics,
                            "it is absolute, without `.`, `..`, `//` and a `/` at its end; DIR/* is "
@@ -112,15 +118,27 @@ static int check_shape(struct dray_draft *draft, const struct dray_condition *co
     return -1;
 }
 
+/* Is it one of the values that there are, where they are known? */
+static int check_choice(struct dray_draft *draft, const struct fact *fact, const char *name,
+                        const struct dray_node *node)
+{
+    size_t count = 0;
+    char among[64];
+
+    while (fact->choices[count] && strcmp(fact->choices[count], node->text) != 0)
+        count++;
+    if (!fact->choices[0] || fact->choices[count])
+        return 0;
+    dray_problem(draft, node->place, "%s is never \"%s\"", name, node->text);
+    dray_diagnose_hint(draft->diagnostics, "%s", choices_text(fact, among));
+    dray_diagnose_nearest(draft->diagnostics, node->text, fact->choices, count);
+    return -1;
+}
+
 /* A value that can never match would be a rule that never holds, and nobody would notice. */
 static int check_value(struct dray_draft *draft, const struct dray_condition *condition,
                        const struct dray_node *node)
 {
-    const struct fact *fact = find_fact(condition->name);
-    const char *const *choices = fact->choices;
-    size_t count = 0;
-    char among[64];
-
     if (node->kind != DRAY_NODE_SCALAR) {
         dray_problem(draft, node->place, "a value of %s is a text, not %s", condition->name,
                      dray_node_what(node));
@@ -139,16 +157,9 @@ static int check_value(struct dray_draft *draft, const struct dray_condition *co
         dray_diagnose_hint(draft->diagnostics, "target.host, target.path and target.uri take it");
         return -1;
     }
-    if (check_shape(draft, condition, node) != 0)
+    if (check_shape(draft, condition->name, node) != 0)
         return -1;
-    while (choices[count] && strcmp(choices[count], node->text) != 0)
-        count++;
-    if (!choices[0] || choices[count])
-        return 0;
-    dray_problem(draft, node->place, "%s is never \"%s\"", condition->name, node->text);
-    dray_diagnose_hint(draft->diagnostics, "%s", choices_text(fact, among));
-    dray_diagnose_nearest(draft->diagnostics, node->text, choices, count);
-    return -1;
+    return check_choice(draft, find_fact(condition->name), condition->name, node);
 }
 
 static int read_values(struct dray_draft *draft, struct dray_condition *condition,
@@ -203,7 +214,8 @@ static int read_pair(struct dray_draft *draft, const struct dray_pair *pair,
         return DRAY_NO_MEMORY;
     const struct fact *fact = find_fact(condition->name);
     if (!fact) {
-        report_fact(draft, pair->key, condition->name);
+        static const char *const others[] = {"not"};
+        report_fact(draft, pair->key, condition->name, others, DRAY_COUNT(others));
         (*problems)++;
         return 0;
     }
@@ -364,7 +376,39 @@ static int set_fact(json_t *facts_known, const struct fact *fact, const char *na
                   : json_object_set_new(facts_known, name, json_pack("[o]", value));
 }
 
-static int read_fact(struct dray_draft *draft, const struct dray_pair *pair, json_t *facts_known)
+/* What somebody says is the case: not what it may match. */
+static int check_fact(struct dray_draft *draft, const struct fact *fact, const char *name,
+                      const struct dray_node *node)
+{
+    if (node->kind != DRAY_NODE_SCALAR) {
+        dray_problem(draft, node->place, "a value of %s is a text, not %s", name,
+                     dray_node_what(node));
+        return -1;
+    }
+    if (fact->glob && strchr(node->text, '*')) {
+        dray_problem(draft, node->place, "\"%s\" is a pattern, and a test is about one case",
+                     node->text);
+        dray_diagnose_hint(draft->diagnostics, "write a value that the pattern matches");
+        return -1;
+    }
+    if (check_shape(draft, name, node) != 0)
+        return -1;
+    return check_choice(draft, fact, name, node);
+}
+
+static void report_given(struct dray_draft *draft, const struct dray_node *key,
+                         const char *const *others, size_t other_count)
+{
+    if (strcmp(key->text, "not") != 0) {
+        report_fact(draft, key, key->text, others, other_count);
+        return;
+    }
+    dray_problem(draft, key->place, "what is given is one case, without `not`");
+    dray_diagnose_hint(draft->diagnostics, "write the facts of that case");
+}
+
+static int read_fact(struct dray_draft *draft, const struct dray_pair *pair,
+                     const char *const *others, size_t other_count, json_t *facts_known)
 {
     const char *name = pair->key->text;
     const struct fact *fact = find_fact(name);
@@ -372,20 +416,18 @@ static int read_fact(struct dray_draft *draft, const struct dray_pair *pair, jso
     size_t count = node->kind == DRAY_NODE_SEQUENCE ? node->count : 1;
 
     if (!fact) {
-        report_fact(draft, pair->key, name);
+        report_given(draft, pair->key, others, other_count);
         return 0;
     }
     if (node->kind == DRAY_NODE_SEQUENCE && !fact->many) {
-        dray_problem(draft, node->place, "a %s is one value, not a list", name);
+        dray_problem(draft, node->place, "%s is one value, not a list", name);
+        dray_diagnose_hint(draft->diagnostics, "write a test for each");
         return 0;
     }
     for (size_t i = 0; i < count; i++) {
         const struct dray_node *item = node->kind == DRAY_NODE_SEQUENCE ? node->items[i] : node;
-        const char *why =
-            item->kind == DRAY_NODE_SCALAR ? refusal(fact, item->text) : "it is a text";
-        if (why)
-            dray_problem(draft, item->place, "this is no value of %s: %s", name, why);
-        else if (set_fact(facts_known, fact, name, item->text) != 0)
+        if (check_fact(draft, fact, name, item) == 0 &&
+            set_fact(facts_known, fact, name, item->text) != 0)
             return dray_fail_memory(draft->error);
     }
     return 0;
@@ -401,7 +443,7 @@ int dray_facts_read(struct dray_draft *draft, const struct dray_node *node,
         for (size_t k = 0; k < other_count; k++)
             other |= strcmp(node->pairs[i].key->text, others[k]) == 0;
         if (!other)
-            result = read_fact(draft, &node->pairs[i], facts_known);
+            result = read_fact(draft, &node->pairs[i], others, other_count, facts_known);
     }
     return result;
 }

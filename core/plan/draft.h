@@ -140,6 +140,7 @@ struct dray_policy_test {
     enum dray_expectation seen;
     const struct dray_rule *decided; /* NULL: no rule did */
     const char *why;                 /* which part of the rule; NULL: it says itself */
+    int unknown;                     /* `why` is a fact that is not given */
 };
 
 struct dray_policy {
@@ -376,6 +377,9 @@ DRAY_MUST_CHECK int dray_rule_read(struct dray_draft *draft, struct dray_policy 
 /* Read `exceptions:`; the policy's rules were read. */
 DRAY_MUST_CHECK int dray_exceptions_read(struct dray_draft *draft, struct dray_policy *policy,
                                          const struct dray_node *node);
+/* Report that a policy has no rule of that id; `what` names a rule by it ("an exception"). */
+void dray_policy_no_rule(struct dray_draft *draft, const struct dray_policy *policy,
+                         const struct dray_node *node, const char *what);
 /* The exception that takes a rule away for these facts; NULL: none. */
 const struct dray_exception *dray_exception_find(const struct dray_rule *rule, const json_t *facts,
                                                  int64_t now);
@@ -499,7 +503,8 @@ DRAY_MUST_CHECK int dray_plan_prove(const struct dray_plan *plan, const struct d
                                     size_t count, struct dray_error *error);
 
 /* The first demand that the plan does not meet; NULL: it meets all. `stricter`: a step that is
- * enforced meets also what is only to be watched. DRAY_NO_MEMORY, or 0. */
+ * enforced meets also what is only to be watched, and a lower limit a higher one. DRAY_NO_MEMORY,
+ * or 0. */
 DRAY_MUST_CHECK int dray_plan_unmet(const struct dray_plan *plan, const struct dray_demand *demands,
                                     size_t count, int stricter,
                                     const struct dray_demand **ret_unmet);

@@ -61,16 +61,11 @@ static json_t *facts_at(const json_t *facts, const struct dray_target_facts *tar
     return all;
 }
 
-/* What weighs more of several datasets. What is not known of one is not made up for by what a rule
- * says of another: it would have stopped a delivery of that one alone. */
-static int weight_of(enum dray_bearing bearing)
+/* Where a rule only puts steps there, that it holds for one dataset is enough. What it allows must
+ * be known of each. */
+static int weight(const struct dray_rule *rule, enum dray_bearing bearing)
 {
-    static const int weights[] = {
-        [DRAY_BEARS_NOT] = 0,    [DRAY_BEARS_EXCEPT] = 1,  [DRAY_BEARS] = 2,
-        [DRAY_BEARS_DENIES] = 3, [DRAY_BEARS_UNKNOWN] = 4,
-    };
-
-    return weights[bearing];
+    return rule->allow && bearing == DRAY_BEARS_UNKNOWN ? DRAY_BEARS_DENIES + 1 : (int)bearing;
 }
 
 /* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
@@ -81,7 +76,7 @@ static struct dray_judgement weigh(const struct dray_rule *rule, const json_t *f
 
     for (size_t i = 0; i < json_array_size(facts); i++) {
         struct dray_judgement one = dray_rule_judge(rule, json_array_get(facts, i), now);
-        if (i == 0 || weight_of(one.bearing) > weight_of(judgement.bearing))
+        if (i == 0 || weight(rule, one.bearing) > weight(rule, judgement.bearing))
             judgement = one;
     }
     return judgement;
@@ -97,10 +92,11 @@ int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *r
         if (!name)
             continue;
         json_t *facts = json_pack("{s:s}", "dataset.name", name);
-        if (!facts || set(facts, "user.name", request->user) ||
+        /* From here on the array owns them, whatever fails. */
+        if (json_array_append_new(draft->facts, facts) != 0 ||
+            set(facts, "user.name", request->user) ||
             set(facts, "user.role", request->role ? request->role : "user") ||
-            set(facts, "actor.name", request->actor) ||
-            json_array_append_new(draft->facts, facts) != 0)
+            set(facts, "actor.name", request->actor))
             return dray_fail_memory(draft->error);
     }
     return 0;

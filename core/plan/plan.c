@@ -2,6 +2,8 @@
 /* plan.c - the end of a plan. */
 #include "core/plan/plan.h"
 
+#include <string.h>
+
 static void free_step(struct dray_step *step)
 {
     free(step->id);
@@ -69,4 +71,17 @@ void dray_plan_free(struct dray_plan *plan)
 void dray_plan_freep(struct dray_plan **plan)
 {
     dray_plan_free(*plan);
+}
+
+size_t dray_plan_alike(const struct dray_plan *plan, size_t push)
+{
+    const struct dray_step *step = &plan->steps[push];
+
+    for (size_t i = 0; i < push; i++) {
+        const struct dray_step *other = &plan->steps[i];
+        if (other->role == DRAY_STEP_PUSH && other->needs_count == step->needs_count &&
+            memcmp(other->needs, step->needs, step->needs_count * sizeof(size_t)) == 0)
+            return i;
+    }
+    return push;
 }

@@ -60,6 +60,8 @@ struct dray_step {
     int64_t timeout, stall; /* ns */
     struct dray_retry retry;
     struct dray_origin origin;
+    int64_t rank; /* order among the workflow's own steps, where several could come next; -1: it is
+                     not known, or a policy's */
 };
 
 /* One push step and what is known of where it delivers. */
@@ -187,6 +189,9 @@ int dray_is_path(const char *text);
  * NULL: memory is out. */
 char *dray_dataset_name(const char *real);
 
+/* The first push of the plan that takes the same trees as this one; both are indexes. */
+size_t dray_plan_alike(const struct dray_plan *plan, size_t push);
+
 /* Make a plan. 0 and a plan; or DRAY_INVALID with all problems in `diagnostics` (workflow and
  * policies), sorted; DRAY_DENIED when policies stop it; other classes for what else fails. Nothing
  * runs on a plan with a problem. */
@@ -215,7 +220,7 @@ DRAY_MUST_CHECK int dray_plan_renew(const struct dray_plan *plan,
 
 /* The plan as JSON and back: what `dray plan --json` prints, jobs keep and a runner gets.
  * {"version", "digest", "name", "dataset": {"name", "id", "revision"}, "tree", "steps": [{"id",
- * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "plugin":
+ * "uses", "needs": [ids], "after", "with", "mode", "timeout", "stall", "retry", "rank"?, "plugin":
  * {"file", "digest", "version"}, "origin": {"file", "line", "policy", "rule", "message",
  * "recipe"}}], "targets": [...], "policies": [{"policy", "revision", "digest", "file"}],
  * "policy_set", "policy_signer"?, "facts", "findings"}. */

@@ -115,6 +115,11 @@ static json_t *step_json(const struct dray_plan *plan, const struct dray_step *s
         "origin", origin_json(&step->origin));
 
     json = dray_json_with(json, "revision", step->revision);
+    if (json && step->rank >= 0 &&
+        json_object_set_new(json, "rank", json_integer((json_int_t)step->rank)) != 0) {
+        json_decref(json);
+        return NULL;
+    }
     if (json && step->file && json_object_set_new(json, "plugin", plugin_json(step)) != 0) {
         json_decref(json);
         return NULL;

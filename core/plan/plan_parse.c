@@ -192,6 +192,8 @@ static void read_step(struct reader *reader, struct dray_plan *plan, size_t inde
     step->timeout = number(reader, json, "timeout", 1, INT64_MAX);
     step->stall = number(reader, json, "stall", 1, INT64_MAX);
     step->revision = maybe_text(reader, json, "revision");
+    /* Plans of earlier releases have none. */
+    step->rank = json_object_get(json, "rank") ? number(reader, json, "rank", 0, UINT32_MAX) : -1;
     read_retry(reader, json_object_get(json, "retry"), &step->retry);
     read_origin(reader, json_object_get(json, "origin"), &step->origin);
     read_plugin(reader, json_object_get(json, "plugin"), step);

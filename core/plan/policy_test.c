@@ -28,23 +28,30 @@ const char *dray_verdict_name(enum dray_expectation verdict)
 
 /* ---- reading */
 
-/* A size, or a plain number where `count`; -1 where there is none, or after a problem. */
+/* A size, or a number of entries where `count`; -1 where there is none, or after a problem. */
 static int64_t read_number(struct dray_draft *draft, const struct dray_node *given, const char *key,
                            int count)
 {
     const struct dray_node *node = dray_node_get(given, key);
-    const char *why = "it is a number";
+    const char *why = NULL;
     int64_t number = -1;
 
     if (!node)
         return -1;
-    if (count ? dray_node_int(node, &number) && number >= 0
-              : node->kind == DRAY_NODE_SCALAR &&
-                    dray_size_parse(node->text, node->length, &number, &why) == 0 &&
-                    number != DRAY_NONE)
+    if (count) {
+        if (dray_node_int(node, &number) && number >= 0)
+            return number;
+        dray_problem(draft, node->place, "`%s` is a number of entries, not %s", key,
+                     dray_node_shown(node));
+    } else if (node->kind != DRAY_NODE_SCALAR) {
+        dray_problem(draft, node->place, "`%s` is a size, not %s", key, dray_node_what(node));
+    } else if (dray_size_parse(node->text, node->length, &number, &why) != 0) {
+        dray_problem(draft, node->place, "`%s` takes a size such as 50 TiB: %s", key, why);
+    } else if (number == DRAY_NONE) {
+        dray_problem(draft, node->place, "`%s` takes a size, not \"%s\"", key, node->text);
+    } else {
         return number;
-    dray_problem(draft, node->place, "`%s` cannot be \"%s\": %s", key,
-                 node->kind == DRAY_NODE_SCALAR ? node->text : dray_node_what(node), why);
+    }
     return -1;
 }
 
@@ -88,6 +95,11 @@ static int read_given(struct dray_draft *draft, struct dray_policy_test *test,
     }
     read_path(draft, test, dray_node_get(node, "path"));
     int64_t size = read_number(draft, node, "size", 0);
+    if (size >= 0 && !dray_node_get(node, "path")) {
+        dray_problem(draft, dray_node_get(node, "size")->place,
+                     "`size` is that of the `path`, and there is none");
+        dray_diagnose_hint(draft->diagnostics, "that of a whole delivery is `total_bytes`");
+    }
     test->size = size < 0 ? 0 : size;
     test->total_bytes = read_number(draft, node, "total_bytes", 0);
     test->entries = read_number(draft, node, "entries", 1);
@@ -99,44 +111,91 @@ static void read_rule(struct dray_draft *draft, const struct dray_policy *policy
 {
     if (!node)
         return;
-    test->rule = node->kind == DRAY_NODE_SCALAR ? node->text : NULL;
-    for (size_t i = 0; test->rule && i < policy->rule_count; i++)
+    if (node->kind != DRAY_NODE_SCALAR) {
+        dray_problem(draft, node->place, "`rule` is the id of a rule, not %s",
+                     dray_node_what(node));
+        return;
+    }
+    test->rule = node->text;
+    for (size_t i = 0; i < policy->rule_count; i++)
         if (policy->rules[i].id && strcmp(policy->rules[i].id, test->rule) == 0)
             return;
-    dray_problem(draft, node->place, "this policy has no rule \"%s\"",
-                 test->rule ? test->rule : dray_node_what(node));
+    dray_policy_no_rule(draft, policy, node, "a test");
+}
+
+/* What is expected, of a test whose `given` has no problem. */
+static void check_expected(struct dray_draft *draft, const struct dray_policy_test *test,
+                           const struct dray_node *expect)
+{
+    if (test->verdict == DRAY_EXPECT_KEEP && test->rule) {
+        dray_problem(draft, dray_node_get(expect, "rule")->place,
+                     "no rule keeps anything: with `keep` there is none to name");
+    } else if (test->verdict == DRAY_EXPECT_DROP && !test->path) {
+        dray_problem(draft, test->verdict_place,
+                     "what is dropped is an entry, and `given` has no path");
+    }
+}
+
+static void read_verdict(struct dray_draft *draft, struct dray_policy_test *test,
+                         const struct dray_node *expect, int is_given)
+{
+    const struct dray_node *verdict = dray_node_get(expect, "verdict");
+
+    if (!verdict) {
+        dray_problem(draft, expect->place, "`expect` has no `verdict`: keep, drop or deny");
+        dray_draft_follow(draft, expect, "verdict", DRAY_MAPPING_EXPECT);
+        return;
+    }
+    test->verdict_place = verdict->place;
+    for (size_t i = 0; verdict->kind == DRAY_NODE_SCALAR && i < DRAY_COUNT(verdict_names); i++) {
+        if (strcmp(verdict->text, verdict_names[i]) != 0)
+            continue;
+        test->verdict = (enum dray_expectation)i;
+        if (is_given)
+            check_expected(draft, test, expect);
+        return;
+    }
+    dray_problem(draft, verdict->place, "`verdict` is keep, drop or deny, not %s",
+                 dray_node_shown(verdict));
+    if (verdict->kind == DRAY_NODE_SCALAR)
+        dray_diagnose_nearest(draft->diagnostics, verdict->text, verdict_names,
+                              DRAY_COUNT(verdict_names));
 }
 
 static void read_expected(struct dray_draft *draft, const struct dray_policy *policy,
-                          struct dray_policy_test *test, const struct dray_node *node)
+                          struct dray_policy_test *test, const struct dray_node *node, int is_given)
 {
-    const struct dray_node *verdict = dray_node_get(node, "verdict");
-
-    if (!node || node->kind != DRAY_NODE_MAPPING || !verdict || verdict->kind != DRAY_NODE_SCALAR) {
+    if (!node || node->kind != DRAY_NODE_MAPPING) {
         dray_problem(draft, node ? node->place : test->place,
-                     "a test has `expect: { verdict: keep, drop or deny }`");
+                     "a test has `expect`, a mapping with a `verdict`%s%s", node ? ", not " : "",
+                     node ? dray_node_what(node) : "");
+        dray_diagnose_hint(draft->diagnostics, "write expect: { verdict: drop }");
         return;
     }
     dray_keys_check(node, "`expect`", DRAY_MAPPING_EXPECT, draft->diagnostics);
     read_rule(draft, policy, test, dray_node_get(node, "rule"));
-    test->verdict_place = verdict->place;
-    for (size_t i = 0; i < DRAY_COUNT(verdict_names); i++) {
-        if (strcmp(verdict->text, verdict_names[i]) != 0)
-            continue;
-        test->verdict = (enum dray_expectation)i;
-        if (test->verdict == DRAY_EXPECT_KEEP && test->rule) {
-            dray_problem(draft, dray_node_get(node, "rule")->place,
-                         "no rule keeps anything: with `keep` there is none to name");
-        } else if (test->verdict == DRAY_EXPECT_DROP && !test->path) {
-            dray_problem(draft, verdict->place,
-                         "what is dropped is an entry, and `given` has no path");
-        }
+    read_verdict(draft, test, node, is_given);
+}
+
+static void read_name(struct dray_draft *draft, const struct dray_policy *policy,
+                      struct dray_policy_test *test, const struct dray_node *node)
+{
+    if (!node || node->kind != DRAY_NODE_SCALAR || node->length == 0) {
+        dray_problem(draft, node ? node->place : test->place,
+                     node ? "the `name` of a test is a text, not %s" : "the test has no `name`",
+                     !node                            ? ""
+                     : node->kind == DRAY_NODE_SCALAR ? "empty"
+                                                      : dray_node_what(node));
         return;
     }
-    dray_problem(draft, verdict->place, "`verdict` is keep, drop or deny, not \"%s\"",
-                 verdict->text);
-    dray_diagnose_nearest(draft->diagnostics, verdict->text, verdict_names,
-                          DRAY_COUNT(verdict_names));
+    test->name = node->text;
+    for (const struct dray_policy_test *other = policy->tests; other < test; other++) {
+        if (!other->name || strcmp(other->name, test->name) != 0)
+            continue;
+        dray_problem(draft, node->place, "two tests have the name \"%s\": the other is on line %u",
+                     test->name, other->place.line);
+        return;
+    }
 }
 
 static int read_test(struct dray_draft *draft, const struct dray_policy *policy,
@@ -151,15 +210,17 @@ static int read_test(struct dray_draft *draft, const struct dray_policy *policy,
     }
     test->place.width = 1;
     dray_keys_check(node, "a test", DRAY_MAPPING_TEST, draft->diagnostics);
-    const struct dray_node *name = dray_node_get(node, "name");
-    if (name && name->kind == DRAY_NODE_SCALAR && name->length > 0)
-        test->name = name->text;
-    else
-        dray_problem(draft, name ? name->place : test->place, "the test has no `name`");
+    read_name(draft, policy, test, dray_node_get(node, "name"));
+    dray_draft_follow(draft, node, "name", DRAY_MAPPING_TEST);
+    size_t before = draft->diagnostics->errors;
     int result = read_given(draft, test, dray_node_get(node, "given"));
-    if (result == 0)
-        read_expected(draft, policy, test, dray_node_get(node, "expect"));
-    return result;
+    dray_draft_follow(draft, node, "given", DRAY_MAPPING_TEST);
+    if (result != 0)
+        return result;
+    read_expected(draft, policy, test, dray_node_get(node, "expect"),
+                  draft->diagnostics->errors == before);
+    dray_draft_follow(draft, node, "expect", DRAY_MAPPING_TEST);
+    return 0;
 }
 
 int dray_policy_tests_read(struct dray_draft *draft, struct dray_policy *policy,
@@ -272,12 +333,12 @@ static const char *why_denied(struct dray_draft *draft, const struct dray_judgem
     if (judgement->bearing == DRAY_BEARS)
         return "limit";
     if (judgement->bearing == DRAY_BEARS_UNKNOWN)
-        return dray_draft_format(draft, "`given` does not say %s", judgement->condition->name);
+        return judgement->condition->name;
     return dray_judgement_text(draft, judgement);
 }
 
-/* A denial stops all of a delivery, so it comes before what becomes of one entry; among equals the
- * first rule decides. */
+/* DRAY_NOT_FOUND: a filter did not say. A denial stops all of a delivery, so it comes before what
+ * becomes of one entry; among equals the first rule decides. */
 static int judge(struct dray_draft *draft, struct dray_policy *policy,
                  struct dray_policy_test *test)
 {
@@ -288,10 +349,14 @@ static int judge(struct dray_draft *draft, struct dray_policy *policy,
         if (judgement.bearing == DRAY_BEARS_NOT || judgement.bearing == DRAY_BEARS_EXCEPT)
             continue;
         int denies = judgement.bearing != DRAY_BEARS || exceeds(test, rule);
-        if (denies && test->seen != DRAY_EXPECT_DENY)
+        if (denies && test->seen != DRAY_EXPECT_DENY) {
+            test->unknown = judgement.bearing == DRAY_BEARS_UNKNOWN;
             decide(test, DRAY_EXPECT_DENY, rule, why_denied(draft, &judgement));
+            if (!test->why)
+                return DRAY_NO_MEMORY;
+        }
         if (!denies && test->path && judge_path(test, rule) != 0)
-            return -1;
+            return DRAY_NOT_FOUND;
     }
     return 0;
 }
@@ -315,7 +380,13 @@ static int report(struct dray_draft *draft, const struct dray_policy_test *test)
     dray_problem(draft, test->verdict_place,
                  "test \"%s\" fails: it expects %s, and the policy says %s",
                  test->name ? test->name : "?", expected, seen);
-    dray_diagnose_hint(draft->diagnostics, "mend the rule, or the test");
+    if (test->unknown)
+        dray_diagnose_hint(draft->diagnostics,
+                           "%s is not `given`, and what is not known denies; `%s?` in the rule "
+                           "passes over it",
+                           test->why, test->why);
+    else
+        dray_diagnose_hint(draft->diagnostics, "mend the rule, or the test");
     draft->policy_failed = 1;
     return 0;
 }
@@ -338,17 +409,19 @@ int dray_policy_tests_judge(struct dray_draft *draft)
         struct dray_policy *policy = draft->policies[i];
         for (size_t k = 0; k < policy->test_count; k++) {
             struct dray_policy_test *test = &policy->tests[k];
-            if (judge(draft, policy, test) != 0) {
+            int result = judge(draft, policy, test);
+            if (result == DRAY_NOT_FOUND) {
                 report_unjudged(draft, test);
                 continue;
             }
+            if (result != 0)
+                return result;
             test->judged = 1;
             test->met =
                 test->seen == test->verdict &&
                 (!test->rule || (test->decided && strcmp(test->decided->id, test->rule) == 0));
-            int result = test->met ? 0 : report(draft, test);
-            if (result != 0)
-                return result;
+            if (!test->met && report(draft, test) != 0)
+                return DRAY_NO_MEMORY;
         }
     }
     return 0;

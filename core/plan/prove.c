@@ -12,15 +12,31 @@
 
 #include <string.h>
 
+/* Does a guard let nothing pass that one of those limits would stop? */
+static int limits(const json_t *guard, const json_t *demanded)
+{
+    const char *name;
+    json_t *most;
+
+    json_object_foreach((json_t *)(uintptr_t)demanded, name, most)
+    {
+        const json_t *own = json_object_get(guard, name);
+        if (!own || json_integer_value(own) > json_integer_value(most))
+            return 0;
+    }
+    return 1;
+}
+
 /* Does the step do what the rule says, to the letter? `stricter`: it may also be enforced where
- * less is demanded. */
+ * less is demanded, and let less pass. */
 static int meets(const struct dray_step *step, const struct dray_demand *demand, int stricter)
 {
     return step->origin.policy && step->origin.rule && strcmp(step->uses, demand->uses) == 0 &&
            strcmp(step->origin.policy, demand->policy) == 0 &&
            strcmp(step->origin.rule, demand->rule) == 0 &&
            (step->mode == demand->mode || (stricter && step->mode < demand->mode)) &&
-           json_equal(step->with, demand->with);
+           (json_equal(step->with, demand->with) ||
+            (stricter && step->role == DRAY_STEP_GUARD && limits(step->with, demand->with)));
 }
 
 static int is_injected(const struct dray_step *step)

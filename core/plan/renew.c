@@ -56,7 +56,7 @@ static int take_step(struct renewal *renewal, const struct dray_step *from, size
         .known = 1,
         .origin = &from->origin,
         .with = json_incref(from->with),
-        .rank = 4 * (rank + 1),
+        .rank = rank,
         .timeout = from->timeout,
         .stall = from->stall,
         .retry = from->retry,
@@ -130,10 +130,37 @@ static int wire(struct renewal *renewal)
     return 0;
 }
 
+/* A plan of an earlier release does not say it. */
+static size_t rank_of(const struct dray_plan *plan, size_t index)
+{
+    return plan->steps[index].rank >= 0 ? (size_t)plan->steps[index].rank : 4 * (index + 1);
+}
+
+/* The workflow's own steps, in its order; *ret_count of them. NULL when memory is out. */
+static size_t *list_own(struct renewal *renewal, size_t *ret_count)
+{
+    const struct dray_plan *plan = renewal->plan;
+    size_t *list = dray_draft_array(renewal->draft, plan->step_count, sizeof(*list));
+    size_t count = 0;
+
+    for (size_t i = 0; list && i < plan->step_count; i++) {
+        size_t at = count;
+        if (is_of_policy(&plan->steps[i]) || original_of(plan, &plan->steps[i]) != NONE)
+            continue;
+        for (; at > 0 && rank_of(plan, list[at - 1]) > rank_of(plan, i); at--)
+            list[at] = list[at - 1];
+        list[at] = i;
+        count++;
+    }
+    *ret_count = count;
+    return list;
+}
+
 static int take_plan(struct renewal *renewal)
 {
     const struct dray_plan *plan = renewal->plan;
     struct dray_draft *draft = renewal->draft;
+    size_t count = 0;
     int result = 0;
 
     draft->name = plan->name;
@@ -144,14 +171,14 @@ static int take_plan(struct renewal *renewal)
     draft->facts = json_incref(plan->facts);
     draft->steps = dray_draft_array(draft, plan->step_count, sizeof(*draft->steps));
     renewal->own = dray_draft_array(draft, plan->step_count, sizeof(size_t));
-    if (!draft->steps || !renewal->own)
+    size_t *own = list_own(renewal, &count);
+    if (!draft->steps || !renewal->own || !own)
         return DRAY_NO_MEMORY;
-    for (size_t i = 0; result == 0 && i < plan->step_count; i++) {
-        const struct dray_step *step = &plan->steps[i];
-        int own = !is_of_policy(step) && original_of(plan, step) == NONE;
-        renewal->own[i] = own ? draft->step_count : NONE;
-        if (own)
-            result = take_step(renewal, step, i);
+    for (size_t i = 0; i < plan->step_count; i++)
+        renewal->own[i] = NONE;
+    for (size_t i = 0; result == 0 && i < count; i++) {
+        renewal->own[own[i]] = i;
+        result = take_step(renewal, &plan->steps[own[i]], rank_of(plan, own[i]));
     }
     if (result == 0)
         result = take_targets(renewal);

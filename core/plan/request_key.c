@@ -252,6 +252,7 @@ static void remove_places(json_t *json)
     json_array_foreach(json_object_get(json, "steps"), index, item)
     {
         (void)json_object_del(item, "origin");
+        (void)json_object_del(item, "rank");
         (void)json_object_del(json_object_get(item, "plugin"), "file");
     }
     json_array_foreach(json_object_get(json, "targets"), index, item)(void)

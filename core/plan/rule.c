@@ -194,6 +194,8 @@ int dray_rule_read(struct dray_draft *draft, struct dray_policy *policy, struct 
         result = read_limit(draft, rule, limit);
     if (result == 0 && allow)
         result = dray_condition_read(draft, allow, &rule->allow);
+    if (allow && (allow->kind != DRAY_NODE_MAPPING || allow->count == 0))
+        dray_diagnose_hint(draft->diagnostics, "write allow: { FACT: [VALUE, VALUE] }");
     if (!inject && !limit && !allow) {
         dray_problem(draft, rule->place,
                      "the rule does nothing: it has none of `inject`, `limit` and `allow`");

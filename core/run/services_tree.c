@@ -407,6 +407,8 @@ int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path)
     if (!path)
         return dray_tree_builder_keep(step->builder, step->input, id, &call->error);
     struct dray_tree_entry entry = *step->input->entries[id];
+    if (entry.type == DRAY_FILE && !entry.at)
+        entry.flags |= DRAY_ENTRY_RENAMED;
     entry.at = entry.at ? entry.at : entry.path;
     entry.path = path;
     entry.path_length = (uint32_t)strlen(path);

@@ -74,8 +74,9 @@ static int sink(void *arg, const struct dray_tree_entry *entry, unsigned verdict
                 const struct dray_step_run *filter, const struct dray_decision *decision)
 {
     struct dray_verdict_teller *teller = arg;
-    /* As it is called in the source, where rules of policies look. */
-    int renamed = entry->type == DRAY_FILE && entry->at && !(entry->flags & DRAY_ENTRY_OURS);
+    /* As it is called in the source, where rules of policies look. A copy of a link has the link's
+     * name, which is what they looked at. */
+    int renamed = entry->at && (entry->flags & DRAY_ENTRY_RENAMED);
     const struct dray_verdict_row row = {
         .path = renamed ? entry->at : entry->path,
         .path_length = renamed ? strlen(entry->at) : entry->path_length,
@@ -103,13 +104,15 @@ static int tell_chunk(void *arg, const void *data, size_t length, uint64_t entri
 {
     struct dray_verdict_teller *teller = arg;
     dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 96u << 20};
+    const struct dray_plan *plan = teller->push->run->plan;
+    const struct dray_step *step = &plan->steps[dray_plan_alike(plan, teller->push->index)];
 
     dray_base64_add(&text, data, length);
-    json_t *event = text.failed ? NULL
-                                : json_pack("{s:s, s:s, s:I, s:I, s:s}", "event", "verdicts",
-                                            "step", teller->push->step->id, "chunk",
-                                            (json_int_t)dray_verdict_chunk(&teller->writer),
-                                            "entries", (json_int_t)entries, "data", text.data);
+    json_t *event =
+        text.failed ? NULL
+                    : json_pack("{s:s, s:s, s:I, s:I, s:s}", "event", "verdicts", "step", step->id,
+                                "chunk", (json_int_t)dray_verdict_chunk(&teller->writer), "entries",
+                                (json_int_t)entries, "data", text.data);
     if (!event)
         return DRAY_NO_MEMORY;
     dray_run_tell(teller->push->run, event);
@@ -126,19 +129,18 @@ static void *tell_all(void *arg)
     return NULL;
 }
 
-/* Does a push that stands before it take the same trees? */
+/* Of the pushes that take the same trees the first that comes so far tells: whether another will is
+ * not known. 1: it was not this one. */
 static int is_told(const struct dray_step_run *push)
 {
-    const struct dray_plan *plan = push->run->plan;
+    struct dray_run *run = push->run;
+    struct dray_step_run *first = &run->steps[dray_plan_alike(run->plan, push->index)];
 
-    for (size_t i = 0; i < push->index; i++) {
-        const struct dray_step *other = &plan->steps[i];
-        if (other->role == DRAY_STEP_PUSH && other->needs_count == push->step->needs_count &&
-            memcmp(other->needs, push->step->needs, other->needs_count * sizeof(size_t)) == 0 &&
-            !push->run->steps[i].delivered_before)
-            return 1;
-    }
-    return 0;
+    pthread_mutex_lock(&run->lock);
+    int told = first->verdicts_told;
+    first->verdicts_told = 1;
+    pthread_mutex_unlock(&run->lock);
+    return told;
 }
 
 static void free_teller(struct dray_verdict_teller *teller)

@@ -37,7 +37,8 @@ int dray_store_verdicts(struct dray_store *store, const char *job, const char *s
     int result = dray_sql_open(
         store,
         "SELECT data FROM verdicts WHERE job_id = ?1 AND step = ?2 AND attempt = "
-        "(SELECT MAX(attempt) FROM verdicts WHERE job_id = ?1 AND step = ?2) ORDER BY chunk",
+        "(SELECT attempt FROM verdicts WHERE job_id = ?1 AND step = ?2 GROUP BY attempt "
+        "ORDER BY SUM(entries) DESC, attempt DESC LIMIT 1) ORDER BY chunk",
         DRAY_SQL_VALUES(DRAY_SQL_TEXT(job), DRAY_SQL_TEXT(step)), &statement, error);
     while (result == 0) {
         int row = dray_sql_next(store, statement, error);

@@ -17,9 +17,10 @@
 
 #include "core/base/digest.h"
 
-#define DRAY_ENTRY_SHA256 1u /* sha256 is recorded: the bytes must have it */
-#define DRAY_ENTRY_MD5    2u
-#define DRAY_ENTRY_OURS   4u /* the bytes lie in our own scratch: nobody else can change them */
+#define DRAY_ENTRY_SHA256  1u /* sha256 is recorded: the bytes must have it */
+#define DRAY_ENTRY_MD5     2u
+#define DRAY_ENTRY_OURS    4u /* the bytes lie in our own scratch: nobody else can change them */
+#define DRAY_ENTRY_RENAMED 8u /* by a transform: the source calls it `at` */
 
 /* 120 bytes and its path: trees have millions of them. */
 struct dray_tree_entry {

@@ -63,6 +63,15 @@ static const char *const lines[] = {
     "      - { uses: filter/glob, with: { exclude: [raw/] } }\n",
     "      - <<: *x\n",
     "    mode: warn\n",
+    "    allow: { target.host: [h, '*.org'], not: { target.path: /x } }\n",
+    "    allow: { dataset.tags: human }\n",
+    "exceptions:\n",
+    "  - { rule: r, user: u, until: 2027-01-31, reason: x }\n",
+    "  - { rule: t, dataset: usr, until: 2020-01-31, reason: x }\n",
+    "tests:\n",
+    "  - { name: n, given: { path: raw/a, size: 5 }, expect: { verdict: drop, rule: t } }\n",
+    "  - { name: m, given: { target.type: cloud, entries: 6 }, expect: { verdict: deny } }\n",
+    "  - { name: o, given: { dataset.tags: [human] }, expect: { verdict: keep } }\n",
     "        - >-\n          folded\n           text**\n",
 };
 
@@ -217,6 +226,47 @@ static void check_again(const struct dray_plan_request *request, const struct dr
     json_decref(other);
 }
 
+/* Under the policies that it was made under, a stored plan holds, and stays what it is. */
+static void check_renewed(const struct dray_plan_request *request, const struct dray_plan *plan)
+{
+    struct dray_diagnostics diagnostics = {0};
+    dray_cleanup(dray_plan_freep) struct dray_plan *parsed = NULL, *renewed = NULL;
+    dray_autofree char *kept = NULL;
+    struct dray_error error = {0};
+    json_t *json = dray_plan_json(plan);
+
+    assert(dray_plan_parse(json, &parsed, &error) == 0);
+    json_decref(json);
+    assert(dray_plan_recheck(parsed, NULL, request, &kept, &error) == 0 && !kept);
+    assert(dray_plan_renew(parsed, request, &diagnostics, &renewed, &error) == 0);
+    assert(strcmp(plan->digest, renewed->digest) == 0);
+    dray_diagnostics_free(&diagnostics);
+}
+
+/* What a set says of its tests and of a case is an answer or the problems of the set. */
+static void check_questions(const struct dray_plan_request *request, int is_denied)
+{
+    struct dray_diagnostics diagnostics = {0}, others = {0};
+    struct dray_error error = {0};
+    json_t *tests = NULL, *answer = NULL;
+    json_t *facts = json_pack("{s:s, s:s, s:s}", "dataset.name", "usr", "target.type", "cloud",
+                              "target.host", "h");
+    int result = dray_policy_test(request, &diagnostics, &tests, &error);
+
+    assert(result == error.class_ && (result == 0 || is_denied || diagnostics.errors));
+    assert(result != 0 || json_is_array(tests));
+    const struct dray_policy_case of = {
+        .facts = facts, .path = "raw/a", .size = 5, .total_bytes = 7, .entries = 2};
+    int explained = dray_policy_explain(request, &of, &others, &answer, &error);
+    assert((explained == 0) == (answer != NULL) && (explained == 0) == (result == 0));
+    assert(explained != DRAY_BUG);
+    json_decref(tests);
+    json_decref(answer);
+    json_decref(facts);
+    dray_diagnostics_free(&diagnostics);
+    dray_diagnostics_free(&others);
+}
+
 static void save_recipe(const char *text, size_t length)
 {
     dray_autofree char *copy = strndup(text, length);
@@ -257,6 +307,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .policy_directories = directories,
         .policy_directory_count = 1,
         .user = "u",
+        .now = INT64_C(1780000000) * 1000000000,
         .actor = "a",
         .asker = {stand_ins_answer, NULL},
         .recipes = &stand_ins_recipes,
@@ -281,14 +332,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (plan) {
         check_plan(plan);
         check_again(&request, plan);
+        check_renewed(&request, plan);
     } else
         assert(result != DRAY_INVALID || diagnostics.errors > 0 ||
                strstr(error.message, "more than"));
     check_problems(&diagnostics);
     for (size_t i = 0; i < diagnostics.count; i++)
-        if (diagnostics.items[i].place.source > 0 && !is_recipe(&diagnostics, i))
+        if (diagnostics.items[i].severity == DRAY_SEVERITY_ERROR &&
+            diagnostics.items[i].place.source > 0 && !is_recipe(&diagnostics, i))
             assert(result != 0 && result != DRAY_INVALID);
     dray_diagnostics_free(&diagnostics);
+    if (is_alone || policy)
+        check_questions(&request, result == DRAY_DENIED);
     check_cut(size ? text : "", length);
     return 0;
 }

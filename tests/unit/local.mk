@@ -33,7 +33,9 @@ unit_tests += tests/unit/test_plan_prove
 unit_tests += tests/unit/test_plan_rules
 unit_tests += tests/unit/test_plan_same
 unit_tests += tests/unit/test_plan_signature
+unit_tests += tests/unit/test_plan_recheck
 unit_tests += tests/unit/test_plan_recipe
+unit_tests += tests/unit/test_plan_renew
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
@@ -45,12 +47,14 @@ unit_tests += tests/unit/test_store_open
 unit_tests += tests/unit/test_store_past
 unit_tests += tests/unit/test_store_recipes
 unit_tests += tests/unit/test_store_policies
+unit_tests += tests/unit/test_store_verdicts
 unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text
 unit_tests += tests/unit/test_tree
 unit_tests += tests/unit/test_tree_memory
 unit_tests += tests/unit/test_verdict_list
+unit_tests += tests/unit/test_verdict_memory
 unit_tests += tests/unit/test_walk
 
 # What several tests share.
@@ -82,6 +86,7 @@ tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
+tests_unit_test_verdict_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
 
 # These plan with stand-ins for plugins (plan_fixture.h).
@@ -98,6 +103,8 @@ tests_unit_test_plan_property_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_same_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_signature_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_recipe_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_recheck_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_renew_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 EXTRA_DIST += tests/unit/golden
 
 if HAVE_CMOCKA

@@ -263,6 +263,24 @@ static void make_rule(struct chance *chance, struct made_rule *rule, size_t inde
     }
     if (rule->inject_count == 0 || draw(chance, 4) == 0)
         rule->limit = (*number)++;
+    memset(&rule->allow, 0, sizeof(rule->allow));
+    if (draw(chance, 6) == 0) {
+        rule->allow.count = make_tests(chance, rule->allow.tests, 2);
+        rule->allow.other_count = draw(chance, 2) ? make_tests(chance, rule->allow.others, 2) : 0;
+    }
+}
+
+static void make_exceptions(struct chance *chance, struct made_policy *policy)
+{
+    policy->exception_count = policy->count && draw(chance, 3) == 0 ? 1 + draw(chance, 2) : 0;
+    for (size_t i = 0; i < policy->exception_count; i++) {
+        struct made_exception *exception = &policy->exceptions[i];
+        uint32_t whose = draw(chance, 3);
+        exception->rule = draw(chance, (uint32_t)policy->count);
+        exception->user = whose ? PICK(chance, "asmith", "bob") : NULL;
+        exception->dataset = whose != 1 ? PICK(chance, "data", "other") : NULL;
+        exception->is_over = draw(chance, 4) == 0;
+    }
 }
 
 static void put_tests(struct made *made, char *text, const struct made_test *tests, size_t count)
@@ -278,12 +296,12 @@ static void put_tests(struct made *made, char *text, const struct made_test *tes
     }
 }
 
-static void put_when(struct made *made, char *text, const struct made_when *when)
+static void put_when(struct made *made, char *text, const char *key, const struct made_when *when)
 {
     size_t size = sizeof(made->texts[0]);
     if (when->count + when->other_count == 0)
         return;
-    put(made, text, size, "    when: { ");
+    put(made, text, size, "    %s: { ", key);
     put_tests(made, text, when->tests, when->count);
     if (when->other_count) {
         put(made, text, size, "%snot: { %s", when->count ? ", " : "", when->twice ? "not: { " : "");
@@ -300,7 +318,8 @@ static void put_rule(struct made *made, char *text, struct made_rule *rule)
     rule->line = made->line;
     put(made, text, size, "  - id: %s\n    mode: %s\n    message: of %s\n", rule->id,
         modes[rule->mode], rule->id);
-    put_when(made, text, &rule->when);
+    put_when(made, text, "when", &rule->when);
+    put_when(made, text, "allow", &rule->allow);
     if (rule->inject_count)
         put(made, text, size, "    inject:\n");
     for (size_t i = 0; i < rule->inject_count; i++) {
@@ -317,7 +336,23 @@ static void put_rule(struct made *made, char *text, struct made_rule *rule)
         put(made, text, size, "    limit: { entries: %u }\n", rule->limit);
 }
 
-static void make_policies(struct made *made, struct chance *chance)
+static void put_exceptions(struct made *made, char *text, const struct made_policy *policy)
+{
+    size_t size = sizeof(made->texts[0]);
+    put(made, text, size, policy->exception_count ? "exceptions:\n" : "");
+    for (size_t i = 0; i < policy->exception_count; i++) {
+        const struct made_exception *exception = &policy->exceptions[i];
+        put(made, text, size, "  - { rule: %s, until: %s, reason: x",
+            policy->rules[exception->rule].id, exception->is_over ? "2026-05-27" : "2026-05-28");
+        if (exception->user)
+            put(made, text, size, ", user: %s", exception->user);
+        if (exception->dataset)
+            put(made, text, size, ", dataset: %s", exception->dataset);
+        put(made, text, size, " }\n");
+    }
+}
+
+void make_policies(struct made *made, struct chance *chance)
 {
     unsigned number = 1;
     made->policy_count = draw(chance, 8) ? 1 + draw(chance, MAX_POLICIES) : 0;
@@ -334,6 +369,8 @@ static void make_policies(struct made *made, struct chance *chance)
             make_rule(chance, &policy->rules[k], k, &number);
             put_rule(made, made->texts[i], &policy->rules[k]);
         }
+        make_exceptions(chance, policy);
+        put_exceptions(made, made->texts[i], policy);
     }
 }
 
@@ -421,17 +458,55 @@ static enum truth holds(const struct made *made, size_t push, const char *name,
     return own == UNKNOWN || others == UNKNOWN ? UNKNOWN : YES;
 }
 
-/* By the dataset's name, or by that of anything that a source of the workflow reads. */
-static enum truth matches(const struct made *made, size_t push, const struct made_rule *rule)
+static int is_excepted(const struct made *made, const struct made_policy *policy, size_t rule,
+                       const char *dataset)
 {
-    enum truth truth = holds(made, push, "data", &rule->when);
-    for (size_t i = 0; truth == NO && i < made->sources; i++)
-        if (!made->steps[i].implied)
-            truth = holds(made, push, made->steps[i].reads, &rule->when);
-    return truth;
+    for (size_t i = 0; i < policy->exception_count; i++) {
+        const struct made_exception *exception = &policy->exceptions[i];
+        if (exception->rule == rule && !exception->is_over &&
+            (!exception->user || strcmp(exception->user, made->user) == 0) &&
+            (!exception->dataset || strcmp(exception->dataset, dataset) == 0))
+            return 1;
+    }
+    return 0;
 }
 
-/* Of one push; UNKNOWN when the answer hangs on what is not known. */
+/* Of one dataset. */
+static enum truth applies(const struct made *made, size_t push, const char *dataset,
+                          const struct made_policy *policy, size_t rule, enum truth *ret_allowed)
+{
+    const struct made_rule *of = &policy->rules[rule];
+    enum truth truth = holds(made, push, dataset, &of->when);
+    *ret_allowed = holds(made, push, dataset, &of->allow);
+    return is_excepted(made, policy, rule, dataset) ? NO : truth;
+}
+
+/* By the dataset's name, or by that of anything that a source of the workflow reads. What the rule
+ * allows must be so of each that it holds for; a rule that allows must be known to hold or not, one
+ * that does not may hold for another dataset anyhow. */
+static enum truth matches(const struct made *made, size_t push, const struct made_policy *policy,
+                          size_t rule)
+{
+    const struct made_rule *of = &policy->rules[rule];
+    int allows = of->allow.count + of->allow.other_count > 0;
+    enum truth all = NO;
+    for (size_t i = 0; i <= made->sources; i++) {
+        const struct made_step *source = i ? &made->steps[i - 1] : NULL;
+        enum truth allowed;
+        if (source && source->implied)
+            continue;
+        enum truth one =
+            applies(made, push, source ? source->reads : "data", policy, rule, &allowed);
+        if ((one == UNKNOWN || (one == YES && allowed == UNKNOWN)) && allows)
+            return UNKNOWN;
+        if (one == YES && allowed == NO && of->mode == DRAY_MODE_ENFORCE)
+            all = DENIED;
+        if (all != DENIED && (one == YES || (one == UNKNOWN && all == NO)))
+            all = one;
+    }
+    return all;
+}
+
 enum truth list_demands(const struct made *made, size_t push, struct demands *demands)
 {
     struct demanded guards[MAX_POLICIES * MAX_RULES];
@@ -441,9 +516,9 @@ enum truth list_demands(const struct made *made, size_t push, struct demands *de
         for (size_t k = 0; k < made->policies[i].count; k++) {
             const struct made_rule *rule = &made->policies[i].rules[k];
             struct demanded demanded = {&made->policies[i], rule, NULL};
-            enum truth truth = matches(made, push, rule);
-            if (truth == UNKNOWN)
-                known = UNKNOWN;
+            enum truth truth = matches(made, push, &made->policies[i], k);
+            if (truth == UNKNOWN || truth == DENIED)
+                known = truth;
             if (truth != YES)
                 continue;
             if (rule->limit)

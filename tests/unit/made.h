@@ -12,10 +12,14 @@
 
 #include "core/plan/plan.h"
 
-#define MAX_STEPS    24
-#define MAX_POLICIES 3
-#define MAX_RULES    4
-#define MAX_INJECT   3
+#define MAX_STEPS      24
+#define MAX_POLICIES   3
+#define MAX_RULES      4
+#define MAX_INJECT     3
+#define MAX_EXCEPTIONS 2
+
+/* Exceptions end on a day before this or after it; ns since 1970. */
+#define MADE_NOW (INT64_C(1780000000) * 1000000000)
 
 /* Where chance comes from: the same seed makes the same. */
 struct chance {
@@ -63,13 +67,22 @@ struct made_rule {
     struct made_when when;
     struct made_injection inject[MAX_INJECT];
     size_t inject_count;
-    unsigned limit; /* 0: none */
+    unsigned limit;         /* 0: none */
+    struct made_when allow; /* without conditions: there is none */
     uint32_t line;
+};
+/* From one rule, for a user, a dataset or both (NULL: any), still or no longer. */
+struct made_exception {
+    size_t rule;
+    const char *user, *dataset;
+    int is_over;
 };
 struct made_policy {
     char name[2];
     struct made_rule rules[MAX_RULES];
     size_t count;
+    struct made_exception exceptions[MAX_EXCEPTIONS];
+    size_t exception_count;
 };
 
 struct made {
@@ -86,10 +99,12 @@ struct made {
 };
 
 void make(struct made *made, struct chance *chance);
+/* Other policies for the same workflow. */
+void make_policies(struct made *made, struct chance *chance);
 int is_push(const struct made_step *step);
 
-/* UNKNOWN: the answer hangs on what is not known of the dataset. */
-enum truth { NO, YES, UNKNOWN };
+/* UNKNOWN: the answer hangs on what is not known of the dataset. DENIED: a rule forbids it. */
+enum truth { NO, YES, UNKNOWN, DENIED };
 
 /* A step that rules put before a push. */
 struct demanded {
@@ -102,7 +117,8 @@ struct demands {
     size_t injected, guards; /* first those, then these */
 };
 
-/* What the rules put before a push. UNKNOWN: they cannot be decided. */
+/* What the rules put before a push: YES. UNKNOWN: they cannot be decided, DENIED: one forbids the
+ * target; then nothing is delivered. */
 enum truth list_demands(const struct made *made, size_t push, struct demands *demands);
 int same_injections(const struct demands *a, const struct demands *b);
 

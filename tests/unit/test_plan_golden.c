@@ -135,7 +135,7 @@ static void test_broken_policies_stop_every_delivery(void **state)
     struct folder folder;
 
     open_folder(&folder, "policies");
-    assert_true(folder.count >= 40);
+    assert_true(folder.count >= 60);
     for (size_t i = 0; i < folder.count; i++) {
         dray_cleanup(dray_buffer_free) struct dray_buffer text = {0};
         dray_autofree char *path = dray_format("%s/%s.yaml", folder.path, folder.names[i]);

@@ -280,6 +280,193 @@ static void test_a_signed_set_is_verified_whole_or_not_at_all(void **state)
     torture(fixture, workflow, DRAY_DENIED);
 }
 
+static const char many_rules[] =
+    "rules:\n"
+    "  - { id: raw, mode: enforce, inject: [{ uses: filter/glob, with: { exclude: [raw/] } }] }\n"
+    "  - { id: hosts, mode: warn, when: { target.type: cloud }, message: Ask.,\n"
+    "      allow: { target.host: [good, \"*.example.org\"] } }\n"
+    "  - { id: cap, mode: audit, when: { not: { user.role: admin } }, limit: { total_bytes: 1 TB } "
+    "}\n"
+    "exceptions:\n"
+    "  - { rule: cap, user: asmith, until: 2026-05-28, reason: RC-88 }\n"
+    "  - { rule: raw, dataset: other, until: 2026-05-28, reason: RC-89 }\n"
+    "tests:\n"
+    "  - { name: raw goes, given: { path: s/raw/a, dataset.tags: [a, b], user.role: admin },\n"
+    "      expect: { verdict: drop, rule: raw } }\n"
+    "  - { name: not there, given: { target.type: cloud, target.host: evil, user.role: admin },\n"
+    "      expect: { verdict: deny, rule: hosts } }\n"
+    "  - { name: all else, given: { path: a, size: 5, user.role: user, total_bytes: 1 GB },\n"
+    "      expect: { verdict: keep } }\n";
+
+static void use_many_rules(struct plan_fixture *fixture)
+{
+    fixture->request.now = INT64_C(1780000000) * 1000000000;
+    fixture->request.asker = (struct dray_asker){answer, fixture};
+    fixture_policy(fixture, "p", many_rules);
+}
+
+static void test_a_policy_of_all_kinds_is_put_in_whole_or_not_at_all(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    use_many_rules(fixture);
+    torture(fixture, workflow, 0);
+}
+
+static void test_a_failing_test_and_a_denial_are_never_lost(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    use_many_rules(fixture);
+    fixture_policy(
+        fixture, "q",
+        "rules:\n  - { id: r, mode: enforce, when: { target.type: cloud }, allow: { "
+        "target.host: h } }\n"
+        "  - { id: s, mode: enforce, when: { dataset.type: x }, limit: { entries: 1 } }\n");
+    torture(fixture, workflow, DRAY_DENIED);
+    fixture_policy(
+        fixture, "q",
+        "rules: []\ntests:\n  - { name: t, given: { path: a }, expect: { verdict: drop } }\n");
+    torture(fixture, workflow, DRAY_DENIED);
+    fixture_policy(
+        fixture, "q",
+        "rules: []\nexceptions:\n  - { rule: x, user: \"*\", until: never }\n"
+        "tests:\n  - { given: { a: b, path: /, size: x }, expect: { verdict: no, rule: x } }\n");
+    torture(fixture, workflow, DRAY_DENIED);
+}
+
+/* One thing that is asked of policies; *ret_text: what came of it. */
+typedef int (*question)(struct plan_fixture *fixture, const struct dray_plan *plan,
+                        char **ret_text);
+
+static char *text_of(const json_t *json, const char *otherwise)
+{
+    long saved = left;
+
+    left = -1;
+    char *text = json ? json_dumps(json, JSON_INDENT(1)) : dray_format("%s", otherwise);
+    left = saved;
+    return text;
+}
+
+static int ask_explain(struct plan_fixture *fixture, const struct dray_plan *plan, char **ret_text)
+{
+    struct dray_diagnostics diagnostics = {0};
+    struct dray_error error = {0};
+    json_t *answer_ = NULL;
+    long saved = left;
+
+    (void)plan;
+    left = -1;
+    json_t *facts =
+        json_pack("{s:s, s:s, s:s, s:s, s:[s]}", "dataset.name", "data", "user.name", "asmith",
+                  "target.type", "cloud", "target.host", "evil", "dataset.tags", "a");
+    left = saved;
+    const struct dray_policy_case of = {
+        .facts = facts, .path = "s/raw/a", .size = 7, .total_bytes = -1, .entries = -1};
+    int result = dray_policy_explain(&fixture->request, &of, &diagnostics, &answer_, &error);
+    *ret_text = text_of(answer_, error.message);
+    assert_int_equal(result == 0, answer_ != NULL);
+    json_decref(answer_);
+    json_decref(facts);
+    dray_diagnostics_free(&diagnostics);
+    return result;
+}
+
+static int ask_test(struct plan_fixture *fixture, const struct dray_plan *plan, char **ret_text)
+{
+    struct dray_diagnostics diagnostics = {0};
+    struct dray_error error = {0};
+    json_t *answer_ = NULL;
+
+    (void)plan;
+    int result = dray_policy_test(&fixture->request, &diagnostics, &answer_, &error);
+    *ret_text = text_of(answer_, error.message);
+    json_decref(answer_);
+    dray_diagnostics_free(&diagnostics);
+    return result;
+}
+
+static int ask_recheck(struct plan_fixture *fixture, const struct dray_plan *plan, char **ret_text)
+{
+    struct dray_error error = {0};
+    dray_autofree char *kept = NULL;
+    int result = dray_plan_recheck(plan, NULL, &fixture->request, &kept, &error);
+
+    *ret_text = text_of(NULL, kept ? kept : error.message);
+    return result;
+}
+
+static int ask_renew(struct plan_fixture *fixture, const struct dray_plan *plan, char **ret_text)
+{
+    struct dray_diagnostics diagnostics = {0};
+    struct dray_error error = {0};
+    struct dray_plan *renewed = NULL;
+    int result = dray_plan_renew(plan, &fixture->request, &diagnostics, &renewed, &error);
+    long saved = left;
+
+    assert_int_equal(result == 0, renewed != NULL);
+    left = -1;
+    json_t *json = renewed ? dray_plan_json(renewed) : NULL;
+    *ret_text = text_of(json, error.message);
+    json_decref(json);
+    left = saved;
+    dray_plan_free(renewed);
+    dray_diagnostics_free(&diagnostics);
+    return result;
+}
+
+static void torture_question(struct plan_fixture *fixture, question ask, int expected)
+{
+    dray_autofree char *whole = NULL;
+    long count = 0;
+
+    assert_int_equal(ask(fixture, fixture->plan, &whole), expected);
+    for (failed = 1; failed; count++) {
+        dray_autofree char *text = NULL;
+        assert_true(count < 20000);
+        failed = 0;
+        left = count;
+        int result = ask(fixture, fixture->plan, &text);
+        left = -1;
+        if (result == DRAY_NO_MEMORY)
+            continue;
+        if (result != expected || strcmp(text, whole) != 0)
+            fail_msg("allocation %ld: class %d, not %d:\n%s", count, result, expected, text);
+    }
+    assert_true(count > 50);
+}
+
+static void test_questions_about_policies_are_answered_whole_or_not_at_all(void **state)
+{
+    struct plan_fixture *fixture = *state;
+
+    use_many_rules(fixture);
+    fixture_plan(fixture, workflow);
+    assert_int_equal(fixture->result, 0);
+    torture_question(fixture, ask_explain, 0);
+    torture_question(fixture, ask_test, 0);
+    torture_question(fixture, ask_recheck, 0);
+    torture_question(fixture, ask_renew, 0);
+    /* under another set */
+    fixture_policy(fixture, "q",
+                   "rules:\n  - { id: r, mode: enforce, when: { target.type: cloud }, inject: [{ "
+                   "uses: filter/glob, with: { exclude: [x] } }], limit: { entries: 5 } }\n");
+    torture_question(fixture, ask_recheck, DRAY_DENIED);
+    torture_question(fixture, ask_renew, 0);
+    fixture_policy(fixture, "q",
+                   "rules:\n  - { id: r, mode: enforce, allow: { target.host: h } }\n");
+    torture_question(fixture, ask_recheck, DRAY_DENIED);
+    torture_question(fixture, ask_renew, DRAY_DENIED);
+    /* under one with a problem */
+    fixture_policy(
+        fixture, "q",
+        "rules: []\ntests:\n  - { name: t, given: { path: a }, expect: { verdict: drop } }\n");
+    torture_question(fixture, ask_recheck, 0);
+    torture_question(fixture, ask_test, DRAY_INVALID);
+    torture_question(fixture, ask_explain, DRAY_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +477,9 @@ int main(void)
         TEST(test_problems_are_never_lost),
         TEST(test_a_broken_policy_stays_a_denial),
         TEST(test_a_signed_set_is_verified_whole_or_not_at_all),
+        TEST(test_a_policy_of_all_kinds_is_put_in_whole_or_not_at_all),
+        TEST(test_a_failing_test_and_a_denial_are_never_lost),
+        TEST(test_questions_about_policies_are_answered_whole_or_not_at_all),
     };
 
     json_set_alloc_funcs(jansson_malloc, free);

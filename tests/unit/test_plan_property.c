@@ -487,12 +487,12 @@ static int is_small(const struct made *made)
     return 1;
 }
 
-static enum truth is_known(const struct made *made)
+static enum truth may_be(const struct made *made)
 {
     static struct demands demands;
     for (size_t i = 0; i < made->count; i++)
-        if (is_push(&made->steps[i]) && list_demands(made, i, &demands) == UNKNOWN)
-            return UNKNOWN;
+        if (is_push(&made->steps[i]) && list_demands(made, i, &demands) != YES)
+            return NO;
     return YES;
 }
 
@@ -518,6 +518,7 @@ static void plan(struct plan_fixture *fixture, const struct made *made)
     fixture->request.user = made->user;
     fixture->request.role = made->role;
     fixture->request.actor = made->actor;
+    fixture->request.now = MADE_NOW;
     fixture_plan(fixture, made->workflow);
 }
 
@@ -547,15 +548,16 @@ static void play(struct plan_fixture *fixture, uint64_t seed, struct tally *tall
     while (!is_small(&made));
     plan(fixture, &made);
     if (fixture->result == DRAY_DENIED && strncmp(fixture->error.message, "rule ", 5) == 0) {
-        if (is_known(&made) != UNKNOWN)
+        if (may_be(&made) == YES)
             fail_round(&made, seed, fixture->error.message, fixture);
         tally->denied++;
         return;
     }
     if (fixture->result != 0)
         fail_round(&made, seed, fixture->error.message, fixture);
-    if (is_known(&made) == UNKNOWN)
-        fail_round(&made, seed, "a rule cannot be decided, and there is a plan", fixture);
+    if (may_be(&made) != YES)
+        fail_round(&made, seed, "a rule forbids it or cannot be decided, and there is a plan",
+                   fixture);
     judge(&made, fixture->plan, &verdict);
     if (verdict.text[0])
         fail_round(&made, seed, verdict.text, fixture);

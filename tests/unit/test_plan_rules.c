@@ -103,7 +103,7 @@ static void test_what_is_not_known_of_one_dataset_is_denied(void **state)
 {
     struct plan_fixture *fixture = *state;
     static const char *const rules[] = {
-        "when: { not: { dataset.name: other, dataset.tags: cleared } }, limit: { entries: 5 }",
+        "allow: { not: { dataset.name: other, dataset.tags: cleared } }",
         "allow: { not: { dataset.name: other, dataset.tags: secret } }",
     };
 
@@ -291,7 +291,7 @@ static void test_a_failing_test_stops_every_delivery(void **state)
                 "test \"t\" fails: it expects deny by hosts, and the policy says drop by no-raw");
     assert_test(fixture, "target.type: hpfs, path: x", "verdict: keep",
                 "test \"t\" fails: it expects keep, and the policy says deny by cap "
-                "(`given` does not say dataset.type)");
+                "(dataset.type)");
     assert_test(fixture, "dataset.type: RAW, target.type: hpfs, total_bytes: 1 GiB",
                 "verdict: keep",
                 "test \"t\" fails: it expects keep, and the policy says deny by cap (limit)");

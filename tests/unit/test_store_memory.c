@@ -76,6 +76,14 @@ static void *jansson_malloc(size_t size)
     return NULL;
 }
 
+static int hear(void *arg, const void *data, size_t length)
+{
+    (void)arg;
+    assert_int_equal(length, 3);
+    assert_memory_equal(data, "abc", 3);
+    return 0;
+}
+
 #define SET "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 /* All that it does for a recipe. */
 static int work_on_recipe(struct fixture *fixture)
@@ -133,6 +141,10 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
         result = dray_store_checkpoint_put(store, job->id, "push", "k", "v", error);
     if (result == 0)
         result = dray_store_checkpoint_get(store, job->id, "push", "k", &value, error);
+    if (result == 0)
+        result = dray_store_verdicts_add(store, job->id, attempt, "push", 0, 1, "abc", 3, error);
+    if (result == 0 && dray_store_verdicts(store, job->id, "push", hear, NULL, error) != 1)
+        result = error->class_;
     target.state = DRAY_COMMITTING;
     if (result == 0)
         result = dray_store_target(store, job->id, &target, error);

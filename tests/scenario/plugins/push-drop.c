@@ -10,12 +10,14 @@ struct drop {
     const char *host;
     const char *name;
     int64_t wait;
+    int64_t fail;
 };
 
 static const struct dray_option options[] = {
     DRAY_OPTION_STRING(struct drop, host, DRAY_OPTION_REQUIRED, NULL, "The system to hand it to"),
     DRAY_OPTION_STRING(struct drop, name, DRAY_OPTION_REQUIRED, NULL, "What it is called there"),
     DRAY_OPTION_DURATION(struct drop, wait, "0s", "How long the system takes to answer"),
+    DRAY_OPTION_BOOL(struct drop, fail, "false", "Let it refuse what it was handed"),
 };
 
 static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
@@ -72,6 +74,8 @@ static int push(void *self, struct dray_ctx *ctx)
         if (ctx->host->cancelled(ctx))
             result = ctx->host->fail(ctx, DRAY_CANCELLED, "cancelled while waiting");
     }
+    if (result == DRAY_OK && drop->fail)
+        result = ctx->host->fail(ctx, DRAY_PERMANENT, "it was refused");
     if (result == DRAY_OK)
         result = ctx->host->may_commit(ctx);
     if (result == DRAY_OK)

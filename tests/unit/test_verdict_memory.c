@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/* Packing and unpacking verdicts when memory runs out: it is said, and a chunk that was handed over
+ * is whole. What hears a chunk or a row may fail as well. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/run/verdict_list.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t length);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t length);
+
+/* Allocations until one fails; negative: none does. */
+static long left = -1;
+static int failed;
+
+static int fails(void)
+{
+    if (left < 0 || --left >= 0)
+        return 0;
+    failed = 1;
+    return 1;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return fails() ? NULL : __real_realloc(old, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t length)
+{
+    return fails() ? NULL : __real_strndup(text, length);
+}
+
+#define ROWS 30000
+
+struct round {
+    uint64_t told, read;
+    int fail_chunk, fail_row;
+};
+
+static int see(void *arg, const struct dray_verdict_row *row)
+{
+    struct round *round = arg;
+    char path[64];
+
+    (void)snprintf(path, sizeof(path), "some/folder/%06llu", (unsigned long long)round->read);
+    assert_int_equal(row->path_length, strlen(path));
+    assert_memory_equal(row->path, path, row->path_length);
+    assert_int_equal(row->bytes, round->read);
+    assert_string_equal(row->by, "policy:p/r");
+    round->read++;
+    return round->fail_row && --round->fail_row == 0 ? DRAY_CANCELLED : 0;
+}
+
+/* Read at once, with what may fail. */
+static int hear(void *arg, const void *data, size_t length, uint64_t entries)
+{
+    struct round *round = arg;
+    struct dray_error error = {0};
+    uint64_t before = round->read;
+    int result = dray_verdict_read(data, length, see, round, &error);
+
+    if (round->fail_chunk && --round->fail_chunk == 0)
+        return DRAY_DENIED;
+    if (result != 0)
+        return result;
+    round->told += entries;
+    assert_int_equal(round->read - before, entries);
+    return 0;
+}
+
+static int tell(struct round *round)
+{
+    struct dray_verdict_writer writer;
+    uint64_t chunk = UINT64_MAX;
+    int64_t rule = -1;
+    int result = 0;
+
+    dray_verdict_writer_init(&writer, hear, round);
+    for (uint64_t i = 0; result == 0 && i < ROWS; i++) {
+        char path[64];
+        int length = snprintf(path, sizeof(path), "some/folder/%06llu", (unsigned long long)i);
+        struct dray_verdict_row row = {path, (size_t)length, 'f', 'd', i, 5, NULL};
+        if (chunk != dray_verdict_chunk(&writer)) {
+            rule = dray_verdict_rule(&writer, "policy:p/r");
+            chunk = dray_verdict_chunk(&writer);
+        }
+        result = rule < 0 ? DRAY_NO_MEMORY : dray_verdict_add(&writer, &row, rule);
+    }
+    if (result == 0)
+        result = dray_verdict_flush(&writer);
+    dray_verdict_writer_free(&writer);
+    return result;
+}
+
+static void each_allocation_fails_and_nothing_is_lost(void **state)
+{
+    long count = 0;
+
+    (void)state;
+    for (failed = 1; failed; count++) {
+        struct round round = {0};
+        failed = 0;
+        left = count;
+        int result = tell(&round);
+        left = -1;
+        /* That a path does not share its beginning with the one before is no loss. */
+        assert_true(result == 0 || (failed && result == DRAY_NO_MEMORY));
+        if (result == 0)
+            assert_int_equal(round.told, ROWS);
+    }
+    assert_true(count > 10);
+}
+
+static void who_hears_may_fail(void **state)
+{
+    struct round round = {.fail_chunk = 2};
+
+    (void)state;
+    assert_int_equal(tell(&round), DRAY_DENIED);
+    assert_true(round.told > 0 && round.told < ROWS);
+    round = (struct round){.fail_row = 20};
+    assert_int_equal(tell(&round), DRAY_CANCELLED);
+    assert_int_equal(round.told, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_allocation_fails_and_nothing_is_lost),
+        cmocka_unit_test(who_hears_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
