@@ -47,26 +47,28 @@ void print_start(FILE *stream, const char *text, size_t bytes)
     (void)fputs(clean.data ? clean.data : "", stream);
 }
 
+/* Whether what was printed arrived is judged once, when the command has ended. */
 int print_buffer(const struct dray_buffer *buffer)
 {
     if (buffer->failed)
         return 1;
-    if (buffer->data && fwrite(buffer->data, 1, buffer->length, stdout) != buffer->length)
-        return 1;
-    return fflush(stdout) == 0 ? 0 : 1;
+    if (buffer->data)
+        (void)fwrite(buffer->data, 1, buffer->length, stdout);
+    (void)fflush(stdout);
+    return 0;
 }
 
 int print_json(json_t *json)
 {
-    if (!json ||
-        json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) !=
-            0 ||
-        fputc('\n', stdout) == EOF) {
-        json_decref(json);
-        return 1;
-    }
+    int failed =
+        !json || (json_dumpf(json, stdout,
+                             JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) != 0 &&
+                  !ferror(stdout));
+
     json_decref(json);
-    return fflush(stdout) == 0 ? 0 : 1;
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+    return failed;
 }
 
 /* ---- Errors ---- */
