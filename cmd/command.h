@@ -73,9 +73,10 @@ int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics 
  * diagnostics may be NULL. `job` (may be NULL) is printed with it under --json. */
 int report(const struct options *options, const struct dray_error *error,
            const struct dray_diagnostics *diagnostics, json_t *job);
-/* Print JSON on standard output, one line; takes the reference. */
+/* Print JSON on standard output, one line; takes the reference. 0, or an exit status where memory
+ * was out; whether it arrived main() judges. */
 int print_json(json_t *json);
-/* Print a buffer on standard output; 0 or an exit status. */
+/* Print a buffer on standard output, likewise. */
 int print_buffer(const struct dray_buffer *buffer);
 /* Where colour may be used. */
 int use_colour(FILE *stream);

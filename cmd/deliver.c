@@ -50,7 +50,6 @@ static int session_open(const struct options *options, struct session *session,
                                                    .interrupt_fd = watch_interrupts(),
                                                    .on_event = on_event,
                                                    .arg = &session->progress};
-    (void)signal(SIGPIPE, SIG_IGN);
     if (options->no_sandbox)
         (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
     return dray_api_open(&session->settings, &session->api, error);

@@ -2,6 +2,8 @@
 /* dray - the command line. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -178,13 +180,21 @@ static int hold_standard_descriptors(void)
     return 0;
 }
 
+/* Asked of the descriptor: which write failed, and with what errno, may be long past. */
+static int reader_has_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO};
+
+    return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP));
+}
+
 /* The status, or 1 where the output did not arrive. A reader that has seen enough (head) is no
  * failure. */
 static int flush_output(int status)
 {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
-    if (errno == EPIPE)
+    if (errno == EPIPE || reader_has_gone())
         return status;
     (void)fprintf(stderr, "error: writing standard output: %s\n", strerror(errno));
     return status != 0 ? status : 1;
@@ -196,6 +206,7 @@ int main(int argc, char **argv)
 
     if (hold_standard_descriptors() != 0)
         return 1;
+    (void)signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
         print_overview(stderr);
         return 2;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* init.c - a workflow to go on from, made of what is given and, on a terminal, of what is asked. */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -255,7 +254,6 @@ int command_init(struct options *options)
         .file = options->argument_count > 0 ? options->arguments[0] : DEFAULT_FILE,
         .terminal = !options->json && isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
 
-    (void)signal(SIGPIPE, SIG_IGN);
     if (options->no_sandbox)
         (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
     int result = options->argument_count > 0 ? check_file(init.file, &error) : 0;

@@ -47,26 +47,28 @@ void print_start(FILE *stream, const char *text, size_t bytes)
     (void)fputs(clean.data ? clean.data : "", stream);
 }
 
+/* Whether what was printed arrived is judged once, when the command has ended. */
 int print_buffer(const struct dray_buffer *buffer)
 {
     if (buffer->failed)
         return 1;
-    if (buffer->data && fwrite(buffer->data, 1, buffer->length, stdout) != buffer->length)
-        return 1;
-    return fflush(stdout) == 0 ? 0 : 1;
+    if (buffer->data)
+        (void)fwrite(buffer->data, 1, buffer->length, stdout);
+    (void)fflush(stdout);
+    return 0;
 }
 
 int print_json(json_t *json)
 {
-    if (!json ||
-        json_dumpf(json, stdout, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) !=
-            0 ||
-        fputc('\n', stdout) == EOF) {
-        json_decref(json);
-        return 1;
-    }
+    int failed =
+        !json || (json_dumpf(json, stdout,
+                             JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9)) != 0 &&
+                  !ferror(stdout));
+
     json_decref(json);
-    return fflush(stdout) == 0 ? 0 : 1;
+    (void)fputc('\n', stdout);
+    (void)fflush(stdout);
+    return failed;
 }
 
 /* ---- Errors ---- */
@@ -118,6 +120,16 @@ int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics 
     return diagnostics->errors > 0 && error->class_ == DRAY_INVALID && error->where[0] != '\0';
 }
 
+/* Is the error a denial by rules, of which each is among the diagnostics? */
+static int is_denial(const struct dray_error *error, const struct dray_diagnostics *diagnostics)
+{
+    for (size_t i = 0; error->class_ == DRAY_DENIED && i < diagnostics->count; i++)
+        if (diagnostics->items[i].severity == DRAY_SEVERITY_ERROR &&
+            strcmp(diagnostics->items[i].message, error->message) == 0)
+            return 1;
+    return 0;
+}
+
 int report(const struct options *options, const struct dray_error *error,
            const struct dray_diagnostics *diagnostics, json_t *job)
 {
@@ -131,6 +143,11 @@ int report(const struct options *options, const struct dray_error *error,
     }
     if (diagnostics && is_diagnostic(error, diagnostics))
         return exit_of(error, job);
+    if (diagnostics && is_denial(error, diagnostics)) {
+        (void)fprintf(stderr, "error: policies deny this, for %zu reason%s\n", diagnostics->errors,
+                      diagnostics->errors == 1 ? "" : "s");
+        return exit_of(error, job);
+    }
     (void)fputs("error: ", stderr);
     if (error->where[0] != '\0') {
         print_text(stderr, error->where);

@@ -243,23 +243,23 @@ static const char *hint_of(struct dray_draft *draft, const struct dray_rule *rul
                : "ask who owns the policy, or deliver elsewhere";
 }
 
-/* The first denial is the error; what else denies is reported beside it. */
+/* Each denial is reported at its place; the first is the error as well. */
 static int deny(struct dray_draft *draft, const struct dray_rule *rule,
                 const struct dray_judgement *judgement, const char *what)
 {
     const struct dray_place *place = &judgement->condition->place;
     const char *hint = hint_of(draft, rule, judgement);
+    struct dray_error denial = {0};
 
     if (!hint)
         return DRAY_NO_MEMORY;
-    if (draft->error->class_ == DRAY_DENIED) {
-        dray_problem(draft, *place, "%s", what);
-        dray_diagnose_hint(draft->diagnostics, "%s", hint);
-        return DRAY_DENIED;
-    }
-    (void)dray_fail(draft->error, DRAY_DENIED, "%s", what);
-    dray_where(draft->error, "%s:%u:%u", rule->policy->file, place->line, place->column);
-    dray_hint(draft->error, "%s", hint);
+    (void)dray_fail(&denial, DRAY_DENIED, "%s", what);
+    dray_where(&denial, "%s:%u:%u", rule->policy->file, place->line, place->column);
+    dray_hint(&denial, "%s", hint);
+    dray_problem(draft, *place, "%s", what);
+    dray_step_hint(draft, &denial);
+    if (draft->error->class_ != DRAY_DENIED)
+        *draft->error = denial;
     return DRAY_DENIED;
 }
 

@@ -64,6 +64,10 @@ struct dray_step {
                      not known, or a policy's */
 };
 
+/* Beside what a probe finds: the place was not found, as it need not be where a list stands for the
+ * dataset, so that nothing was looked at. */
+#define DRAY_UNSEEN (DRAY_OCCUPIED + 1u)
+
 /* One push step and what is known of where it delivers. */
 struct dray_plan_target {
     size_t step;
@@ -72,7 +76,7 @@ struct dray_plan_target {
         *name; /* as struct dray_target; NULL where it does not apply */
     char request_key[65];
     /* what the probe found, at planning */
-    uint32_t presence; /* DRAY_ABSENT, ... */
+    uint32_t presence; /* DRAY_ABSENT, ...; DRAY_UNSEEN */
     char *found_key, *found_job, *found_time, *found_what;
     uint64_t found_entries, found_bytes; /* of a delivery */
     int free_known;                      /* how much room there is; not in the JSON */

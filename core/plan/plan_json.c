@@ -17,6 +17,7 @@ static const char *const presence_names[] = {
     [DRAY_ABSENT] = "absent",
     [DRAY_DELIVERED] = "delivered",
     [DRAY_OCCUPIED] = "occupied",
+    [DRAY_UNSEEN] = "unseen",
 };
 
 const char *dray_mode_name(enum dray_mode mode)
@@ -45,8 +46,9 @@ uint32_t dray_presence_of_json(const json_t *json)
     const char *name = json_string_value(json);
     json_int_t number = json_integer_value(json);
 
-    for (uint32_t i = DRAY_ABSENT; i <= DRAY_OCCUPIED; i++)
-        if (name ? strcmp(name, presence_names[i]) == 0 : number == i)
+    /* Plugins give numbers, and have none for what they did not look at. */
+    for (uint32_t i = DRAY_ABSENT; i <= DRAY_UNSEEN; i++)
+        if (name ? strcmp(name, presence_names[i]) == 0 : number == i && i != DRAY_UNSEEN)
             return i;
     return 0;
 }

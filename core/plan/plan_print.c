@@ -189,6 +189,8 @@ static void presence(struct dray_buffer *out, const struct dray_plan_target *tar
 {
     if (target->presence == DRAY_ABSENT) {
         dray_buffer_text(out, "nothing is there yet\n");
+    } else if (target->presence == DRAY_UNSEEN) {
+        dray_buffer_text(out, "not looked at\n");
     } else if (target->presence == DRAY_OCCUPIED) {
         dray_buffer_text(out, "something is there: ");
         shortened(out, target->found_what ? target->found_what : "not a delivery of ours");

@@ -141,7 +141,7 @@ static int accept_missing(const struct dray_step_run *step, struct dray_target *
             target->path = strdup(path);
     }
     return target->uri
-               ? json_object_set_new(answer, "presence", json_pack("{s:i}", "state", DRAY_ABSENT))
+               ? json_object_set_new(answer, "presence", json_pack("{s:s}", "state", "unseen"))
                : -1;
 }
 

@@ -122,9 +122,11 @@ def test_a_list_that_is_not_there_is_not_found(dray, place):
 
 def test_a_plan_needs_no_dataset_either_and_names_what_it_assumes(dray, place):
     plan = dray.json("plan", place, "--policies", "policies", "--listing", "list.txt", cwd=place.parent)
+    assert plan["targets"][0]["presence"] == {"state": "unseen"}
+    said = dray("plan", place, "--policies", "policies", "--listing", "list.txt", cwd=place.parent).out
+    assert "not looked at" in said and "nothing is there yet" not in said
     assert plan["dataset"] == {"name": "ocean", "id": "/far/away/ocean.tar.gz", "revision": "listed"}
     assert plan["targets"][0]["uri"] == "/far/away/lab/ocean"
-    assert plan["targets"][0]["presence"]["state"] == "absent"
     assert "site/no-raw" in [step["id"] for step in plan["steps"]]
     assert "site/elsewhere" not in [step["id"] for step in plan["steps"]]
     assert "/far/away/ocean.tar.gz cannot be read" in dray("plan", place, exit=2).err

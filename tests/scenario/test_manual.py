@@ -15,10 +15,10 @@ from test_schema import load
 PAGES = sorted(path.name for path in (TOP / "docs").glob("*.[15]"))
 
 
-def shown(page):
+def shown(page, width=100):
     """A page as text, and what man had to say of it."""
     done = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", page], capture_output=True,
-                          env={"PATH": os.environ["PATH"], "MANWIDTH": "100", "LC_ALL": "C.UTF-8"}, check=True)
+                          env={"PATH": os.environ["PATH"], "MANWIDTH": str(width), "LC_ALL": "C.UTF-8"}, check=True)
     return done.stdout.decode(), done.stderr.decode()
 
 
@@ -35,6 +35,18 @@ def test_a_page_has_no_faults(page):
     done = subprocess.run(["groff", "-ww", "-mandoc", "-Kutf8", "-Tutf8", "-z", path], capture_output=True)
     assert done.returncode == 0 and done.stderr == b""
     assert path.read_text().startswith(".\\\" SPDX-License-Identifier: MIT\n")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_to_be_copied_is_shown_as_it_is_typed(page):
+    """A lone `.` or `|` is punctuation to mdoc, and would be joined to the word before it."""
+    path = TOP / "docs" / page
+    lines = shown(path, 200)[0].splitlines()
+    for line in path.read_text().splitlines():
+        if not line.startswith(".Dl "):
+            continue
+        typed = line[4:].replace("\\e", "\\").replace("\\&", "").replace("\\(dq", '"').replace("\\-", "-")
+        assert typed in [one.strip() for one in lines], typed
 
 
 def test_the_reference_of_plugins_is_fresh(dray):

@@ -145,6 +145,29 @@ def test_a_sites_own_push_is_of_type_other_with_its_own_facts(dray, site):
 # ---- What is not known, and what is wrong ----------------------------------------------------------
 
 
+def test_all_that_deny_are_shown_alike_and_in_order(dray, site):
+    """Each with its line and a caret; then how many there were."""
+    command = site.workflow(TO_LAB)
+    path = site.policy(rule(drop("raw/"), when="{ dataset.tags: human }") +
+                       rule(drop("x/"), when="{ dataset.type: RAW }", id="second"))
+    said = dray("plan", *command, exit=3).err.splitlines()
+    heads = [line for line in said if "error:" in line]
+    assert len(heads) == 3 and heads[-1] == said[-1] == "error: policies deny this, for 2 reasons"
+    places = []
+    for head, name in zip(heads, ["site/only", "site/second"]):
+        assert head.startswith(f"{path}:") and f"rule {name} asks for" in head
+        number, column = map(int, head[len(str(path)) + 1:].split(":")[:2])
+        quoted, caret = said[said.index(head) + 1:said.index(head) + 3]
+        assert quoted.split(" | ")[1] == path.read_text().splitlines()[number - 1]
+        assert caret.split(" | ")[1].index("^") == column - 1 and "?:`" in caret
+        places.append(number)
+    assert places == sorted(places)
+    answer = dray.json("plan", *command, exit=3)
+    assert len(answer["diagnostics"]) == 2 and "site/only" in answer["error"]["message"]
+    site.policy(rule(drop("raw/"), when="{ dataset.tags: human }"))
+    assert dray("plan", *command, exit=3).err.endswith("\nerror: policies deny this, for 1 reason\n")
+
+
 def test_a_dataset_without_tags_is_not_delivered_unless_the_rule_opts_out(dray, site):
     command = site.workflow(TO_LAB)
     path = site.policy(rule(drop("raw/"), when="{ dataset.tags: human }"))

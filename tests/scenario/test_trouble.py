@@ -167,6 +167,23 @@ def test_a_reader_that_has_seen_enough_is_no_failure(dray, source, workflow, arg
     assert done.stderr == "" and done.stdout.count("\n") == 1
 
 
+@pytest.mark.parametrize("arguments", [
+    ["--help"], ["check", "--help"], ["check", "--schema", "policy"], ["check", "work.yaml"], ["jobs"],
+    ["check", "work.yaml", "--json"], ["jobs", "--json"], ["plan", "work.yaml"], ["preview", "work.yaml"],
+    ["plan", "work.yaml", "--json"], ["plugin", "list"], ["plugin", "list", "--json"], ["plugin", "manual"],
+    ["policy", "list"], ["policy", "list", "--json"], ["recipe", "list"], ["recipe", "list", "--json"],
+    ["push", "./source", "--to", "./out/data"], ["push", "./source", "--to", "./out/data", "--json"]])
+def test_a_reader_that_is_gone_is_no_failure(dray, source, out, workflow, arguments):
+    workflow("version: 1\ndataset: ./source\nsteps:\n"
+             "  - { id: deliver, uses: push/hpfs, with: { path: ./out/data } }\n")
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run([dray.program, *arguments], env=dray.env, cwd=source.parent, stdout=write,
+                          stderr=subprocess.PIPE, text=True)
+    os.close(write)
+    assert done.returncode == 0 and "error" not in done.stderr
+
+
 def test_closed_standard_descriptors_do_no_harm(dray, source, out):
     """What is opened must not take the numbers of standard output and error, and be printed into."""
     subprocess.run(["sh", "-c", '"$0" "$@" <&- >&- 2>&-', dray.program, "push", source, "--to",
