@@ -357,12 +357,13 @@ int dray_draft_compose(struct dray_draft *draft, const struct dray_plan_request 
                        size_t *ret_count)
 {
     struct dray_compose compose = {.draft = draft, .request = request, .findings = json_array()};
-    int result =
-        compose.findings ? dray_draft_facts(draft, request) : dray_fail_memory(draft->error);
+    int result = compose.findings ? 0 : dray_fail_memory(draft->error);
 
+    /* A stored plan brings those that it was judged by. */
+    if (result == 0 && !draft->facts)
+        result = dray_draft_facts(draft, request);
     if (result == 0)
         result = match_all(&compose);
-
     if (result == 0)
         result = add_chains(&compose);
     if (result == 0)

@@ -30,6 +30,7 @@ unit_tests += tests/unit/test_plan_memory
 unit_tests += tests/unit/test_plan_policy
 unit_tests += tests/unit/test_plan_property
 unit_tests += tests/unit/test_plan_prove
+unit_tests += tests/unit/test_plan_renew
 unit_tests += tests/unit/test_plan_rules
 unit_tests += tests/unit/test_plan_same
 unit_tests += tests/unit/test_plan_signature
@@ -93,6 +94,7 @@ tests_unit_test_plan_json_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_key_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf $(stand_in_plugins)
 tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
+tests_unit_test_plan_renew_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_rules_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_property_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_same_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
