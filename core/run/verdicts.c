@@ -24,6 +24,8 @@ struct dray_verdict_teller {
     struct dray_verdict_writer writer;
     struct numbered rules[RULES_CACHED];
     size_t rule_count, last;
+    int transformed; /* a transform stands before the push */
+    uint64_t entries;
     int result;
 };
 
@@ -65,7 +67,9 @@ static int64_t number_of(struct dray_verdict_teller *teller, const struct dray_s
         return rule->number;
     dray_rule_print(filter->step, filter->instance->loaded, decision->option, decision->index, &by,
                     &why);
-    rule->number = dray_verdict_rule(&teller->writer, by.data ? by.data : "");
+    if (by.failed || !by.data)
+        return -1;
+    rule->number = dray_verdict_rule(&teller->writer, by.data);
     rule->chunk = dray_verdict_chunk(&teller->writer);
     return rule->number;
 }
@@ -74,8 +78,10 @@ static int sink(void *arg, const struct dray_tree_entry *entry, unsigned verdict
                 const struct dray_step_run *filter, const struct dray_decision *decision)
 {
     struct dray_verdict_teller *teller = arg;
-    /* As it is called in the source, where rules of policies look. */
-    int renamed = entry->type == DRAY_FILE && entry->at && !(entry->flags & DRAY_ENTRY_OURS);
+    /* As it is called in the source, where rules of policies look. Without a transform it is called
+     * so still, and `at` is of the file that a link was replaced by, or that a hard link names. */
+    int renamed = teller->transformed && entry->type == DRAY_FILE && entry->at &&
+                  !(entry->flags & DRAY_ENTRY_OURS);
     const struct dray_verdict_row row = {
         .path = renamed ? entry->at : entry->path,
         .path_length = renamed ? strlen(entry->at) : entry->path_length,
@@ -95,6 +101,7 @@ static int sink(void *arg, const struct dray_tree_entry *entry, unsigned verdict
         if (rule < 0)
             return DRAY_NO_MEMORY;
     }
+    teller->entries++;
     return dray_run_cancelled(teller->push->run) ? DRAY_CANCELLED
                                                  : dray_verdict_add(&teller->writer, &row, rule);
 }
@@ -116,6 +123,19 @@ static int tell_chunk(void *arg, const void *data, size_t length, uint64_t entri
     return 0;
 }
 
+/* Without it they were cut short, and are worth nothing. */
+static int tell_end(const struct dray_verdict_teller *teller)
+{
+    json_t *event = json_pack(
+        "{s:s, s:s, s:I, s:I}", "event", "verdicts-told", "step", teller->push->step->id, "chunks",
+        (json_int_t)dray_verdict_chunk(&teller->writer), "entries", (json_int_t)teller->entries);
+
+    if (!event)
+        return DRAY_NO_MEMORY;
+    dray_run_tell(teller->push->run, event);
+    return 0;
+}
+
 static void *tell_all(void *arg)
 {
     struct dray_verdict_teller *teller = arg;
@@ -123,21 +143,40 @@ static void *tell_all(void *arg)
     teller->result = dray_verdicts_walk(teller->push, teller->input, sink, teller);
     if (teller->result == 0)
         teller->result = dray_verdict_flush(&teller->writer);
+    if (teller->result == 0)
+        teller->result = tell_end(teller);
     return NULL;
 }
 
-/* Does a push that stands before it take the same trees? */
-static int is_told(const struct dray_step_run *push)
+static int takes_same(const struct dray_step *a, const struct dray_step *b)
+{
+    return b->role == DRAY_STEP_PUSH && a->needs_count == b->needs_count &&
+           memcmp(a->needs, b->needs, a->needs_count * sizeof(size_t)) == 0;
+}
+
+/* Does another push that takes the same trees tell them? The first that is run does: one that
+ * stands before it may be skipped. If not, this one does from now on. */
+static int is_told(struct dray_step_run *push)
+{
+    struct dray_run *run = push->run;
+    int told = 0;
+
+    pthread_mutex_lock(&run->lock);
+    for (size_t i = 0; i < run->plan->step_count; i++)
+        told |= run->steps[i].tells && takes_same(push->step, run->steps[i].step);
+    push->tells = !told;
+    pthread_mutex_unlock(&run->lock);
+    return told;
+}
+
+/* Were entries perhaps renamed on their way? */
+static int is_transformed(const struct dray_step_run *push)
 {
     const struct dray_plan *plan = push->run->plan;
 
-    for (size_t i = 0; i < push->index; i++) {
-        const struct dray_step *other = &plan->steps[i];
-        if (other->role == DRAY_STEP_PUSH && other->needs_count == push->step->needs_count &&
-            memcmp(other->needs, push->step->needs, other->needs_count * sizeof(size_t)) == 0 &&
-            !push->run->steps[i].delivered_before)
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (plan->steps[i].role == DRAY_STEP_TRANSFORM && dray_plan_depends(plan, push->index, i))
             return 1;
-    }
     return 0;
 }
 
@@ -159,6 +198,7 @@ int dray_verdicts_tell(struct dray_step_run *push, struct dray_error *error)
         return dray_fail_memory(error);
     teller->push = push;
     teller->input = dray_tree_ref(push->input);
+    teller->transformed = is_transformed(push);
     dray_verdict_writer_init(&teller->writer, tell_chunk, teller);
     int failed = pthread_create(&teller->thread, NULL, tell_all, teller);
     if (failed != 0) {
