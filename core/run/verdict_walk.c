@@ -6,6 +6,7 @@
 struct passed {
     const struct dray_step_run *filter;
     size_t drops, keeps; /* positions in its input */
+    int hidden;          /* it was not asked, and a transform behind it makes entries anew */
 };
 
 struct walk {
@@ -61,7 +62,7 @@ static const struct dray_decision *decision_on(struct passed *passed,
            compare(input->entries[passed->keeps], entry) < 0)
         passed->keeps++;
     if (passed->keeps >= input->count || input->entries[passed->keeps] != entry)
-        return NULL;
+        return passed->hidden ? &undecided : NULL;
     return passed->filter->undecided ? &undecided : &passed->filter->decisions[passed->keeps];
 }
 
@@ -88,6 +89,18 @@ static int pass_kept(struct walk *walk, const struct dray_tree_entry *entry)
     return walk->sink(walk->arg, entry, verdict, decided_by, decision);
 }
 
+/* Does what a filter passes on come through a transform? */
+static int is_transformed(const struct walk *walk, size_t filter)
+{
+    const struct dray_plan *plan = walk->push->run->plan;
+
+    for (size_t i = filter + 1; i < plan->step_count; i++)
+        if (plan->steps[i].role == DRAY_STEP_TRANSFORM && dray_plan_depends(plan, i, filter) &&
+            dray_plan_depends(plan, walk->push->index, i))
+            return 1;
+    return 0;
+}
+
 static int collect_filters(struct walk *walk)
 {
     const struct dray_run *run = walk->push->run;
@@ -100,7 +113,8 @@ static int collect_filters(struct walk *walk)
         if (step->step->role == DRAY_STEP_FILTER && (step->decisions || step->undecided) &&
             step->step->mode == DRAY_MODE_ENFORCE &&
             dray_plan_depends(run->plan, walk->push->index, i))
-            walk->filters[walk->filter_count++] = (struct passed){.filter = step};
+            walk->filters[walk->filter_count++] = (struct passed){
+                .filter = step, .hidden = step->undecided && is_transformed(walk, i)};
     }
     return 0;
 }
