@@ -2,14 +2,16 @@
 """What other policies would have done to past jobs, whatever these were like: with sources of their own,
 links, emptied directories, renamed entries, many filters and entries, or cut short."""
 import os
+import signal
 import sqlite3
 import subprocess
 import tarfile
+import time
 
 import pytest
 
 from conftest import TOP
-from test_policy import CONTENT, TO_LAB, TO_SITE, content, draft, drop, rule, site  # noqa: F401
+from test_policy import TO_LAB, TO_SITE, content, draft, drop, rule, site  # noqa: F401
 
 NOTHING = "  []\n"
 
@@ -108,6 +110,29 @@ def test_verdicts_that_were_cut_short_are_not_taken_for_all(dray, site):
         state.execute("DELETE FROM verdicts WHERE entries = 0")
     [job] = replay(dray, draft(site, rule(drop("raw/"))))["jobs"]
     assert job["outcome"] == "not-replayed" and job["reason"] == "no verdicts are stored of it"
+
+
+def test_a_job_that_was_killed_and_taken_up_has_the_verdicts_of_its_last_attempt(dray, site):
+    site.workflow('  - { id: to-site, uses: push/drop, with: { host: h, name: x, wait: 2s } }\n')
+    running = dray.start("run", site.file, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    query = "SELECT DISTINCT attempt FROM verdicts WHERE entries = 0"
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(0.02)
+        try:
+            with database(dray) as state:
+                if state.execute(query).fetchall() == [(1,)]:
+                    break
+        except (ValueError, sqlite3.OperationalError):
+            pass  # it is still being made
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    assert replay(dray, draft(site, rule(drop("raw/"))))["totals"]["changes"] == 1, "what was told is whole"
+    dray("run", site.file)
+    with database(dray) as state:
+        assert state.execute(query).fetchall() == [(2,)]
+        assert state.execute("SELECT DISTINCT attempt FROM verdicts").fetchall() == [(2,)]
+    assert replay(dray, draft(site, NOTHING))["totals"]["same"] == 1
 
 
 def test_many_entries_are_in_several_chunks(dray, site):
@@ -213,7 +238,6 @@ def test_there_may_be_hundreds_of_filters(dray, site):
         f'      - {{ uses: filter/glob, with: {{ exclude: ["f{number}"] }} }}\n' for number in range(300)))
     (site.out.parent / "data/f290").touch()
     lines = dray("preview", *site.workflow(TO_LAB), "--json").json_lines()
-    lines = lines() if callable(lines) else lines
     assert {line["path"]: line["verdict"] for line in lines if "path" in line}["f290"] == "drop"
 
 
