@@ -97,13 +97,14 @@ const struct command dray_commands[] = {
      "path;\n"
      "         --dataset, --target, --user, --path, --size and --given say what the case is\n"
      "replay   says what the policies of files or directories would have done to past jobs;\n"
-     "         --since and --until say which\n"
+     "         --dataset, --user, --since, --until and --limit say which\n"
      "sign     checks the policies of a directory, and writes policies.sha256 and its signature "
      "there\n"
      "key      makes a pair of keys: FILE, to sign with, and FILE.pub, for the configuration\n"
      "\n"
-     "  dray policy explain --policies ./policies --dataset ./run-0042 --target ./lab/ --path raw/a.fastq\n",
-     "pjnDTUPzGqNK", 1, MAX_LIST, command_policy},
+     "  dray policy explain --policies ./policies --dataset ./run-0042 --target ./lab/ --path "
+     "raw/a.fastq\n",
+     "pjnDTUPzGqNLK", 1, MAX_LIST, command_policy},
     {"recipe", "save NAME FILE | list | show NAME[@VERSION] | delete NAME[@VERSION]",
      "Saved filter and transform steps, for `uses: recipe/NAME`",
      "FILE is a recipe's file, or a workflow: then its filters and transforms are saved. Each save "
@@ -202,7 +203,7 @@ static int flush_output(int status)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.progress_fd = -1, .limit = 100};
+    struct options options = {.progress_fd = -1};
 
     if (hold_standard_descriptors() != 0)
         return 1;

@@ -45,7 +45,7 @@ int command_jobs(struct options *options)
                                         .dataset = options->dataset,
                                         .user = options->user,
                                         .since = options->since,
-                                        .limit = options->limit};
+                                        .limit = options->limit ? options->limit : 100};
     struct dray_error error = {0};
     json_t *jobs = NULL, *job;
     size_t i;

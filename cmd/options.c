@@ -47,6 +47,7 @@ static const struct option_row rows[] = {
      "--since WHEN         only jobs from then on: a day, 2026-11-01, or how long ago, 7d"},
     {'N', "until", 1, "--until WHEN         only jobs before then, likewise"},
     {'m', "limit", 1, "--limit N            at most N jobs (100)"},
+    {'L', "limit", 1, "--limit N            at most N jobs, the newest (all)"},
     {'D', "dataset", 1, "--dataset DATASET    of this dataset: a name, or a path (./x, ../x, /x)"},
     {'T', "target", 1, "--target TARGET      at this target: a directory, or a URL"},
     {'U', "user", 1, "--user USER          for this user (the caller)"},

@@ -185,7 +185,9 @@ static const struct verb {
     {"test", " [FILE|DIRECTORY]...", 0, MAX_LIST, test},
     {"explain", " [--dataset D] [--target T] [--user U] [--path P] [--given F=V]...", 0, 0,
      explain},
-    {"replay", " FILE|DIRECTORY... [--since WHEN] [--until WHEN]", 1, MAX_LIST, replay},
+    {"replay",
+     " FILE|DIRECTORY... [--dataset D] [--user U] [--since WHEN] [--until WHEN] [--limit N]", 1,
+     MAX_LIST, replay},
     {"sign", " DIRECTORY --key FILE", 1, 1, sign},
     {"key", " FILE", 1, 1, make_key},
 };

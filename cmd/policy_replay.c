@@ -59,7 +59,12 @@ static void print_target(const json_t *target)
     print_amount(json_object_get(target, "was"));
     (void)fputs(" were kept, ", stdout);
     print_amount(json_object_get(target, "would"));
-    (void)fputs(" would be\n", stdout);
+    (void)fputs(" would be", stdout);
+    if (number(json_object_get(target, "undecided"), "entries") > 0) {
+        (void)fputs("; not known: ", stdout);
+        print_amount(json_object_get(target, "undecided"));
+    }
+    (void)fputc('\n', stdout);
     json_array_foreach(json_object_get(target, "dropped"), i, one) print_rule(one, "drops");
     if (number(json_object_get(target, "more"), "entries") > 0) {
         (void)fputs("    no longer drops ", stdout);
@@ -133,11 +138,16 @@ int policy_replay(const struct options *options)
     size_t i;
 
     (void)signal(SIGPIPE, SIG_IGN);
+    const struct dray_replay_request request = {.paths = options->arguments + 1,
+                                                .path_count = (size_t)options->argument_count - 1,
+                                                .dataset = options->dataset,
+                                                .user = options->user,
+                                                .since = options->since,
+                                                .until = options->until,
+                                                .limit = options->limit};
     int result = dray_api_open(&settings, &api, &error);
     if (result == 0)
-        result =
-            dray_api_policy_replay(api, options->arguments + 1, (size_t)options->argument_count - 1,
-                                   options->since, options->until, &diagnostics, &answer, &error);
+        result = dray_api_policy_replay(api, &request, &diagnostics, &answer, &error);
     if (result != 0)
         return report(options, &error, &diagnostics, NULL);
     if (options->json)
@@ -149,6 +159,8 @@ int policy_replay(const struct options *options)
                  i, i == 1 ? "" : "s", (long long)number(totals, "same"),
                  (long long)number(totals, "changes"), (long long)number(totals, "denied"),
                  (long long)number(totals, "not_replayed"));
+    if (number(answer, "left_out") > 0)
+        (void)printf("%lld older left out by --limit\n", (long long)number(answer, "left_out"));
     json_decref(answer);
     return 0;
 }

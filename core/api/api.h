@@ -65,11 +65,17 @@ DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflo
 DRAY_MUST_CHECK int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                                    struct dray_diagnostics *diagnostics, struct dray_error *error);
 
-/* What other policies, those in files and directories, would have done to the jobs that were
- * created from `since` on and before `until` (ns; 0: no bound): the shape of `policy replay
- * --json`. */
-DRAY_MUST_CHECK int dray_api_policy_replay(struct dray_api *api, const char *const *paths,
-                                           size_t count, int64_t since, int64_t until,
+struct dray_replay_request {
+    const char *const *paths; /* files and directories of policies */
+    size_t path_count;
+    /* which jobs: */
+    const char *dataset, *user; /* names; NULL: any */
+    int64_t since, until;       /* created from the one on and before the other, ns; 0: no bound */
+    size_t limit;               /* so many at most, the newest; 0: all */
+};
+/* What other policies would have done to past jobs: the shape of `policy replay --json`. */
+DRAY_MUST_CHECK int dray_api_policy_replay(struct dray_api *api,
+                                           const struct dray_replay_request *request,
                                            struct dray_diagnostics *diagnostics,
                                            json_t **ret_answer, struct dray_error *error);
 

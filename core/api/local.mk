@@ -14,4 +14,7 @@ libdraycore_a_SOURCES += \
 	core/api/recipes.c \
 	core/api/reference.c \
 	core/api/replay.c \
+	core/api/replay.h \
+	core/api/replay_compare.c \
+	core/api/replay_past.c \
 	core/api/verify.c

@@ -186,6 +186,17 @@ static int store_verdicts(struct dray_attempt *attempt, const json_t *message,
                                    length, error);
 }
 
+static int end_verdicts(struct dray_attempt *attempt, const json_t *message,
+                        struct dray_error *error)
+{
+    const char *step = text(message, "step");
+
+    if (!step)
+        return dray_fail(error, DRAY_BUG, "the runner ended verdicts of no step");
+    return dray_store_verdicts_end(attempt->engine->store, attempt->job, attempt->number, step,
+                                   number(message, "chunks"), number(message, "entries"), error);
+}
+
 static int unknown_step(struct dray_error *error)
 {
     return dray_fail(error, DRAY_BUG, "the runner spoke of a step that the plan does not have");
@@ -330,6 +341,8 @@ static int hear(struct dray_attempt *attempt, struct dray_runner *runner, json_t
         result = step_ended(attempt, message, error);
     } else if (strcmp(event, "verdicts") == 0) {
         return store_verdicts(attempt, message, error); /* nobody else needs to hear of it */
+    } else if (strcmp(event, "verdicts-told") == 0) {
+        return end_verdicts(attempt, message, error);
     } else if (strcmp(event, "failed") == 0) {
         struct dray_error failure = {0};
         dray_error_from_json(&failure, json_object_get(message, "error"));

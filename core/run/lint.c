@@ -340,7 +340,11 @@ static int ask_of_list(struct dray_step_run *step, const struct list *list, enum
     json_t *elements = json_array();
 
     for (size_t i = 0; i < list->idle; i++) {
-        (void)json_array_append(elements, json_array_get(values, list->elements[i]));
+        /* Without one of them the others would stand for the wrong ones. */
+        if (json_array_append(elements, json_array_get(values, list->elements[i])) != 0) {
+            json_decref(elements);
+            return -1;
+        }
         list->found[i] = SIZE_MAX;
     }
     *question = (struct question){.instance = second_instance(step, list->option, elements),

@@ -160,15 +160,25 @@ static const char *verdict_name(unsigned verdict)
     return verdict == DRAY_KEEP ? "keep" : verdict == DRAY_DROP ? "drop" : "undecided";
 }
 
+static void add_json_path(struct dray_buffer *out, const char *key, const char *path, size_t length)
+{
+    dray_buffer_text(out, "\"");
+    dray_buffer_text(out, key);
+    dray_buffer_text(out, "\": ");
+    if (add_json_text(out, path, length))
+        return;
+    dray_buffer_text(out, ", \"");
+    dray_buffer_text(out, key);
+    dray_buffer_text(out, "_b64\": \"");
+    dray_base64_add(out, path, length);
+    dray_buffer_text(out, "\"");
+}
+
 static void add_json_line(struct dray_buffer *out, const struct dray_tree_entry *entry,
                           unsigned verdict, const char *target)
 {
-    dray_buffer_text(out, "{\"path\": ");
-    if (!add_json_text(out, entry->path, entry->path_length)) {
-        dray_buffer_text(out, ", \"path_b64\": \"");
-        dray_base64_add(out, entry->path, entry->path_length);
-        dray_buffer_text(out, "\"");
-    }
+    dray_buffer_text(out, "{");
+    add_json_path(out, "path", entry->path, entry->path_length);
     dray_buffer_text(out, ", \"size\": ");
     add_number(out, entry->bytes);
     if (target) {
@@ -178,10 +188,9 @@ static void add_json_line(struct dray_buffer *out, const struct dray_tree_entry 
     dray_buffer_text(out, ", \"verdict\": \"");
     dray_buffer_text(out, verdict_name(verdict));
     dray_buffer_add(out, "\"", 1);
-    if (verdict != DRAY_DROP && entry->at && entry->type == DRAY_FILE &&
-        !(entry->flags & DRAY_ENTRY_OURS)) {
-        dray_buffer_text(out, ", \"from\": ");
-        (void)add_json_text(out, entry->at, strlen(entry->at));
+    if (entry->at && entry->type == DRAY_FILE && !(entry->flags & DRAY_ENTRY_OURS)) {
+        dray_buffer_text(out, ", ");
+        add_json_path(out, "from", entry->at, strlen(entry->at));
     }
 }
 

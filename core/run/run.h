@@ -64,7 +64,7 @@ struct dray_step_run {
     /* guarded by run->lock */
     enum dray_step_state state;
     int delivered_before; /* a push whose target has it already: neither run nor told */
-    int verdicts_told;    /* of a push: it, or one that takes the same trees, tells verdicts */
+    int tells;            /* a push that tells verdicts, or did */
     pthread_t thread;
     int64_t started, ended; /* CLOCK_MONOTONIC, ns */
     int64_t wall_started;

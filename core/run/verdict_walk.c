@@ -2,12 +2,11 @@
 /* verdict_walk.c - the verdicts of all filters before a push, merged in the order of paths. */
 #include "core/run/verdict_walk.h"
 
-#define MAX_FILTERS 256
-
 /* One filter that a push's tree came through, and how far its input was walked. */
 struct passed {
     const struct dray_step_run *filter;
     size_t drops, keeps; /* positions in its input */
+    int hidden;          /* it was not asked, and a transform behind it makes entries anew */
 };
 
 struct walk {
@@ -15,7 +14,7 @@ struct walk {
     const struct dray_tree *input;
     dray_verdict_sink sink;
     void *arg;
-    struct passed filters[MAX_FILTERS];
+    struct passed *filters; /* with room for all steps */
     size_t filter_count;
 };
 
@@ -63,7 +62,7 @@ static const struct dray_decision *decision_on(struct passed *passed,
            compare(input->entries[passed->keeps], entry) < 0)
         passed->keeps++;
     if (passed->keeps >= input->count || input->entries[passed->keeps] != entry)
-        return NULL;
+        return passed->hidden ? &undecided : NULL;
     return passed->filter->undecided ? &undecided : &passed->filter->decisions[passed->keeps];
 }
 
@@ -90,42 +89,69 @@ static int pass_kept(struct walk *walk, const struct dray_tree_entry *entry)
     return walk->sink(walk->arg, entry, verdict, decided_by, decision);
 }
 
-static void collect_filters(struct walk *walk)
+/* Does what a filter passes on come through a transform? */
+static int is_transformed(const struct walk *walk, size_t filter)
+{
+    const struct dray_plan *plan = walk->push->run->plan;
+
+    for (size_t i = filter + 1; i < plan->step_count; i++)
+        if (plan->steps[i].role == DRAY_STEP_TRANSFORM && dray_plan_depends(plan, i, filter) &&
+            dray_plan_depends(plan, walk->push->index, i))
+            return 1;
+    return 0;
+}
+
+static int collect_filters(struct walk *walk)
 {
     const struct dray_run *run = walk->push->run;
 
-    for (size_t i = 0; i < run->plan->step_count && walk->filter_count < MAX_FILTERS; i++) {
+    walk->filters = calloc(run->plan->step_count + 1, sizeof(*walk->filters));
+    if (!walk->filters)
+        return DRAY_NO_MEMORY;
+    for (size_t i = 0; i < run->plan->step_count; i++) {
         const struct dray_step_run *step = &run->steps[i];
         if (step->step->role == DRAY_STEP_FILTER && (step->decisions || step->undecided) &&
             step->step->mode == DRAY_MODE_ENFORCE &&
             dray_plan_depends(run->plan, walk->push->index, i))
-            walk->filters[walk->filter_count++] = (struct passed){.filter = step};
+            walk->filters[walk->filter_count++] = (struct passed){
+                .filter = step, .hidden = step->undecided && is_transformed(walk, i)};
     }
+    return 0;
 }
 
-int dray_verdicts_walk(const struct dray_step_run *push, const struct dray_tree *input,
-                       dray_verdict_sink sink, void *arg)
+static int walk_all(struct walk *walk)
 {
-    struct walk walk = {.push = push, .input = input, .sink = sink, .arg = arg};
+    const struct dray_tree *input = walk->input;
     const struct dray_tree_entry *dropped = NULL;
+    struct passed *passed = first_drop(walk, &dropped);
     int result = 0;
 
-    collect_filters(&walk);
-    struct passed *passed = first_drop(&walk, &dropped);
     for (size_t i = 0; i <= input->count && result == 0; i++) {
         const struct dray_tree_entry *kept = i < input->count ? input->entries[i] : NULL;
         const struct dray_tree_entry *last = NULL;
         while (result == 0 && passed && (!kept || compare(dropped, kept) <= 0)) {
             /* Of branches that join, one may keep what another drops, or both may drop it. */
             if (!(kept && compare(dropped, kept) == 0) && !(last && compare(dropped, last) == 0))
-                result = sink(arg, dropped, DRAY_DROP, passed->filter,
-                              &passed->filter->decisions[passed->drops]);
+                result = walk->sink(walk->arg, dropped, DRAY_DROP, passed->filter,
+                                    &passed->filter->decisions[passed->drops]);
             passed->drops++;
             last = dropped;
-            passed = first_drop(&walk, &dropped);
+            passed = first_drop(walk, &dropped);
         }
         if (result == 0 && kept && !(kept->type == DRAY_DIRECTORY && dray_tree_is_parent(input, i)))
-            result = pass_kept(&walk, kept);
+            result = pass_kept(walk, kept);
     }
+    return result;
+}
+
+int dray_verdicts_walk(const struct dray_step_run *push, const struct dray_tree *input,
+                       dray_verdict_sink sink, void *arg)
+{
+    struct walk walk = {.push = push, .input = input, .sink = sink, .arg = arg};
+    int result = collect_filters(&walk);
+
+    if (result == 0)
+        result = walk_all(&walk);
+    free(walk.filters);
     return result;
 }

@@ -21,8 +21,7 @@ DRAY_MUST_CHECK int dray_verdicts_walk(const struct dray_step_run *push,
 /* ---- verdicts.c: what is kept of a delivery, for `policy replay` (docs/formats.md) */
 
 /* Tell the engine what became of every entry of a push that is about to run, on a thread beside it.
- * Nothing is told where another push that takes the same trees does; they are told under the id of
- * the first of those in the plan. */
+ * Nothing is told where another push that runs or ran takes the same tree. */
 DRAY_MUST_CHECK int dray_verdicts_tell(struct dray_step_run *push, struct dray_error *error);
 /* Wait until all is told: before a delivery becomes visible, and at the latest when the push ended.
  * The second time there is nothing to wait for. */

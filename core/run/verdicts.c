@@ -24,6 +24,7 @@ struct dray_verdict_teller {
     struct dray_verdict_writer writer;
     struct numbered rules[RULES_CACHED];
     size_t rule_count, last;
+    uint64_t entries;
     int result;
 };
 
@@ -65,7 +66,9 @@ static int64_t number_of(struct dray_verdict_teller *teller, const struct dray_s
         return rule->number;
     dray_rule_print(filter->step, filter->instance->loaded, decision->option, decision->index, &by,
                     &why);
-    rule->number = dray_verdict_rule(&teller->writer, by.data ? by.data : "");
+    if (by.failed || !by.data)
+        return -1;
+    rule->number = dray_verdict_rule(&teller->writer, by.data);
     rule->chunk = dray_verdict_chunk(&teller->writer);
     return rule->number;
 }
@@ -96,6 +99,7 @@ static int sink(void *arg, const struct dray_tree_entry *entry, unsigned verdict
         if (rule < 0)
             return DRAY_NO_MEMORY;
     }
+    teller->entries++;
     return dray_run_cancelled(teller->push->run) ? DRAY_CANCELLED
                                                  : dray_verdict_add(&teller->writer, &row, rule);
 }
@@ -104,15 +108,26 @@ static int tell_chunk(void *arg, const void *data, size_t length, uint64_t entri
 {
     struct dray_verdict_teller *teller = arg;
     dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 96u << 20};
-    const struct dray_plan *plan = teller->push->run->plan;
-    const struct dray_step *step = &plan->steps[dray_plan_alike(plan, teller->push->index)];
 
     dray_base64_add(&text, data, length);
-    json_t *event =
-        text.failed ? NULL
-                    : json_pack("{s:s, s:s, s:I, s:I, s:s}", "event", "verdicts", "step", step->id,
-                                "chunk", (json_int_t)dray_verdict_chunk(&teller->writer), "entries",
-                                (json_int_t)entries, "data", text.data);
+    json_t *event = text.failed ? NULL
+                                : json_pack("{s:s, s:s, s:I, s:I, s:s}", "event", "verdicts",
+                                            "step", teller->push->step->id, "chunk",
+                                            (json_int_t)dray_verdict_chunk(&teller->writer),
+                                            "entries", (json_int_t)entries, "data", text.data);
+    if (!event)
+        return DRAY_NO_MEMORY;
+    dray_run_tell(teller->push->run, event);
+    return 0;
+}
+
+/* Without it they were cut short, and are worth nothing. */
+static int tell_end(const struct dray_verdict_teller *teller)
+{
+    json_t *event = json_pack(
+        "{s:s, s:s, s:I, s:I}", "event", "verdicts-told", "step", teller->push->step->id, "chunks",
+        (json_int_t)dray_verdict_chunk(&teller->writer), "entries", (json_int_t)teller->entries);
+
     if (!event)
         return DRAY_NO_MEMORY;
     dray_run_tell(teller->push->run, event);
@@ -126,19 +141,23 @@ static void *tell_all(void *arg)
     teller->result = dray_verdicts_walk(teller->push, teller->input, sink, teller);
     if (teller->result == 0)
         teller->result = dray_verdict_flush(&teller->writer);
+    if (teller->result == 0)
+        teller->result = tell_end(teller);
     return NULL;
 }
 
-/* Of the pushes that take the same trees the first that comes so far tells: whether another will is
- * not known. 1: it was not this one. */
-static int is_told(const struct dray_step_run *push)
+/* Does another push that takes the same trees tell them? The first that is run does: one that
+ * stands before it may be skipped. If not, this one does from now on. */
+static int is_told(struct dray_step_run *push)
 {
     struct dray_run *run = push->run;
-    struct dray_step_run *first = &run->steps[dray_plan_alike(run->plan, push->index)];
+    size_t alike = dray_plan_alike(run->plan, push->index);
+    int told = 0;
 
     pthread_mutex_lock(&run->lock);
-    int told = first->verdicts_told;
-    first->verdicts_told = 1;
+    for (size_t i = 0; i < run->plan->step_count; i++)
+        told |= run->steps[i].tells && dray_plan_alike(run->plan, i) == alike;
+    push->tells = !told;
     pthread_mutex_unlock(&run->lock);
     return told;
 }

@@ -228,9 +228,13 @@ DRAY_MUST_CHECK int dray_store_verdicts_add(struct dray_store *store, const char
                                             uint32_t attempt, const char *step, uint64_t chunk,
                                             uint64_t entries, const void *data, size_t length,
                                             struct dray_error *error);
-/* Hand over the chunks of a push's last attempt of those that have most entries (all attempts of a
- * job deliver the same, and one that was interrupted has not all), in order: 1; 0 when there are
- * none; a class, or what `chunk` returned when that was not 0. */
+/* All are there: `chunks` of them with `entries` together, or it is a DRAY_BUG. Only now are they
+ * read, and those of earlier attempts go. */
+DRAY_MUST_CHECK int dray_store_verdicts_end(struct dray_store *store, const char *job,
+                                            uint32_t attempt, const char *step, uint64_t chunks,
+                                            uint64_t entries, struct dray_error *error);
+/* Hand over the chunks of a push's last attempt that has all of them, in order: 1; 0 when none has;
+ * a class, or what `chunk` returned when that was not 0. */
 DRAY_MUST_CHECK int dray_store_verdicts(struct dray_store *store, const char *job, const char *step,
                                         int (*chunk)(void *arg, const void *data, size_t length),
                                         void *arg, struct dray_error *error);

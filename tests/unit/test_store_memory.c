@@ -143,6 +143,8 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
         result = dray_store_checkpoint_get(store, job->id, "push", "k", &value, error);
     if (result == 0)
         result = dray_store_verdicts_add(store, job->id, attempt, "push", 0, 1, "abc", 3, error);
+    if (result == 0)
+        result = dray_store_verdicts_end(store, job->id, attempt, "push", 1, 1, error);
     if (result == 0 && dray_store_verdicts(store, job->id, "push", hear, NULL, error) != 1)
         result = error->class_;
     target.state = DRAY_COMMITTING;

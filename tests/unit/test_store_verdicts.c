@@ -1,122 +1,154 @@
 /* SPDX-License-Identifier: MIT */
-/* What is kept of each entry: chunks in their order, those of a push's last attempt that has any.
- */
+/* Verdicts are read once all of an attempt's are there, and of its last such attempt only. */
 #include "store_fixture.h"
 
-struct heard {
-    char text[256];
-    size_t used;
-    int stop_at;
-};
-
-static int hear(void *arg, const void *data, size_t length)
+static int join(void *arg, const void *data, size_t length)
 {
-    struct heard *heard = arg;
+    char *seen = arg;
 
-    heard->used += (size_t)snprintf(heard->text + heard->used, sizeof(heard->text) - heard->used,
-                                    "%.*s;", (int)length, (const char *)data);
-    return heard->stop_at && --heard->stop_at == 0 ? DRAY_INTEGRITY : 0;
+    (void)strncat(seen, data, length);
+    (void)strncat(seen, " ", 1);
+    return 0;
 }
 
-static void tell(struct fixture *fixture, const char *job, uint32_t attempt, const char *step,
-                 uint64_t chunk, const char *data)
+static void expect(struct fixture *fixture, const char *id, const char *step, const char *expected)
 {
-    OK(dray_store_verdicts_add(fixture->store, job, attempt, step, chunk, 1, data, strlen(data),
+    char seen[64] = "";
+    int found = dray_store_verdicts(fixture->store, id, step, join, seen, &fixture->error);
+
+    if (found < 0)
+        fail_msg("%s", fixture->error.message);
+    assert_int_equal(found, expected != NULL);
+    assert_string_equal(seen, expected ? expected : "");
+}
+
+static void put(struct fixture *fixture, const char *id, uint32_t attempt, const char *step,
+                uint64_t chunk, uint64_t entries, const char *data)
+{
+    OK(dray_store_verdicts_add(fixture->store, id, attempt, step, chunk, entries, data,
+                               strlen(data), &fixture->error));
+}
+
+static void end(struct fixture *fixture, const char *id, uint32_t attempt, const char *step,
+                uint64_t chunks, uint64_t entries)
+{
+    OK(dray_store_verdicts_end(fixture->store, id, attempt, step, chunks, entries,
                                &fixture->error));
 }
 
-static void says(struct fixture *fixture, const char *job, const char *step, const char *expected)
+static int64_t count_rows(struct fixture *fixture)
 {
-    struct heard heard = {.used = 0};
-    int result = dray_store_verdicts(fixture->store, job, step, hear, &heard, &fixture->error);
+    dray_cleanup(dray_sql_closep) sqlite3_stmt *statement = NULL;
 
-    if (result < 0)
-        fail_msg("%s", fixture->error.message);
-    assert_int_equal(result, expected[0] != '\0');
-    assert_string_equal(heard.text, expected);
+    OK(dray_sql_open(fixture->store, "SELECT COUNT(*) FROM verdicts", NULL, 0, &statement,
+                     &fixture->error));
+    assert_int_equal(dray_sql_next(fixture->store, statement, &fixture->error), 1);
+    return sqlite3_column_int64(statement, 0);
 }
 
-static void chunks_come_in_their_order_and_one_of_a_number(void **state)
+static uint32_t next_attempt(struct fixture *fixture, const char *id, uint32_t attempt)
 {
-    struct fixture *fixture = *state;
-    dray_job *job = new_job("reads", "/hpfs/a", "key");
-
-    OK(dray_store_add(fixture->store, job, NULL, &fixture->error));
-    says(fixture, job->id, "push", "");
-    uint32_t attempt = begin_attempt(fixture, job->id);
-    says(fixture, job->id, "push", "");
-    tell(fixture, job->id, attempt, "push", 10, "ten");
-    tell(fixture, job->id, attempt, "push", 2, "two");
-    tell(fixture, job->id, attempt, "push", 0, "zero");
-    tell(fixture, job->id, attempt, "other", 1, "of another step");
-    says(fixture, job->id, "push", "zero;two;ten;");
-    tell(fixture, job->id, attempt, "push", 2, "anew");
-    says(fixture, job->id, "push", "zero;anew;ten;");
-    says(fixture, job->id, "other", "of another step;");
-    says(fixture, job->id, "none", "");
-    says(fixture, "no such job", "push", "");
+    end_attempt(fixture, id, attempt, "failed", DRAY_QUEUED);
+    return begin_attempt(fixture, id);
 }
 
-static void the_attempt_that_told_most_counts(void **state)
+static void they_are_read_in_order_once_all_are_there(void **state)
 {
     struct fixture *fixture = *state;
-    dray_job *job = new_job("reads", "/hpfs/a", "key");
+    char id[37];
 
-    OK(dray_store_add(fixture->store, job, NULL, &fixture->error));
-    uint32_t first = begin_attempt(fixture, job->id);
-    tell(fixture, job->id, first, "push", 0, "a");
-    tell(fixture, job->id, first, "push", 1, "b");
-    end_attempt(fixture, job->id, first, "failed", DRAY_WAITING);
-    uint32_t second = begin_attempt(fixture, job->id);
-    says(fixture, job->id, "push", "a;b;");
-    tell(fixture, job->id, second, "push", 0, "c");
-    says(fixture, job->id, "push", "a;b;");
-    tell(fixture, job->id, second, "push", 1, "d");
-    says(fixture, job->id, "push", "c;d;");
-    tell(fixture, job->id, second, "other", 0, "d");
-    says(fixture, job->id, "other", "d;");
+    add_job(fixture, "/hpfs/a", "key", id);
+    uint32_t attempt = begin_attempt(fixture, id);
+    expect(fixture, id, "push", NULL);
+    put(fixture, id, attempt, "push", 1, 2, "second");
+    put(fixture, id, attempt, "push", 0, 3, "first");
+    expect(fixture, id, "push", NULL);
+    end(fixture, id, attempt, "push", 2, 5);
+    expect(fixture, id, "push", "first second ");
+    expect(fixture, id, "other", NULL);
+    /* nothing at all is something too */
+    end(fixture, id, attempt, "other", 0, 0);
+    expect(fixture, id, "other", "");
 }
 
-static void what_hears_a_chunk_may_stop(void **state)
+static void those_of_an_attempt_that_was_cut_short_are_passed_over(void **state)
 {
     struct fixture *fixture = *state;
-    struct heard heard = {.stop_at = 2};
-    dray_job *job = new_job("reads", "/hpfs/a", "key");
+    char id[37];
 
-    OK(dray_store_add(fixture->store, job, NULL, &fixture->error));
-    uint32_t attempt = begin_attempt(fixture, job->id);
-    for (uint64_t i = 0; i < 3; i++)
-        tell(fixture, job->id, attempt, "push", i, "x");
-    assert_int_equal(
-        dray_store_verdicts(fixture->store, job->id, "push", hear, &heard, &fixture->error),
-        DRAY_INTEGRITY);
-    assert_string_equal(heard.text, "x;x;");
+    add_job(fixture, "/hpfs/a", "key", id);
+    uint32_t attempt = begin_attempt(fixture, id);
+    put(fixture, id, attempt, "push", 0, 2, "whole");
+    end(fixture, id, attempt, "push", 1, 2);
+    attempt = next_attempt(fixture, id, attempt);
+    put(fixture, id, attempt, "push", 0, 1, "part");
+    expect(fixture, id, "push", "whole ");
+    attempt = next_attempt(fixture, id, attempt);
+    put(fixture, id, attempt, "push", 0, 2, "later");
+    put(fixture, id, attempt, "other", 0, 1, "left");
+    end(fixture, id, attempt, "push", 1, 2);
+    expect(fixture, id, "push", "later ");
+    /* and what nobody reads any more is gone */
+    assert_int_equal(count_rows(fixture), 3);
 }
 
-static void chunks_of_nothing_or_of_nobody_are_refused(void **state)
+static void chunks_that_are_lost_are_noticed(void **state)
 {
     struct fixture *fixture = *state;
-    dray_job *job = new_job("reads", "/hpfs/a", "key");
+    char id[37];
 
-    OK(dray_store_add(fixture->store, job, NULL, &fixture->error));
-    uint32_t attempt = begin_attempt(fixture, job->id);
-    REFUSED(DRAY_BUG, "is empty",
-            dray_store_verdicts_add(fixture->store, job->id, attempt, "push", 0, 1, "", 0,
+    add_job(fixture, "/hpfs/a", "key", id);
+    uint32_t attempt = begin_attempt(fixture, id);
+    put(fixture, id, attempt, "push", 0, 2, "x");
+    REFUSED(DRAY_BUG, "2 chunks of 5 entries were told, and 1 of 2 came",
+            dray_store_verdicts_end(fixture->store, id, attempt, "push", 2, 5, &fixture->error));
+    REFUSED(DRAY_BUG, "1 chunks of 3 entries",
+            dray_store_verdicts_end(fixture->store, id, attempt, "push", 1, 3, &fixture->error));
+    expect(fixture, id, "push", NULL);
+    REFUSED(
+        DRAY_BUG, "a chunk of verdicts is empty",
+        dray_store_verdicts_add(fixture->store, id, attempt, "push", 1, 1, "", 0, &fixture->error));
+    REFUSED(DRAY_BUG, "a chunk of verdicts is empty",
+            dray_store_verdicts_add(fixture->store, id, attempt, "push", 1, 0, "x", 1,
                                     &fixture->error));
-    assert_true(dray_store_verdicts_add(fixture->store, job->id, attempt + 1, "push", 0, 1, "x", 1,
-                                        &fixture->error) < 0);
-    assert_true(dray_store_verdicts_add(fixture->store, "no such job", 1, "push", 0, 1, "x", 1,
-                                        &fixture->error) < 0);
-    assert_int_equal(ask(fixture, "SELECT COUNT(*) FROM verdicts"), 0);
+    REFUSED(DRAY_BUG, "FOREIGN KEY",
+            dray_store_verdicts_add(fixture->store, id, attempt + 1, "push", 0, 1, "x", 1,
+                                    &fixture->error));
+    REFUSED(DRAY_BUG, "FOREIGN KEY",
+            dray_store_verdicts_end(fixture->store, "nonesuch", 1, "push", 0, 0, &fixture->error));
+}
+
+static int stop(void *arg, const void *data, size_t length)
+{
+    (void)data;
+    (void)length;
+    ++*(int *)arg;
+    return DRAY_INTEGRITY;
+}
+
+static void a_reader_may_stop(void **state)
+{
+    struct fixture *fixture = *state;
+    char id[37];
+    int calls = 0;
+
+    add_job(fixture, "/hpfs/a", "key", id);
+    uint32_t attempt = begin_attempt(fixture, id);
+    put(fixture, id, attempt, "push", 0, 1, "x");
+    put(fixture, id, attempt, "push", 1, 1, "y");
+    end(fixture, id, attempt, "push", 2, 2);
+    assert_int_equal(dray_store_verdicts(fixture->store, id, "push", stop, &calls, &fixture->error),
+                     DRAY_INTEGRITY);
+    assert_int_equal(calls, 1);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_STORE(chunks_come_in_their_order_and_one_of_a_number),
-        WITH_STORE(the_attempt_that_told_most_counts),
-        WITH_STORE(what_hears_a_chunk_may_stop),
-        WITH_STORE(chunks_of_nothing_or_of_nobody_are_refused),
+        WITH_STORE(they_are_read_in_order_once_all_are_there),
+        WITH_STORE(those_of_an_attempt_that_was_cut_short_are_passed_over),
+        WITH_STORE(chunks_that_are_lost_are_noticed),
+        WITH_STORE(a_reader_may_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
