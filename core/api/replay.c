@@ -151,12 +151,12 @@ static int skip_job(struct replay *replay, const struct dray_job_row *job, const
 }
 
 /* A denial is an answer. What fails otherwise is this job's, and no reason to say nothing of the
- * others; but memory that is out, or somebody who wants to stop, ends the replay. */
+ * others; but memory or scratch that is full, or somebody who wants to stop, ends the replay. */
 static int take_failure(struct replay *replay, const struct dray_job_row *job, int result)
 {
     struct dray_error why = *replay->error;
 
-    if (result == DRAY_NO_MEMORY || result == DRAY_CANCELLED)
+    if (result == DRAY_NO_MEMORY || result == DRAY_NO_SPACE || result == DRAY_CANCELLED)
         return result;
     *replay->error = (struct dray_error){0};
     if (result != DRAY_DENIED)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What other policies would have done to past jobs, whatever these were like: with sources of their own,
 links, emptied directories, renamed entries, many filters and entries, or cut short."""
+import itertools
 import os
 import signal
 import sqlite3
 import subprocess
 import tarfile
+import threading
 import time
 
 import pytest
@@ -82,6 +84,10 @@ def test_directories_that_filters_emptied_have_no_verdict_of_their_own(dray, sit
     dray("run", site.file, "--policies", site.folder)
     assert (site.out / "lab/notes").is_dir() and (site.out / "lab/empty").is_dir()
     assert replay(dray, site.folder)["totals"]["same"] == 1
+    [job] = replay(dray, draft(site, NOTHING))["jobs"]
+    assert job["outcome"] == "changes" and job["targets"][0]["more"] == {"entries": 1, "bytes": 2}
+    [job] = replay(dray, draft(site, rule(drop("raw/*", "notes/*"))))["jobs"]
+    assert job["outcome"] == "changes" and job["targets"][0]["more"]["entries"] == 0
     [job] = replay(dray, draft(site, rule(drop("raw/*"))))["jobs"]
     [target] = job["targets"]
     assert target["dropped"][0]["examples"] == ["raw/x.fastq"] and target["more"]["entries"] == 1
@@ -240,6 +246,29 @@ def test_there_may_be_hundreds_of_filters(dray, site):
     (site.out.parent / "data/f290").touch()
     lines = dray("preview", *site.workflow(TO_LAB), "--json").json_lines()
     assert {line["path"]: line["verdict"] for line in lines if "path" in line}["f290"] == "drop"
+
+
+def test_a_set_that_changes_meanwhile_ends_the_replay(dray, site):
+    for number in range(4):
+        dray("run", *site.workflow(TO_SITE % number))
+    folder, stop = draft(site, rule(drop("raw/"))), threading.Event()
+
+    def change():
+        """Each text is whole whenever it is read."""
+        text = (folder / "site.yaml").read_text()
+        for number in itertools.count():
+            (folder / "next").write_text(f"{text}# {number}\n")
+            (folder / "next").rename(folder / "site.yaml")
+            if stop.wait(0.01):
+                return
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        said = dray("policy", "replay", folder, exit=1).err
+    finally:
+        stop.set()
+        thread.join()
+    assert "the policies were changed while jobs were replayed" in said and "run the same command again" in said
 
 
 def test_jobs_are_chosen_as_those_that_are_listed(dray, site, files):

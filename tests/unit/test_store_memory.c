@@ -107,6 +107,13 @@ static int work_on_recipe(struct fixture *fixture)
     return result;
 }
 
+static int see(void *arg, const void *data, size_t length)
+{
+    (void)arg;
+    (void)data;
+    return length == 1 ? 0 : DRAY_BUG;
+}
+
 /* All that the store does for one job; `job` is new and has no id yet. */
 static int work(struct fixture *fixture, struct dray_job_row *job, const struct dray_step_row *step)
 {
@@ -137,6 +144,12 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
         result = dray_store_attempt(store, job->id, &attempt, error);
     if (result == 0)
         result = dray_store_step(store, job->id, attempt, step, error);
+    if (result == 0)
+        result = dray_store_verdicts_add(store, job->id, attempt, "push", 0, 1, "x", 1, error);
+    if (result == 0)
+        result = dray_store_verdicts_end(store, job->id, attempt, "push", 1, 1, error);
+    if (result == 0 && dray_store_verdicts(store, job->id, "push", see, NULL, error) != 1)
+        result = error->class_;
     if (result == 0)
         result = dray_store_checkpoint_put(store, job->id, "push", "k", "v", error);
     if (result == 0)
