@@ -31,6 +31,7 @@ struct options {
     size_t limit;
     int progress_fd; /* -1: none */
     struct list policies, sets, include, exclude, given;
+    char letters[64];          /* of the options that were given (options.c) */
     const char *target, *path; /* of policy explain */
     int64_t size;
     const char *const *arguments;
@@ -52,6 +53,34 @@ extern const size_t dray_command_count;
 /* Read a command line: 0, or an exit status after the problem or the help was printed; -1: help was
  * printed, exit 0. */
 int options_read(const struct command *command, int argc, char **argv, struct options *options);
+
+/* The name of an option that was given and is not among these letters; NULL: none. */
+const char *option_refused(const struct options *options, const char *takes);
+
+/* What the options say of the api; warns where plugins are not confined. */
+struct dray_api_settings api_settings(const struct options *options);
+
+/* What a verb, as `list` of `dray policy list`, works with. */
+struct work {
+    const struct options *options; /* the verb is the first argument */
+    struct dray_api_settings settings;
+    struct dray_api *api; /* NULL until work_open */
+    struct dray_diagnostics diagnostics;
+    struct dray_error error;
+};
+struct verb {
+    const char *name;
+    const char *usage;                /* what follows it */
+    const char *takes;                /* as of the command, beside --json and --config */
+    int min_arguments, max_arguments; /* behind the verb */
+    int (*run)(struct work *work);    /* an exit status */
+};
+/* Run the verb that the first argument names; returns the exit status. */
+int run_verb(const struct options *options, const char *command, const struct verb *verbs,
+             size_t count);
+int work_open(struct work *work);
+/* Report what went wrong; returns the exit status. */
+int work_fail(struct work *work);
 
 /* Commands by file. */
 int command_push(struct options *options);
@@ -80,6 +109,11 @@ int print_json(json_t *json);
 int print_buffer(const struct dray_buffer *buffer);
 /* Where colour may be used. */
 int use_colour(FILE *stream);
+/* Warnings of what was good all the same. */
+void print_warnings(const struct options *options, const struct dray_diagnostics *diagnostics);
+/* A text of an object, "" where there is none; a number, 0. */
+const char *text(const json_t *object, const char *key);
+unsigned long long number(const json_t *object, const char *key);
 /* A job for people: steps, targets, reasons. */
 void print_job(const json_t *job);
 /* What rules that only warn would have left out, of `rules` of a step that ended. */

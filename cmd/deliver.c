@@ -43,15 +43,10 @@ static int session_open(const struct options *options, struct session *session,
 {
     *session =
         (struct session){.progress = {.options = options, .terminal = !options->json && isatty(2)}};
-    session->settings = (struct dray_api_settings){.configuration = options->config,
-                                                   .policies = options->policies.items,
-                                                   .policy_count = options->policies.count,
-                                                   .unconfined = options->no_sandbox,
-                                                   .interrupt_fd = watch_interrupts(),
-                                                   .on_event = on_event,
-                                                   .arg = &session->progress};
-    if (options->no_sandbox)
-        (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
+    session->settings = api_settings(options);
+    session->settings.interrupt_fd = watch_interrupts();
+    session->settings.on_event = on_event;
+    session->settings.arg = &session->progress;
     return dray_api_open(&session->settings, &session->api, error);
 }
 
@@ -62,18 +57,6 @@ static struct dray_workflow_request request_of(const struct options *options)
                                           .sets = options->sets.items,
                                           .set_count = options->sets.count,
                                           .listing = options->listing};
-}
-
-/* Warnings of a plan that was good all the same. */
-static void print_warnings(const struct options *options,
-                           const struct dray_diagnostics *diagnostics)
-{
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
-
-    if (options->json || diagnostics->count == 0)
-        return;
-    dray_diagnostics_print(diagnostics, use_colour(stderr), &out);
-    (void)fputs(out.data ? out.data : "", stderr);
 }
 
 static int deliver(struct options *options, const struct dray_workflow_request *request)

@@ -240,7 +240,7 @@ static int print_written(const struct options *options, const char *file)
 
 int command_init(struct options *options)
 {
-    struct dray_api_settings settings = {.unconfined = options->no_sandbox, .interrupt_fd = -1};
+    struct dray_api_settings settings = api_settings(options);
     struct dray_error error = {0};
     dray_autofree char *text = NULL;
     dray_cleanup(init_free) struct init init = {
@@ -254,8 +254,6 @@ int command_init(struct options *options)
         .file = options->argument_count > 0 ? options->arguments[0] : DEFAULT_FILE,
         .terminal = !options->json && isatty(STDIN_FILENO) && isatty(STDERR_FILENO)};
 
-    if (options->no_sandbox)
-        (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
     int result = options->argument_count > 0 ? check_file(init.file, &error) : 0;
     if (result == 0)
         result = dray_api_open(&settings, &init.api, &error);

@@ -4,20 +4,6 @@
 
 #include "cmd/command.h"
 
-static int open_api(struct dray_api_settings *settings, struct dray_api **ret_api,
-                    struct dray_error *error)
-{
-    *settings = (struct dray_api_settings){.interrupt_fd = -1};
-    return dray_api_open(settings, ret_api, error);
-}
-
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-
-    return value ? value : "";
-}
-
 static void print_row(const json_t *job)
 {
     const json_t *targets = json_object_get(job, "targets");
@@ -40,7 +26,7 @@ static void print_row(const json_t *job)
 int command_jobs(struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
-    struct dray_api_settings settings;
+    struct dray_api_settings settings = api_settings(options);
     struct dray_jobs_request request = {.state = options->state,
                                         .dataset = options->dataset,
                                         .user = options->user,
@@ -50,7 +36,7 @@ int command_jobs(struct options *options)
     json_t *jobs = NULL, *job;
     size_t i;
 
-    int result = open_api(&settings, &api, &error);
+    int result = dray_api_open(&settings, &api, &error);
     if (result == 0)
         result = dray_api_jobs(api, &request, &jobs, &error);
     if (result != 0)
@@ -67,11 +53,11 @@ int command_jobs(struct options *options)
 int command_show(struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
-    struct dray_api_settings settings;
+    struct dray_api_settings settings = api_settings(options);
     struct dray_error error = {0};
     json_t *job = NULL;
 
-    int result = open_api(&settings, &api, &error);
+    int result = dray_api_open(&settings, &api, &error);
     if (result == 0)
         result = dray_api_show(api, options->arguments[0], &job, &error);
     if (result != 0)
@@ -142,16 +128,16 @@ int command_verify(struct options *options)
 
 /* ---- Plugins ---- */
 
-static int list_plugins(const struct options *options, struct dray_api *api,
-                        struct dray_error *error)
+static int list_plugins(struct work *work)
 {
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
     const struct dray_plugin_info *const *plugins = NULL;
     size_t count = 0;
 
-    if (dray_registry_all(dray_api_plugins(api), &plugins, &count, error) != 0)
-        return report(options, error, NULL, NULL);
-    if (!options->json) {
+    if (work_open(work) != 0 ||
+        dray_registry_all(dray_api_plugins(work->api), &plugins, &count, &work->error) != 0)
+        return work_fail(work);
+    if (!work->options->json) {
         dray_plugins_print(plugins, count, &out);
         return print_buffer(&out);
     }
@@ -161,21 +147,23 @@ static int list_plugins(const struct options *options, struct dray_api *api,
     return print_json(list);
 }
 
-static int show_plugin(const struct options *options, struct dray_api *api,
-                       struct dray_error *error)
+static int show_plugin(struct work *work)
 {
+    const struct options *options = work->options;
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
     const struct dray_plugin_info *plugin = NULL;
     const char *name = options->arguments[1], *slash = strchr(name, '/');
     uint32_t kind = slash ? dray_kind_of_name(name, (size_t)(slash - name)) : 0;
 
     if (kind == 0) {
-        dray_fail(error, DRAY_INVALID, "\"%s\" does not name a plugin", name);
-        dray_hint(error, "write its kind and name, as in filter/glob; dray plugin list names all");
-        return report(options, error, NULL, NULL);
+        (void)dray_fail(&work->error, DRAY_INVALID, "\"%s\" does not name a plugin", name);
+        dray_hint(&work->error,
+                  "write its kind and name, as in filter/glob; dray plugin list names all");
+        return work_fail(work);
     }
-    if (dray_registry_find(dray_api_plugins(api), kind, slash + 1, &plugin, error) != 0)
-        return report(options, error, NULL, NULL);
+    if (work_open(work) != 0 || dray_registry_find(dray_api_plugins(work->api), kind, slash + 1,
+                                                   &plugin, &work->error) != 0)
+        return work_fail(work);
     if (options->schema)
         return print_json(dray_plugin_schema(plugin));
     if (options->json)
@@ -184,33 +172,23 @@ static int show_plugin(const struct options *options, struct dray_api *api,
     return print_buffer(&out);
 }
 
-static int print_manual(const struct options *options, struct dray_api *api,
-                        struct dray_error *error)
+static int print_manual(struct work *work)
 {
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
 
-    if (dray_api_manual(api, &out, error) != 0)
-        return report(options, error, NULL, NULL);
-    return options->json ? print_json(json_pack("{s:s}", "manual", out.data)) : print_buffer(&out);
+    if (work_open(work) != 0 || dray_api_manual(work->api, &out, &work->error) != 0)
+        return work_fail(work);
+    return work->options->json ? print_json(json_pack("{s:s}", "manual", out.data))
+                               : print_buffer(&out);
 }
+
+static const struct verb verbs[] = {
+    {"list", "", "", 0, 0, list_plugins},
+    {"show", " KIND/NAME [--schema]", "c", 1, 1, show_plugin},
+    {"manual", "", "", 0, 0, print_manual},
+};
 
 int command_plugin(struct options *options)
 {
-    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
-    struct dray_api_settings settings;
-    struct dray_error error = {0};
-    const char *verb = options->arguments[0];
-
-    if (open_api(&settings, &api, &error) != 0)
-        return report(options, &error, NULL, NULL);
-    if (strcmp(verb, "list") == 0 && options->argument_count == 1)
-        return list_plugins(options, api, &error);
-    if (strcmp(verb, "show") == 0 && options->argument_count == 2)
-        return show_plugin(options, api, &error);
-    if (strcmp(verb, "manual") == 0 && options->argument_count == 1)
-        return print_manual(options, api, &error);
-    dray_fail(&error, DRAY_INVALID, "dray plugin: wrong arguments");
-    dray_hint(&error, "usage: dray plugin list, dray plugin show KIND/NAME [--schema], or dray "
-                      "plugin manual");
-    return report(options, &error, NULL, NULL);
+    return run_verb(options, "plugin", verbs, DRAY_COUNT(verbs));
 }

@@ -223,6 +223,35 @@ static void set_flag(struct options *options, const char *name)
     options->dropped |= strcmp(name, "dropped") == 0;
 }
 
+/* Remember which were given: not every verb of a command takes what the command does. */
+static void note_letter(struct options *options, char letter)
+{
+    size_t length = strlen(options->letters);
+
+    if (!strchr(options->letters, letter) && length + 1 < sizeof(options->letters))
+        options->letters[length] = letter;
+}
+
+const char *option_refused(const struct options *options, const char *takes)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        if (rows[i].letter != ALWAYS && rows[i].letter != 'j' &&
+            strchr(options->letters, rows[i].letter) && !strchr(takes, rows[i].letter))
+            return rows[i].name;
+    return NULL;
+}
+
+struct dray_api_settings api_settings(const struct options *options)
+{
+    if (options->no_sandbox)
+        (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
+    return (struct dray_api_settings){.configuration = options->config,
+                                      .policies = options->policies.items,
+                                      .policy_count = options->policies.count,
+                                      .unconfined = options->no_sandbox,
+                                      .interrupt_fd = -1};
+}
+
 static int check_arguments(const struct command *command, const struct options *options)
 {
     if (options->argument_count < command->min_arguments && !options->kind)
@@ -236,15 +265,18 @@ static int check_arguments(const struct command *command, const struct options *
 int options_read(const struct command *command, int argc, char **argv, struct options *options)
 {
     struct option longs[ROWS + 2] = {{"help", no_argument, NULL, 0}};
+    char letters[ROWS + 2] = {0};
     size_t count = 1;
     int which, index = 0;
     const char *fault;
 
     options->json = asks_for_json(argc, argv);
     for (size_t i = 0; i < ROWS; i++)
-        if (takes(command, &rows[i]))
+        if (takes(command, &rows[i])) {
+            letters[count] = rows[i].letter;
             longs[count++] = (struct option){
                 rows[i].name, rows[i].argument ? required_argument : no_argument, NULL, 0};
+        }
     opterr = 0;
     while ((which = getopt_long(argc, argv, ":h", longs, &index)) != -1) {
         if (which == '?') {
@@ -258,6 +290,7 @@ int options_read(const struct command *command, int argc, char **argv, struct op
             print_help(command);
             return -1;
         }
+        note_letter(options, letters[index]);
         if (longs[index].has_arg == no_argument)
             set_flag(options, longs[index].name);
         else if ((fault = set_option(options, longs[index].name, optarg)) != NULL)

@@ -162,16 +162,26 @@ int report(const struct options *options, const struct dray_error *error,
     return exit_of(error, job);
 }
 
+void print_warnings(const struct options *options, const struct dray_diagnostics *diagnostics)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
+
+    if (options->json || diagnostics->count == 0)
+        return;
+    dray_diagnostics_print(diagnostics, use_colour(stderr), &out);
+    (void)fputs(out.data ? out.data : "", stderr);
+}
+
 /* ---- Jobs ---- */
 
-static const char *text(const json_t *object, const char *key)
+const char *text(const json_t *object, const char *key)
 {
     const char *value = json_string_value(json_object_get(object, key));
 
     return value ? value : "";
 }
 
-static unsigned long long number(const json_t *object, const char *key)
+unsigned long long number(const json_t *object, const char *key)
 {
     return (unsigned long long)json_integer_value(json_object_get(object, key));
 }

@@ -5,57 +5,6 @@
 
 #include "cmd/policy.h"
 
-/* What a verb works with. */
-struct work {
-    const struct options *options;
-    const char *argument; /* the first behind the verb; NULL: there is none */
-    struct dray_api_settings settings;
-    struct dray_api *api;
-    struct dray_diagnostics diagnostics;
-    struct dray_error error;
-};
-
-static void work_end(struct work *work)
-{
-    dray_api_close(work->api);
-    dray_diagnostics_free(&work->diagnostics);
-}
-
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-
-    return value ? value : "";
-}
-
-static int open_api(struct work *work)
-{
-    const struct options *options = work->options;
-
-    work->settings = (struct dray_api_settings){.configuration = options->config,
-                                                .policies = options->policies.items,
-                                                .policy_count = options->policies.count,
-                                                .unconfined = options->no_sandbox,
-                                                .interrupt_fd = -1};
-    return dray_api_open(&work->settings, &work->api, &work->error);
-}
-
-static int fail(struct work *work)
-{
-    return report(work->options, &work->error, &work->diagnostics, NULL);
-}
-
-/* Warnings of what was good all the same. */
-static void print_warnings(const struct work *work)
-{
-    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
-
-    if (work->options->json || work->diagnostics.count == 0)
-        return;
-    dray_diagnostics_print(&work->diagnostics, use_colour(stderr), &out);
-    (void)fputs(out.data ? out.data : "", stderr);
-}
-
 /* ---- list ---- */
 
 static void print_rules(const json_t *rules)
@@ -97,10 +46,10 @@ static int list(struct work *work)
     json_t *set = NULL, *policy;
     size_t i;
 
-    if (open_api(work) != 0 ||
+    if (work_open(work) != 0 ||
         dray_api_policy_list(work->api, &work->diagnostics, &set, &work->error) != 0)
-        return fail(work);
-    print_warnings(work);
+        return work_fail(work);
+    print_warnings(work->options, &work->diagnostics);
     if (work->options->json)
         return print_json(set);
     json_array_foreach(json_object_get(set, "policies"), i, policy) print_policy(policy);
@@ -124,13 +73,13 @@ static int sign(struct work *work)
         dray_hint(&work->error, "--key FILE names a private key; dray policy key FILE makes one");
     }
     if (result == 0)
-        result = open_api(work);
+        result = work_open(work);
     if (result == 0)
-        result = dray_api_policy_sign(work->api, work->argument, work->options->key,
+        result = dray_api_policy_sign(work->api, work->options->arguments[1], work->options->key,
                                       &work->diagnostics, &done, &work->error);
     if (result != 0)
-        return fail(work);
-    print_warnings(work);
+        return work_fail(work);
+    print_warnings(work->options, &work->diagnostics);
     if (work->options->json)
         return print_json(done);
     long long count = json_integer_value(json_object_get(done, "policies"));
@@ -145,8 +94,8 @@ static int make_key(struct work *work)
 {
     json_t *made = NULL;
 
-    if (dray_api_policy_key(work->argument, &made, &work->error) != 0)
-        return fail(work);
+    if (dray_api_policy_key(work->options->arguments[1], &made, &work->error) != 0)
+        return work_fail(work);
     if (work->options->json)
         return print_json(made);
     (void)printf("key %s\n  private  ", text(made, "key"));
@@ -160,55 +109,20 @@ static int make_key(struct work *work)
 
 /* ---- All of them ---- */
 
-static int test(struct work *work)
-{
-    return policy_test(work->options);
-}
-
-static int explain(struct work *work)
-{
-    return policy_explain(work->options);
-}
-
-static int replay(struct work *work)
-{
-    return policy_replay(work->options);
-}
-
-static const struct verb {
-    const char *name;
-    const char *usage; /* what follows it */
-    int min_arguments, max_arguments;
-    int (*run)(struct work *work);
-} verbs[] = {
-    {"list", "", 0, 0, list},
-    {"test", " [FILE|DIRECTORY]...", 0, MAX_LIST, test},
-    {"explain", " [--dataset D] [--target T] [--user U] [--path P] [--given F=V]...", 0, 0,
-     explain},
-    {"replay", " PATH... [--dataset D] [--user U] [--since WHEN] [--until WHEN] [--limit N]", 1,
-     MAX_LIST, replay},
-    {"sign", " DIRECTORY --key FILE", 1, 1, sign},
-    {"key", " FILE", 1, 1, make_key},
+static const struct verb verbs[] = {
+    {"list", "", "pn", 0, 0, list},
+    {"test", " [FILE|DIRECTORY]...", "pn", 0, MAX_LIST, policy_test},
+    {"explain", " --dataset D --target T [--user U] [--path P] [--size N] [--given F=V]...",
+     "pnDTUPzG", 0, 0, policy_explain},
+    {"replay",
+     " FILE|DIRECTORY... [--dataset D] [--user U] [--since WHEN] [--until WHEN] [--limit N]",
+     "nDUqNL", 1, MAX_LIST, policy_replay},
+    {"sign", " DIRECTORY --key FILE", "nK", 1, 1, sign},
+    {"key", " FILE", "", 1, 1, make_key},
 };
-#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
 
 int command_policy(struct options *options)
 {
-    dray_cleanup(work_end) struct work work = {.options = options};
-    dray_cleanup(dray_buffer_free) struct dray_buffer usage = {.cap = 1024};
-    int count = options->argument_count - 1;
-
     (void)signal(SIGPIPE, SIG_IGN);
-    for (size_t i = 0; i < VERBS; i++) {
-        dray_buffer_format(&usage, "%s dray policy %s%s", i == 0 ? "usage:" : "\n      ",
-                           verbs[i].name, verbs[i].usage);
-        if (strcmp(options->arguments[0], verbs[i].name) != 0 || count < verbs[i].min_arguments ||
-            count > verbs[i].max_arguments)
-            continue;
-        work.argument = count > 0 ? options->arguments[1] : NULL;
-        return verbs[i].run(&work);
-    }
-    (void)dray_fail(&work.error, DRAY_INVALID, "dray policy: wrong arguments");
-    dray_hint(&work.error, "%s", usage.data ? usage.data : "dray policy --help");
-    return fail(&work);
+    return run_verb(options, "policy", verbs, DRAY_COUNT(verbs));
 }

@@ -5,10 +5,10 @@
 
 #include "cmd/command.h"
 
-/* policy_look.c; the verb is the first argument */
-int policy_explain(const struct options *options);
-int policy_test(const struct options *options);
+/* policy_look.c */
+int policy_explain(struct work *work);
+int policy_test(struct work *work);
 /* policy_replay.c */
-int policy_replay(const struct options *options);
+int policy_replay(struct work *work);
 
 #endif

@@ -5,24 +5,6 @@
 #include "cmd/policy.h"
 #include "core/base/text.h"
 
-static int open_api(const struct options *options, struct dray_api_settings *settings,
-                    struct dray_api **ret_api, struct dray_error *error)
-{
-    *settings = (struct dray_api_settings){.configuration = options->config,
-                                           .policies = options->policies.items,
-                                           .policy_count = options->policies.count,
-                                           .unconfined = options->no_sandbox,
-                                           .interrupt_fd = -1};
-    return dray_api_open(settings, ret_api, error);
-}
-
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-
-    return value ? value : "";
-}
-
 /* ---- explain */
 
 static void print_facts(const json_t *facts)
@@ -121,11 +103,9 @@ static void print_verdict(const json_t *answer)
     (void)fputc('\n', stdout);
 }
 
-int policy_explain(const struct options *options)
+int policy_explain(struct work *work)
 {
-    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
-    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
-    struct dray_api_settings settings;
+    const struct options *options = work->options;
     struct dray_explain_request request = {.dataset = options->dataset,
                                            .target = options->target,
                                            .user = options->user,
@@ -133,15 +113,12 @@ int policy_explain(const struct options *options)
                                            .size = options->size,
                                            .given = options->given.items,
                                            .given_count = options->given.count};
-    struct dray_error error = {0};
     json_t *answer = NULL, *rule;
     size_t i;
 
-    int result = open_api(options, &settings, &api, &error);
-    if (result == 0)
-        result = dray_api_policy_explain(api, &request, &diagnostics, &answer, &error);
-    if (result != 0)
-        return report(options, &error, &diagnostics, NULL);
+    if (work_open(work) != 0 || dray_api_policy_explain(work->api, &request, &work->diagnostics,
+                                                        &answer, &work->error) != 0)
+        return work_fail(work);
     if (options->json)
         return print_json(answer);
     (void)puts("facts");
@@ -161,10 +138,12 @@ static void print_tests(const json_t *policies)
 {
     size_t i, k;
     json_t *policy, *test;
-    size_t passed = 0, failed = 0;
+    size_t passed = 0, failed = 0, unjudged = 0;
 
     json_array_foreach(policies, i, policy)
     {
+        if (!json_object_get(policy, "policy"))
+            continue; /* a file that is none has no tests; what is wrong is said below */
         print_text(stdout, text(policy, "policy"));
         (void)fputs("  ", stdout);
         print_text(stdout, text(policy, "file"));
@@ -174,35 +153,37 @@ static void print_tests(const json_t *policies)
         json_array_foreach(json_object_get(policy, "tests"), k, test)
         {
             int good = json_is_true(json_object_get(test, "passed"));
+            int judged = json_object_get(test, "seen") != NULL;
             passed += good ? 1 : 0;
-            failed += good ? 0 : 1;
-            (void)printf("  %-7s ", good ? "passed" : "FAILED");
+            unjudged += judged ? 0 : 1;
+            failed += judged && !good ? 1 : 0;
+            (void)printf("  %-10s ", good ? "passed" : judged ? "FAILED" : "not judged");
             print_text(stdout, text(test, "name"));
             (void)fputs(": ", stdout);
             print_text(stdout, text(test, "expected"));
-            if (!good) {
+            if (judged && !good) {
                 (void)fputs(", and the policy says ", stdout);
-                print_text(stdout, json_object_get(test, "seen") ? text(test, "seen") : "nothing");
+                print_text(stdout, text(test, "seen"));
             }
             (void)fputc('\n', stdout);
         }
     }
-    (void)printf("%zu passed, %zu failed\n", passed, failed);
+    (void)printf("%zu passed, %zu failed", passed, failed);
+    if (unjudged)
+        (void)printf(", %zu not judged", unjudged);
+    (void)fputc('\n', stdout);
 }
 
-int policy_test(const struct options *options)
+int policy_test(struct work *work)
 {
-    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
-    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
-    struct dray_api_settings settings;
-    struct dray_error error = {0};
+    const struct options *options = work->options;
     json_t *answer = NULL;
+    int result = work_open(work);
 
-    int result = open_api(options, &settings, &api, &error);
     if (result == 0)
-        result =
-            dray_api_policy_test(api, options->arguments + 1, (size_t)options->argument_count - 1,
-                                 &diagnostics, &answer, &error);
+        result = dray_api_policy_test(work->api, options->arguments + 1,
+                                      (size_t)options->argument_count - 1, &work->diagnostics,
+                                      &answer, &work->error);
     if (answer && options->json && result == 0)
         return print_json(answer);
     if (answer && !options->json) {
@@ -211,9 +192,9 @@ int policy_test(const struct options *options)
     }
     /* Which tests hold is wanted too where one does not. */
     json_t *tests = answer && options->json ? json_pack("{s:O}", "policies", answer) : NULL;
-    int status = result != 0 ? report(options, &error, &diagnostics, tests) : 0;
+    int status = result != 0 ? report(options, &work->error, &work->diagnostics, tests) : 0;
     if (tests)
-        status = dray_class_exit(error.class_); /* no job has failed */
+        status = dray_class_exit(work->error.class_); /* no job has failed */
     json_decref(tests);
     json_decref(answer);
     return status;

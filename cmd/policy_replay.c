@@ -1,31 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* policy_replay.c - policy replay: what other policies would have done to past jobs. */
-#include <signal.h>
 #include <string.h>
 
 #include "cmd/policy.h"
 #include "core/base/text.h"
-
-static const char *text(const json_t *object, const char *key)
-{
-    const char *value = json_string_value(json_object_get(object, key));
-
-    return value ? value : "";
-}
-
-static json_int_t number(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
 
 /* "12 entries (3.4 MiB)" */
 static void print_amount(const json_t *amount)
 {
     char bytes[24];
 
-    (void)printf("%lld %s (%s)", (long long)number(amount, "entries"),
+    (void)printf("%llu %s (%s)", number(amount, "entries"),
                  number(amount, "entries") == 1 ? "entry" : "entries",
-                 dray_size_print((uint64_t)number(amount, "bytes"), bytes));
+                 dray_size_print(number(amount, "bytes"), bytes));
 }
 
 static void print_rule(const json_t *rule, const char *verb)
@@ -43,7 +30,7 @@ static void print_rule(const json_t *rule, const char *verb)
         (void)fputs(i ? ", " : ": ", stdout);
         print_text(stdout, json_string_value(path));
     }
-    if (number(rule, "entries") > (json_int_t)json_array_size(examples) && examples)
+    if (number(rule, "entries") > json_array_size(examples) && examples)
         (void)fputs(", …", stdout);
     (void)fputc('\n', stdout);
 }
@@ -124,20 +111,9 @@ static void print_replayed(const json_t *job)
     }
 }
 
-int policy_replay(const struct options *options)
+int policy_replay(struct work *work)
 {
-    dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
-    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
-    struct dray_api_settings settings = {.configuration = options->config,
-                                         .policies = options->policies.items,
-                                         .policy_count = options->policies.count,
-                                         .unconfined = options->no_sandbox,
-                                         .interrupt_fd = -1};
-    struct dray_error error = {0};
-    json_t *answer = NULL, *job;
-    size_t i;
-
-    (void)signal(SIGPIPE, SIG_IGN);
+    const struct options *options = work->options;
     const struct dray_replay_request request = {.paths = options->arguments + 1,
                                                 .path_count = (size_t)options->argument_count - 1,
                                                 .dataset = options->dataset,
@@ -145,22 +121,22 @@ int policy_replay(const struct options *options)
                                                 .since = options->since,
                                                 .until = options->until,
                                                 .limit = options->limit};
-    int result = dray_api_open(&settings, &api, &error);
-    if (result == 0)
-        result = dray_api_policy_replay(api, &request, &diagnostics, &answer, &error);
-    if (result != 0)
-        return report(options, &error, &diagnostics, NULL);
+    json_t *answer = NULL, *job;
+    size_t i;
+
+    if (work_open(work) != 0 ||
+        dray_api_policy_replay(work->api, &request, &work->diagnostics, &answer, &work->error) != 0)
+        return work_fail(work);
     if (options->json)
         return print_json(answer);
     json_array_foreach(json_object_get(answer, "jobs"), i, job) print_replayed(job);
     const json_t *totals = json_object_get(answer, "totals");
-    (void)printf("%zu job%s: %lld the same, %lld would change, %lld would be denied, %lld not "
+    (void)printf("%zu job%s: %llu the same, %llu would change, %llu would be denied, %llu not "
                  "replayed\n",
-                 i, i == 1 ? "" : "s", (long long)number(totals, "same"),
-                 (long long)number(totals, "changes"), (long long)number(totals, "denied"),
-                 (long long)number(totals, "not_replayed"));
+                 i, i == 1 ? "" : "s", number(totals, "same"), number(totals, "changes"),
+                 number(totals, "denied"), number(totals, "not_replayed"));
     if (number(answer, "left_out") > 0)
-        (void)printf("%lld older left out by --limit\n", (long long)number(answer, "left_out"));
+        (void)printf("%llu older left out by --limit\n", number(answer, "left_out"));
     json_decref(answer);
     return 0;
 }

@@ -105,10 +105,13 @@ def test_an_unknown_command_gets_the_nearest(dray, word, near):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["push", "./x"], "--to is missing"), (["plugin", "list", "x"], "wrong arguments"),
-    (["policy", "list", "x"], "wrong arguments"), (["policy", "sgn", "x"], "wrong arguments"),
+    (["push", "./x"], "--to is missing"), (["plugin", "list", "x"], "unexpected argument x"),
+    (["policy", "list", "x"], "unexpected argument x"), (["policy", "sgn", "x"], 'did you mean "sign"?'),
+    (["policy", "list", "--since", "1h"], "dray policy list does not take --since"),
+    (["policy", "key", "./x", "--path", "y"], "dray policy key does not take --path"),
+    (["policy", "key"], "an argument is missing"), (["plugin", "manual", "--schema"], "does not take --schema"),
     (["policy", "sign", "./x"], "--key is missing"), (["jobs", "--config", ""], "it takes a file"),
-    (["plugin", "shw", "filter/glob"], "wrong arguments"), (["plugin", "show", "glob"], "does not name a plugin"),
+    (["plugin", "shw", "filter/glob"], 'did you mean "show"?'), (["plugin", "show", "glob"], "does not name a plugin"),
     (["run", "x.yaml", "--set", "novalue"], "--set novalue: it takes NAME=VALUE"),
     (["push", "./x", "--to", "./y", "--progress-fd", "77"], "--progress-fd 77: no such descriptor is open"),
     (["push", "./x", "--to", "./y", "--progress-fd", "x"], "--progress-fd x: "),

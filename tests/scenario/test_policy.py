@@ -190,7 +190,7 @@ def test_a_set_with_a_failing_test_stops_every_delivery(dray, site):
         assert f'{path}:12:24: error: test "notes stay" fails: it expects drop, and the policy says keep' in said
     assert os.listdir(site.out) == []
     said = dray("policy", "test", site.folder, exit=2)
-    assert "FAILED  notes stay: drop, and the policy says keep" in said.out and "0 passed, 1 failed" in said.out
+    assert "FAILED     notes stay: drop, and the policy says keep" in said.out and "0 passed, 1 failed" in said.out
     assert f"{path}:12:24" in dray("check", path, exit=2).out
     site.policy(rule(drop("raw/", "notes/")) + tests)
     assert "1 passed, 0 failed" in dray("policy", "test", site.folder).out

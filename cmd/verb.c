@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/* verb.c - commands that have verbs: which one it is, and what it takes. */
+#include <string.h>
+
+#include "cmd/command.h"
+#include "core/base/text.h"
+
+int work_open(struct work *work)
+{
+    work->settings = api_settings(work->options);
+    return dray_api_open(&work->settings, &work->api, &work->error);
+}
+
+int work_fail(struct work *work)
+{
+    return report(work->options, &work->error, &work->diagnostics, NULL);
+}
+
+static void work_end(struct work *work)
+{
+    dray_api_close(work->api);
+    dray_diagnostics_free(&work->diagnostics);
+}
+
+static int wrong_verb(struct work *work, const char *command, const struct verb *verbs,
+                      size_t count)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer usage = {.cap = 2048};
+    const char *names[16];
+
+    for (size_t i = 0; i < count; i++) {
+        names[i] = verbs[i].name;
+        dray_buffer_format(&usage, "%s dray %s %s%s", i == 0 ? "usage:" : "\n      ", command,
+                           verbs[i].name, verbs[i].usage);
+    }
+    const char *near = dray_nearest(work->options->arguments[0], names, count);
+    (void)dray_fail(&work->error, DRAY_INVALID, "dray %s has no \"%s\"%s%s%s", command,
+                    work->options->arguments[0], near ? ": did you mean \"" : "", near ? near : "",
+                    near ? "\"?" : "");
+    dray_hint(&work->error, "%s", usage.data ? usage.data : "--help says more");
+    return work_fail(work);
+}
+
+static int wrong_use(struct work *work, const char *command, const struct verb *verb,
+                     const char *option)
+{
+    int count = work->options->argument_count - 1;
+
+    if (option)
+        (void)dray_fail(&work->error, DRAY_INVALID, "dray %s %s does not take --%s", command,
+                        verb->name, option);
+    else if (count < verb->min_arguments)
+        (void)dray_fail(&work->error, DRAY_INVALID, "dray %s %s: an argument is missing", command,
+                        verb->name);
+    else
+        (void)dray_fail(&work->error, DRAY_INVALID, "dray %s %s: unexpected argument %s", command,
+                        verb->name, work->options->arguments[verb->max_arguments + 1]);
+    dray_hint(&work->error, "usage: dray %s %s%s", command, verb->name, verb->usage);
+    return work_fail(work);
+}
+
+int run_verb(const struct options *options, const char *command, const struct verb *verbs,
+             size_t count)
+{
+    dray_cleanup(work_end) struct work work = {.options = options};
+    int arguments = options->argument_count - 1;
+    size_t i = 0;
+
+    while (i < count && strcmp(options->arguments[0], verbs[i].name) != 0)
+        i++;
+    if (i == count)
+        return wrong_verb(&work, command, verbs, count);
+    const char *refused = option_refused(options, verbs[i].takes);
+    if (refused || arguments < verbs[i].min_arguments || arguments > verbs[i].max_arguments)
+        return wrong_use(&work, command, &verbs[i], refused);
+    return verbs[i].run(&work);
+}
