@@ -56,6 +56,7 @@ unit_tests += tests/unit/test_tree
 unit_tests += tests/unit/test_tree_memory
 unit_tests += tests/unit/test_verdict_list
 unit_tests += tests/unit/test_verdict_memory
+unit_tests += tests/unit/test_verdicts
 unit_tests += tests/unit/test_walk
 
 # What several tests share.
@@ -88,6 +89,8 @@ tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_verdict_memory_LDFLAGS = $(fail_allocations)
+tests_unit_test_verdicts_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=dray_run_tell
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
 
 # These plan with stand-ins for plugins (plan_fixture.h).
