@@ -300,8 +300,13 @@ int dray_service_walk(struct dray_ctx *ctx, const char *path)
 
     if (!call->step->builder || call->step->step->role != DRAY_STEP_SOURCE)
         return wrong_kind(call, "walk");
-    return dray_walk(call->step->builder, call->step->run->roots, path, walk_cancelled, call,
-                     &call->error);
+    int result = dray_walk(call->step->builder, call->step->run->roots, path, walk_cancelled, call,
+                           &call->error);
+    if (result == DRAY_DENIED)
+        dray_hint(&call->error,
+                  "a filter cannot leave it out, since what is not listed is not judged: "
+                  "ask for the right to read it, or deliver a directory without it");
+    return result;
 }
 
 /* Turn the links into entries of one group with what they link to. */

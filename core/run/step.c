@@ -87,6 +87,19 @@ static int listing_reached(void *arg, uint64_t entries)
     return dray_run_cancelled(step->run);
 }
 
+/* So that what `ls -l` prints is not taken for names without a word. */
+static void tell_bare(const struct dray_step_run *step)
+{
+    static const char message[] =
+        "each whole line is taken for the path of a file of 0 bytes; with sizes a line is SIZE, a "
+        "tab and PATH, with a slash behind a directory's";
+
+    dray_run_tell(step->run,
+                  json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step", step->step->id,
+                            "level", DRAY_LOG_WARN, "what", "no line of the list has a tab",
+                            "fields", "message", message));
+}
+
 /* A list stands for what the source would bring. */
 static int read_listing(struct dray_step_run *step, struct dray_error *error)
 {
@@ -95,9 +108,14 @@ static int read_listing(struct dray_step_run *step, struct dray_error *error)
                                    .name = step->run->listing,
                                    .reached = listing_reached,
                                    .arg = &call};
+    struct dray_listed listed = {0};
 
     dray_call_init(&call, step);
-    return dray_listing_read(&listing, &step->output, &step->run->listed, error);
+    int result = dray_listing_read(&listing, &step->output, &listed, error);
+    step->run->listed = listed.entries;
+    if (result == 0 && listed.bare)
+        tell_bare(step);
+    return result;
 }
 
 static int stage(struct dray_step_run *step, struct dray_error *error)

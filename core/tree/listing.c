@@ -18,6 +18,9 @@
 /* How often a list that does not come is asked about, ms. */
 #define PATIENCE 200
 
+/* The command whose list is what a walk would find. */
+#define FIND "find . -type d -printf '%%s\\t%%P/\\n' -o -printf '%%s\\t%%P\\n'"
+
 enum form { FORM_UNKNOWN, FORM_LINES, FORM_RECORDS, FORM_JSON };
 
 struct reading {
@@ -27,6 +30,7 @@ struct reading {
     enum form form;
     uint64_t line;    /* number of the one in hand, from 1 */
     uint64_t entries; /* listed so far */
+    int sized;        /* one of them had its size */
     char *piece;      /* PIECE bytes */
     size_t length;    /* of these are read */
     int ended;
@@ -54,7 +58,11 @@ static int refuse(const struct reading *reading, const char *what)
 static int add(struct reading *reading, struct dray_tree_entry *entry)
 {
     entry->ctime = (int64_t)reading->line;
-    if (dray_tree_builder_add(reading->builder, entry, reading->error) != 0)
+    int result = dray_tree_builder_add(reading->builder, entry, reading->error);
+    if (result == DRAY_INVALID && reading->form != FORM_JSON)
+        dray_hint(reading->error,
+                  "paths begin at the dataset's root, in which this lists them:\n" FIND);
+    if (result != 0)
         return at_line(reading, reading->line);
     reading->entries++;
     return 0;
@@ -86,7 +94,15 @@ static int take_size(struct reading *reading, const char *text, size_t length, i
     (void)dray_fail(reading->error, DRAY_INVALID,
                     "\"%.*s\" before the tab is no size: it is a number of bytes",
                     (int)(length < 40 ? length : 40), text);
+    dray_hint(reading->error, "in the dataset's root this lists it:\n" FIND);
     return at_line(reading, reading->line);
+}
+
+/* `find` lists its starting point too: "." or, by %P, nothing behind the tab. */
+static int is_root(const char *path, size_t length, int sized)
+{
+    return (length == 1 && path[0] == '.') || (length == 2 && memcmp(path, "./", 2) == 0) ||
+           (sized && (length == 0 || (length == 1 && path[0] == '/')));
 }
 
 static int take_text(struct reading *reading, const char *line, size_t length)
@@ -101,9 +117,13 @@ static int take_text(struct reading *reading, const char *line, size_t length)
     int directory = left > 0 && path[left - 1] == '/';
     if (tab && take_size(reading, line, (size_t)(tab - line), directory, &entry.bytes) != 0)
         return reading->error->class_;
-    /* `find` lists its starting point too, and by %P it has no name. */
-    if (tab && left == (size_t)directory)
+    reading->sized |= tab != NULL;
+    if (is_root(path, left, tab != NULL))
         return 0;
+    if (left > 2 && memcmp(path, "./", 2) == 0) {
+        path += 2;
+        left -= 2;
+    }
     if (directory) {
         entry.type = DRAY_DIRECTORY;
         entry.mode = 0755;
@@ -305,13 +325,13 @@ static int finish(struct reading *reading, struct dray_tree **ret_tree)
 
     if (result != DRAY_CONFLICT)
         return result;
-    dray_hint(reading->error, "each path is listed once, and a directory's ends with a slash:\n"
-                              "find . -type d -printf '%%s\\t%%P/\\n' -o -printf '%%s\\t%%P\\n'");
+    dray_hint(reading->error,
+              "each path is listed once, and a directory's ends with a slash:\n" FIND);
     return at_line(reading, (uint64_t)dray_tree_builder_clash(reading->builder));
 }
 
 int dray_listing_read(const struct dray_listing *listing, struct dray_tree **ret_tree,
-                      uint64_t *ret_entries, struct dray_error *error)
+                      struct dray_listed *ret_listed, struct dray_error *error)
 {
     dray_cleanup(dray_tree_builder_freep) struct dray_tree_builder *builder =
         dray_tree_builder_new();
@@ -325,6 +345,8 @@ int dray_listing_read(const struct dray_listing *listing, struct dray_tree **ret
     if (result == 0)
         result = finish(&reading, ret_tree);
     if (result == 0)
-        *ret_entries = reading.entries;
+        *ret_listed = (struct dray_listed){.entries = reading.entries,
+                                           .bare = reading.entries > 0 && !reading.sized &&
+                                                   reading.form != FORM_JSON};
     return result;
 }

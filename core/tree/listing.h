@@ -15,12 +15,16 @@ struct dray_listing {
     void *arg;
 };
 
+struct dray_listed {
+    uint64_t entries; /* how many were listed */
+    int bare;         /* there are some, and none of them with a size: it may be no list at all */
+};
+
 /* The format stands in docs/formats.md: lines or NUL-terminated records of `SIZE<TAB>PATH` or of
  * `PATH`, or a delivery's tree.jsonl. Parents that are not listed are added. A bad line is refused
- * with the list's name and the line's number as the error's place. *ret_entries: how many entries
- * were listed. */
+ * with the list's name and the line's number as the error's place. */
 DRAY_MUST_CHECK int dray_listing_read(const struct dray_listing *listing,
-                                      struct dray_tree **ret_tree, uint64_t *ret_entries,
+                                      struct dray_tree **ret_tree, struct dray_listed *ret_listed,
                                       struct dray_error *error);
 
 #endif

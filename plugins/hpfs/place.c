@@ -25,7 +25,11 @@ static int resolve(struct dray_ctx *ctx, const char *directory, char **ret_real)
     if (reason == ENOENT) {
         int result =
             host->fail(ctx, DRAY_NOT_FOUND, "there is no directory %s to deliver into", directory);
-        host->hint(ctx, "make it first:  mkdir -p '%s'", directory);
+        if (strstr(directory, "/$") != NULL)
+            host->hint(ctx, "the environment is not read here: write the path itself, or "
+                            "${NAME}, a parameter, which --set gives a value");
+        else
+            host->hint(ctx, "make it first:  mkdir -p '%s'", directory);
         return result;
     }
     if (reason == ENOTDIR || (reason == 0 && !S_ISDIR(status.st_mode)))

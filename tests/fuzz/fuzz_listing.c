@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dray_listing listing = {.fd = memfd_create("list", MFD_CLOEXEC), .name = "list"};
     struct dray_error error = {0};
     struct dray_tree *tree = NULL;
-    uint64_t listed = 0;
+    struct dray_listed listed = {0};
 
     assert(listing.fd >= 0);
     assert(dray_write_all(listing.fd, data, size) == 0);
@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     (void)close(listing.fd);
     if (result == 0) {
         /* Parents that are added have entries below them and are not counted. */
-        assert(tree != NULL && listed >= tree->listed);
+        assert(tree != NULL && listed.entries >= tree->listed);
         check_tree(tree);
         dray_tree_unref(tree);
         return 0;

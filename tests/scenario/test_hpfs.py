@@ -230,6 +230,15 @@ def test_a_missing_parent_comes_with_the_command_that_makes_it(dray, files, tmp_
     assert f"mkdir -p '{tmp_path}/new'" in result.err
 
 
+@pytest.mark.parametrize("place", ["$HOME", "out/$USER/x"])
+def test_a_shells_word_in_a_path_is_said_to_be_none_here(run, files, tmp_path, place):
+    """Rather than to make a directory of that name."""
+    files(tmp_path / "data", {"a": b"a"})
+    for option in (f"into: {place}", f"path: {place}/data", f"into: {place}/deep"):
+        said = run(tmp_path / "data", option, exit=2).err
+        assert "the environment is not read here" in said and "mkdir" not in said, option
+
+
 # ---- What is there already ----
 
 

@@ -111,6 +111,30 @@ def test_a_bad_line_is_refused_with_its_place(dray, place, line, says):
     failed = dray("preview", place, "--listing", "list.txt", cwd=place.parent, exit=2)
     assert f"error: {says}" in failed.err
     assert failed.out == ""
+    if ".dray" not in line:  # what is to be done about that is said instead
+        assert "\n       find . -type d -printf '%s\\t%P/\\n' -o -printf '%s\\t%P\\n'\n" in failed.err
+
+
+def test_what_other_programs_print_is_read_or_refused_with_the_command_that_works(dray, files, workflow,
+                                                                                 tmp_path):
+    source = files(tmp_path / "source", {"a.nc": "grid", "b.txt": "x"})
+    file = workflow(WORKFLOW)
+
+    def preview(command, **keywords):
+        listed = subprocess.run(command, cwd=source, stdout=subprocess.PIPE, check=True).stdout
+        return dray("preview", file, "--listing", "-", input=listed, **keywords)
+
+    for command, bare in [(["find", "."], True), (["find", "-type", "f"], True), (["du", "-ab"], False),
+                          (["ls"], True)]:
+        done = preview(command)
+        assert "1 kept" in done.out and "1 dropped" in done.out and "2 entries listed" in done.out, command
+        assert ("no line of the list has a tab" in done.err) == bare, command
+    for command in (["find", source], ["du", "-a", source]):
+        assert "find . -type d -printf" in preview(command, exit=2).err, command
+    assert "SIZE, a tab and PATH" in preview(["ls", "-l"]).err
+    (source / "d").mkdir()
+    (source / "d/c.nc").touch()
+    assert "a directory's ends with a slash:\n       find . -type d" in preview(["find", "."], exit=2).err
 
 
 def test_a_list_that_is_not_there_is_not_found(dray, place):

@@ -64,9 +64,12 @@ def test_a_file_that_may_not_be_read_is_named(bound, source, out):
 
 def test_a_directory_that_may_not_be_listed_is_named_before_anything_is_done(bound, source, out):
     (source / "deep").chmod(0)
-    failed = bound("push", source, "--to", out / "data", exit=3)
+    failed = [bound("push", source, "--to", out / "data", *options, exit=3)
+              for options in ([], ["--exclude", "deep/"])]
     (source / "deep").chmod(0o755)
-    assert f"listing {source}/deep: Permission denied" in failed.err
+    for one in failed:
+        assert f"listing {source}/deep: Permission denied" in one.err
+        assert "a filter cannot leave it out" in one.err and "the right to read it" in one.err
     assert os.listdir(out) == [] and bound.json("jobs") == []
 
 

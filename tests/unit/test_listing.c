@@ -6,14 +6,15 @@
 #include "core/tree/listing.h"
 
 static int read_list(const struct files *files, const void *data, size_t length,
-                     struct dray_tree **ret_tree, uint64_t *ret_entries, struct dray_error *error)
+                     struct dray_tree **ret_tree, struct dray_listed *ret_listed,
+                     struct dray_error *error)
 {
     files_write(files, "list", data, length);
     struct dray_listing listing = {.fd = openat(files->fd, "list", O_RDONLY | O_CLOEXEC),
                                    .name = "list.txt"};
 
     assert_true(listing.fd >= 0);
-    int result = dray_listing_read(&listing, ret_tree, ret_entries, error);
+    int result = dray_listing_read(&listing, ret_tree, ret_listed, error);
     assert_int_equal(close(listing.fd), 0);
     return result;
 }
@@ -24,11 +25,11 @@ static void assert_listed(const struct files *files, const void *data, size_t le
 {
     struct dray_error error = {0};
     struct dray_tree *tree = NULL;
-    uint64_t listed = 0;
+    struct dray_listed listed = {0};
 
     assert_done(read_list(files, data, length, &tree, &listed, &error));
     assert_paths(tree, paths);
-    assert_int_equal(listed, entries);
+    assert_int_equal(listed.entries, entries);
     assert_int_equal(tree->bytes, bytes);
     dray_tree_unref(tree);
 }
@@ -39,7 +40,7 @@ static void assert_refused(const struct files *files, const void *data, size_t l
 {
     struct dray_error error = {0};
     struct dray_tree *tree = NULL;
-    uint64_t listed = 0;
+    struct dray_listed listed = {0};
 
     assert_failed(read_list(files, data, length, &tree, &listed, &error), class_, &error, says);
     assert_string_equal(error.where, where);
@@ -67,6 +68,14 @@ static void what_rclone_prints_has_sizes_below_zero_for_directories(void **state
 static void a_line_without_a_tab_is_a_path_of_no_size(void **state)
 {
     assert_text(*state, "a\nd/\n4\tb", "a\nb\nd\n", 3, 4);
+}
+
+static void what_find_prints_of_itself_begins_with_a_dot(void **state)
+{
+    assert_text(*state, ".\n./a\n./.b\n", ".b\na\n", 2, 0);
+    assert_text(*state, "./\n1\t./a/b\n2\t.\n", "a\na/b\n", 1, 1);
+    assert_no_text(*state, "././a\n", DRAY_INVALID, "list.txt:1", "\".\"");
+    assert_no_text(*state, ".//a\n", DRAY_INVALID, "list.txt:1", "is absolute");
 }
 
 static void carriage_returns_of_other_systems_are_no_part_of_a_path(void **state)
@@ -97,7 +106,7 @@ static void bad_lines_are_refused_with_their_numbers(void **state)
 
     assert_no_text(files, "1\ta\n1\t/b\n", DRAY_INVALID, "list.txt:2", "is absolute");
     assert_no_text(files, "1\ta/../b\n", DRAY_INVALID, "list.txt:1", "\"..\"");
-    assert_no_text(files, "1\t./b\n", DRAY_INVALID, "list.txt:1", "\".\"");
+    assert_no_text(files, "1\ta/./b\n", DRAY_INVALID, "list.txt:1", "\".\"");
     assert_no_text(files, "1\ta//b\n", DRAY_INVALID, "list.txt:1", "empty segment");
     assert_no_text(files, "1\ta\n\n1\tb\n", DRAY_INVALID, "list.txt:2", "is empty");
     assert_no_text(files, "1\ta\n1 KiB\tb\n", DRAY_INVALID, "list.txt:2", "is no size");
@@ -134,14 +143,14 @@ static void a_list_longer_than_one_reading_comes_whole(void **state)
     struct dray_buffer list = {.cap = (size_t)64 << 20};
     struct dray_error error = {0};
     struct dray_tree *tree = NULL;
-    uint64_t listed = 0;
+    struct dray_listed listed = {0};
 
     for (unsigned i = 0; i < 200000; i++)
         dray_buffer_format(&list, "%u\tfolder-%u/file-%u\n", i % 7, i * 7919u % 200000 / 100,
                            i * 7919u % 200000);
     assert_int_equal(list.failed, 0);
     assert_done(read_list(*state, list.data, list.length, &tree, &listed, &error));
-    assert_int_equal(listed, 200000);
+    assert_int_equal(listed.entries, 200000);
     assert_int_equal(tree->listed, 200000);
     assert_int_equal(tree->count, 202000);
     for (size_t i = 1; i < tree->count; i++)
@@ -160,10 +169,10 @@ static void the_list_of_a_delivery_gives_its_entries_with_all_that_it_says(void 
         "{\"path\":\"l\",\"type\":\"link\",\"mode\":\"0777\",\"mtime\":1,\"link\":\"d\"}\n";
     struct dray_error error = {0};
     struct dray_tree *tree = NULL;
-    uint64_t listed = 0;
+    struct dray_listed listed = {0};
 
     assert_done(read_list(*state, list, sizeof list - 1, &tree, &listed, &error));
-    assert_int_equal(listed, 3);
+    assert_int_equal(listed.entries, 3);
     assert_int_equal(tree->count, 3);
     assert_int_equal(tree_entry(tree, "d")->mode, 0750);
     assert_int_equal(tree_entry(tree, "d")->mtime, -5);
@@ -208,7 +217,7 @@ static void a_list_that_does_not_come_can_be_given_up(void **state)
 {
     struct dray_error error = {0};
     struct dray_tree *tree = NULL;
-    uint64_t listed = 0;
+    struct dray_listed listed = {0};
     unsigned calls = 0;
     int ends[2];
 
@@ -228,6 +237,7 @@ int main(void)
         files_test(what_find_prints_has_the_root_and_slashes_as_it_was_told),
         files_test(what_rclone_prints_has_sizes_below_zero_for_directories),
         files_test(a_line_without_a_tab_is_a_path_of_no_size),
+        files_test(what_find_prints_of_itself_begins_with_a_dot),
         files_test(carriage_returns_of_other_systems_are_no_part_of_a_path),
         files_test(records_that_end_with_nul_may_hold_anything_else),
         files_test(an_empty_list_is_an_empty_tree),

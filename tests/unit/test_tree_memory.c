@@ -112,7 +112,7 @@ static int make_trees(struct work *work, const char *path, struct dray_error *er
     if (result == 0)
         result = dray_tree_join(both, 2, &work->joined, error);
     struct dray_listing listing = {.fd = work->list, .name = "list"};
-    uint64_t listed;
+    struct dray_listed listed;
     if (result == 0 && lseek(work->list, 0, SEEK_SET) == 0)
         result = dray_listing_read(&listing, &work->listed, &listed, error);
     if (result == 0)
