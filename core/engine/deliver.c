@@ -92,7 +92,8 @@ static int bury(struct dray_engine *engine, const char *id, struct dray_error *e
 
 /* ---- A new job ---- */
 
-/* It is for what is still to be delivered: an earlier job has the rest. */
+/* It is for what is still to be delivered: an earlier job has the rest. `delivered` NULL: for all
+ * of the plan. */
 static int fill_job(const struct dray_engine *engine, const struct dray_plan *plan,
                     const char *workflow_file, const uint8_t *delivered, struct dray_job_row *job,
                     struct dray_error *error)
@@ -113,7 +114,7 @@ static int fill_job(const struct dray_engine *engine, const struct dray_plan *pl
                    job->plan_digest && job->user && job->actor && job->targets;
     for (size_t i = 0; complete && i < plan->target_count; i++) {
         const struct dray_plan_target *target = &plan->targets[i];
-        if (delivered[i])
+        if (delivered && delivered[i])
             continue;
         struct dray_target_row *row = &job->targets[job->target_count++];
         row->step = strdup(plan->steps[target->step].id);
@@ -177,6 +178,50 @@ static int add_job(struct dray_engine *engine, const struct dray_plan *plan,
         dray_store_rollback(engine->store);
     if (result == 0)
         standing->job = DRAY_TAKE(job);
+    return result;
+}
+
+/* ---- A job that is taken up ---- */
+
+/* Its lock is held: 1 when it went on since it was looked at; DRAY_CONFLICT with *ret_other when
+ * another job has a destination of it now. */
+static int check_job(struct dray_engine *engine, const struct dray_job_row *job, char **ret_other,
+                     struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *now = NULL;
+    int result = dray_store_job(engine->store, job->id, &now, error);
+
+    if (result == 0 && now->updated != job->updated)
+        return 1;
+    for (size_t i = 0; result == 0 && i < job->target_count; i++)
+        if (job->targets[i].state != DRAY_JOB_DELIVERED)
+            result = dray_store_check_free(engine->store, job->id, job->targets[i].destination,
+                                           ret_other, error);
+    return result;
+}
+
+/* From now on it is what this plan says, in one transaction with the policies of that: the ids of
+ * its steps and its policies may be others than when it was last tried. */
+static int renew_job(struct dray_engine *engine, const struct dray_plan *plan,
+                     const char *workflow_file, const char *id, struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = calloc(1, sizeof(*job));
+    int result =
+        job ? fill_job(engine, plan, workflow_file, NULL, job, error) : dray_fail_memory(error);
+
+    if (result == 0 && !(job->id = strdup(id)))
+        result = dray_fail_memory(error);
+    if (result == 0)
+        result = dray_store_begin(engine->store, error);
+    if (result != 0)
+        return result;
+    result = dray_store_take_up(engine->store, job, error);
+    if (result == 0)
+        result = add_policies(engine, plan, error);
+    if (result == 0)
+        result = dray_store_commit(engine->store, error);
+    else
+        dray_store_rollback(engine->store);
     return result;
 }
 
@@ -321,23 +366,6 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     return result;
 }
 
-/* A job that is taken up, its lock held: 1 when it went on since it was looked at; DRAY_CONFLICT
- * with *ret_other when another job has a destination of it now. */
-static int check_job(struct dray_engine *engine, const struct dray_job_row *job, char **ret_other,
-                     struct dray_error *error)
-{
-    dray_cleanup(dray_job_row_freep) struct dray_job_row *now = NULL;
-    int result = dray_store_job(engine->store, job->id, &now, error);
-
-    if (result == 0 && now->updated != job->updated)
-        return 1;
-    for (size_t i = 0; result == 0 && i < job->target_count; i++)
-        if (job->targets[i].state != DRAY_JOB_DELIVERED)
-            result = dray_store_check_free(engine->store, job->id, job->targets[i].destination,
-                                           ret_other, error);
-    return result;
-}
-
 /* Have the job that delivers this, and its lock. 1: look again, since time has passed. */
 static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
                     const char *workflow_file, struct dray_standing *standing, int *ret_lock,
@@ -353,7 +381,7 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
             return locked;
         result = check_job(engine, standing->job, &other, error);
         if (result == 0)
-            result = add_policies(engine, plan, error);
+            result = renew_job(engine, plan, workflow_file, standing->job->id, error);
     } else {
         result = add_job(engine, plan, workflow_file, standing, ret_lock, &other, error);
     }

@@ -265,8 +265,8 @@ void dray_step_hint(struct dray_draft *draft, const struct dray_error *error);
 /* Read `uses` of a mapping and find its plugin. 0 also when there was a problem. */
 DRAY_MUST_CHECK int dray_step_uses(struct dray_draft *draft, struct dray_draft_step *step,
                                    const struct dray_node *node);
-/* Check `with` of a step whose `uses` was read. Paths start from base; ${} is replaced in a
- * workflow's step only. */
+/* Check `with` of a step whose `uses` was read. Paths start from base; ${} is replaced, and a
+ * problem in a policy's step. */
 DRAY_MUST_CHECK int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step,
                                       const char *base);
 /* Options of an implied source: `path`, and the plugin's defaults. */

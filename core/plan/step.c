@@ -216,6 +216,27 @@ static void check_manifest(struct dray_draft *draft, const struct dray_draft_ste
     }
 }
 
+/* A rule is the same for every delivery: ${} stands for nothing in it, and $${ for itself, as
+ * everywhere. */
+static char *expand_rule(void *argument, const struct dray_node *scalar)
+{
+    struct dray_draft *draft = argument;
+    struct dray_parameters saved = draft->parameters;
+    const char *found = scalar->text;
+
+    while ((found = strstr(found, "${")) && found > scalar->text && found[-1] == '$')
+        found += 2;
+    if (found) {
+        dray_problem(draft, scalar->place, "a policy has no parameters, so ${ stands for nothing");
+        dray_diagnose_hint(draft->diagnostics, "write what is meant; $${ is the text ${");
+        return NULL;
+    }
+    draft->parameters = (struct dray_parameters){0};
+    char *text = dray_parameters_expand(draft, scalar);
+    draft->parameters = saved;
+    return text;
+}
+
 int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, const char *base)
 {
     const struct dray_plugin_info *table = step->plugin;
@@ -228,7 +249,7 @@ int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, co
         return 0;
     draft->unresolved = 0;
     int result = dray_options_check(table, step->uses, step->with_node, step->place, base,
-                                    step->rule ? NULL : dray_parameters_expand, draft,
+                                    step->rule ? expand_rule : dray_parameters_expand, draft,
                                     draft->diagnostics, &step->with, &error);
     if (draft->error->class_)
         return draft->error->class_; /* memory ran out in an expansion */

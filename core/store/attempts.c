@@ -73,8 +73,9 @@ static int set_target_state(struct dray_store *store, const char *job,
 {
     if (!dray_target_may_become(target->state, to))
         return fail_move(store, "target", target->step, target->state, to, error);
-    return dray_sql_run(store, "UPDATE push_target SET state = ?3 WHERE job_id = ?1 AND step = ?2",
-                        DRAY_SQL_VALUES(DRAY_SQL_TEXT(job), DRAY_SQL_TEXT(target->step),
+    return dray_sql_run(store,
+                        "UPDATE push_target SET state = ?3 WHERE job_id = ?1 AND request_key = ?2",
+                        DRAY_SQL_VALUES(DRAY_SQL_TEXT(job), DRAY_SQL_TEXT(target->request_key),
                                         DRAY_SQL_TEXT(dray_state_name(to))),
                         error);
 }
@@ -262,8 +263,8 @@ static int update_target(struct dray_store *store, const char *job, struct dray_
         store,
         "UPDATE push_target SET state = ?3, manifest_sha256 = COALESCE(?4, manifest_sha256), "
         "receipt = COALESCE(?5, receipt), confirmation = COALESCE(?6, confirmation), "
-        "entries = ?7, bytes = ?8, delivered_at = ?9 WHERE job_id = ?1 AND step = ?2",
-        DRAY_SQL_VALUES(DRAY_SQL_TEXT(job), DRAY_SQL_TEXT(row->step),
+        "entries = ?7, bytes = ?8, delivered_at = ?9 WHERE job_id = ?1 AND request_key = ?2",
+        DRAY_SQL_VALUES(DRAY_SQL_TEXT(job), DRAY_SQL_TEXT(row->request_key),
                         DRAY_SQL_TEXT(dray_state_name(change->state)),
                         DRAY_SQL_TEXT(change->manifest_sha256), DRAY_SQL_TEXT(change->receipt),
                         DRAY_SQL_TEXT(confirmation), DRAY_SQL_NUMBER((int64_t)entries),
@@ -298,9 +299,10 @@ int dray_store_target(struct dray_store *store, const char *job,
                      dray_state_name(target->state));
     int result = dray_transaction_begin(&transaction, store, DRAY_TRANSACTION_WRITE, error);
     if (result == 0)
-        result =
-            dray_rows_read(store, &rows, 1, "WHERE job_id = ?1 AND step = ?2",
-                           DRAY_SQL_VALUES(DRAY_SQL_TEXT(job), DRAY_SQL_TEXT(target->step)), error);
+        /* Not by the step: its id is the user's, and can have become that of another target. */
+        result = dray_rows_read(
+            store, &rows, 1, "WHERE job_id = ?1 AND request_key = ?2",
+            DRAY_SQL_VALUES(DRAY_SQL_TEXT(job), DRAY_SQL_TEXT(target->request_key)), error);
     if (result != 0)
         return result;
     if (rows.count == 0)

@@ -15,4 +15,5 @@ libdraycore_a_SOURCES += \
 	core/store/states.c \
 	core/store/store.c \
 	core/store/store.h \
+	core/store/take_up.c \
 	core/store/verdicts.c

@@ -137,6 +137,11 @@ DRAY_MUST_CHECK int dray_store_past(struct dray_store *store, const char *datase
                                     struct dray_past_job *ret_jobs, size_t most, size_t *ret_count,
                                     int *ret_same, struct dray_error *error);
 
+/* A job is taken up by a plan that was made anew: plan, digest and workflow become those of `job`,
+ * and each of its targets gets the step id that the target of its request key has there, with what
+ * is kept under that id. `job` may have other targets besides; DRAY_BUG when it lacks one. */
+DRAY_MUST_CHECK int dray_store_take_up(struct dray_store *store, const struct dray_job_row *job,
+                                       struct dray_error *error);
 /* An attempt begins: its number; job and open targets (all that are not delivered) become running.
  * An attempt that was left running has been interrupted. DRAY_CONFLICT when a target had ended and
  * another job has its destination now. */
@@ -146,7 +151,7 @@ DRAY_MUST_CHECK int dray_store_attempt(struct dray_store *store, const char *job
  * cut with the next change of another kind: it costs no sync of its own. */
 DRAY_MUST_CHECK int dray_store_step(struct dray_store *store, const char *job, uint32_t attempt,
                                     const struct dray_step_row *step, struct dray_error *error);
-/* A target goes on: committing with manifest digest and receipt; delivered with confirmation,
+/* The target of that request key goes on: committing with manifest digest and receipt; delivered with confirmation,
  * entries and bytes (delivered_at 0: now), and with the last one its job; failed, cancelled. Other
  * members are read only where they are set. Only moves that the one table of transitions allows;
  * else DRAY_BUG. */

@@ -49,6 +49,7 @@ unit_tests += tests/unit/test_store_past
 unit_tests += tests/unit/test_store_recipes
 unit_tests += tests/unit/test_store_verdicts
 unit_tests += tests/unit/test_store_policies
+unit_tests += tests/unit/test_store_take_up
 unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text

@@ -158,6 +158,18 @@ static inline void end_attempt(struct fixture *fixture, const char *id, uint32_t
     OK(dray_store_end(fixture->store, id, attempt, outcome, state, NULL, NULL, &fixture->error));
 }
 
+/* The key that the target of a step has. */
+static inline char *key_of(struct fixture *fixture, const char *id, const char *step)
+{
+    char *key = NULL;
+    int found = dray_sql_text(
+        fixture->store, "SELECT request_key FROM push_target WHERE job_id = ?1 AND step = ?2",
+        DRAY_SQL_VALUES(DRAY_SQL_TEXT(id), DRAY_SQL_TEXT(step)), &key, &fixture->error);
+
+    assert_true(found >= 0);
+    return found == 1 ? key : text_of("a key that no target has");
+}
+
 /* The members that a move of a target needs; text is borrowed. */
 static inline int move_target(struct fixture *fixture, const char *id, const char *step,
                               enum dray_state state)
@@ -165,7 +177,8 @@ static inline int move_target(struct fixture *fixture, const char *id, const cha
     char manifest[] = "d00d";
     char receipt[] = "{\"receipt\":1}";
     char name[32];
-    struct dray_target_row target = {.step = name, .state = state};
+    dray_autofree char *key = key_of(fixture, id, step);
+    struct dray_target_row target = {.step = name, .request_key = key, .state = state};
 
     (void)snprintf(name, sizeof name, "%s", step);
     if (state == DRAY_COMMITTING) {

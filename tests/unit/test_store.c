@@ -471,8 +471,9 @@ static void a_step_run_that_makes_no_sense_is_refused(void **state)
 static void a_target_is_delivered_with_its_record(void **state)
 {
     struct fixture *fixture = *state;
-    char step[] = "push", id[37];
+    char step[] = "push", key[] = "key1", id[37];
     struct dray_target_row target = {.step = step,
+                                     .request_key = key,
                                      .state = DRAY_JOB_DELIVERED,
                                      .confirmation = json_pack("{s:s}", "path", "/hpfs/a"),
                                      .entries = 9,
@@ -533,9 +534,10 @@ static void a_target_moves_only_as_the_table_says(void **state)
 static void a_commit_needs_its_record_and_delivers_no_other(void **state)
 {
     struct fixture *fixture = *state;
-    char step[] = "push", first[] = "d00d", other[] = "beef", receipt[] = "{}", id[37];
+    char step[] = "push", key[] = "key1", id[37];
+    char first[] = "d00d", other[] = "beef", receipt[] = "{}";
     struct dray_target_row target = {
-        .step = step, .state = DRAY_COMMITTING, .manifest_sha256 = first};
+        .step = step, .request_key = key, .state = DRAY_COMMITTING, .manifest_sha256 = first};
 
     add_job(fixture, "/hpfs/a", "key1", id);
     (void)begin_attempt(fixture, id);

@@ -141,6 +141,8 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
         dray_store_policy_highest(store, "/p", "a", &revision, digest, &since, error) != 1)
         result = error->class_;
     if (result == 0)
+        result = dray_store_take_up(store, job, error);
+    if (result == 0)
         result = dray_store_attempt(store, job->id, &attempt, error);
     if (result == 0)
         result = dray_store_step(store, job->id, attempt, step, error);
