@@ -24,8 +24,27 @@ static void print_rules(const json_t *rules)
         (void)fputs("  no rules", stdout);
 }
 
+/* "    except no-raw for asmith, until 2027-01-31: RC-88" */
+static void print_exception(const json_t *exception)
+{
+    const char *user = text(exception, "user"), *dataset = text(exception, "dataset");
+
+    (void)printf("    except %s for ", text(exception, "rule"));
+    print_text(stdout, user);
+    (void)fputs(*user && *dataset ? " with dataset " : *dataset ? "dataset " : "", stdout);
+    print_text(stdout, dataset);
+    (void)printf(
+        ", %s %s: ", json_is_true(json_object_get(exception, "ended")) ? "ended on" : "until",
+        text(exception, "until"));
+    print_text(stdout, text(exception, "reason"));
+    (void)fputc('\n', stdout);
+}
+
 static void print_policy(const json_t *policy)
 {
+    json_t *exception;
+    size_t i;
+
     (void)printf("%-20s revision %-4lld %.12s", text(policy, "policy"),
                  (long long)json_integer_value(json_object_get(policy, "revision")),
                  text(policy, "digest"));
@@ -39,6 +58,8 @@ static void print_policy(const json_t *policy)
         print_text(stdout, text(policy, "owner"));
     }
     (void)fputc('\n', stdout);
+    json_array_foreach(json_object_get(policy, "exceptions"), i, exception)
+        print_exception(exception);
 }
 
 static int list(struct work *work)

@@ -16,6 +16,26 @@ static json_t *rules_json(const struct dray_policy *policy)
                      counts[DRAY_MODE_WARN], "audit", counts[DRAY_MODE_AUDIT]);
 }
 
+/* Whom it lets off, and whether that has ended. */
+static json_t *exceptions_json(const struct dray_policy *policy, int64_t now)
+{
+    json_t *list = json_array();
+
+    for (size_t i = 0; list && i < policy->exception_count; i++) {
+        const struct dray_exception *exception = &policy->exceptions[i];
+        json_t *json =
+            json_pack("{s:s, s:s, s:s, s:b}", "rule", exception->rule, "until", exception->until,
+                      "reason", exception->reason, "ended", now >= exception->end);
+        json = dray_json_with(json, "user", exception->user);
+        json = dray_json_with(json, "dataset", exception->dataset);
+        if (!json || json_array_append_new(list, json) != 0) {
+            json_decref(list);
+            list = NULL;
+        }
+    }
+    return list;
+}
+
 /* When this text first ruled; NULL when it has not, or something newer has. */
 static int first_ruled(const struct dray_policy *policy, const struct dray_policy_history *history,
                        char time[static 24], const char **ret_time, struct dray_error *error)
@@ -33,7 +53,7 @@ static int first_ruled(const struct dray_policy *policy, const struct dray_polic
 }
 
 static int add_policy(const struct dray_policy *policy, const struct dray_policy_history *history,
-                      json_t *list, struct dray_error *error)
+                      int64_t now, json_t *list, struct dray_error *error)
 {
     const struct dray_node *owner = dray_node_get(dray_document_root(policy->document), "owner");
     char time[24];
@@ -42,9 +62,10 @@ static int add_policy(const struct dray_policy *policy, const struct dray_policy
 
     if (result != 0)
         return result;
-    json_t *json = json_pack("{s:s, s:I, s:s, s:s, s:s, s:o}", "policy", policy->name, "revision",
-                             (json_int_t)policy->revision, "digest", policy->digest, "file",
-                             policy->file, "directory", policy->base, "rules", rules_json(policy));
+    json_t *json = json_pack("{s:s, s:I, s:s, s:s, s:s, s:o, s:o}", "policy", policy->name,
+                             "revision", (json_int_t)policy->revision, "digest", policy->digest,
+                             "file", policy->file, "directory", policy->base, "rules",
+                             rules_json(policy), "exceptions", exceptions_json(policy, now));
     json = dray_json_with(json, "owner", owner ? owner->text : NULL);
     json = dray_json_with(json, "first_ruled", since);
     return json && json_array_append_new(list, json) == 0 ? 0 : dray_fail_memory(error);
@@ -59,8 +80,9 @@ static int describe(struct dray_draft *draft, const struct dray_plan_request *re
                      ? dray_plan_policy_set(plan, draft->error)
                      : dray_fail_memory(draft->error);
 
+    int64_t now = request->now ? request->now : dray_now();
     for (size_t i = 0; result == 0 && i < draft->policy_count; i++)
-        result = add_policy(draft->policies[i], &request->policy_history, list, draft->error);
+        result = add_policy(draft->policies[i], &request->policy_history, now, list, draft->error);
     if (result != 0) {
         json_decref(list);
         return result;

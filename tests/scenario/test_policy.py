@@ -494,6 +494,17 @@ def test_a_preview_tells_what_rules_would_do_that_only_warn(dray, site):
     assert dray("preview", *command).err == ""
 
 
+def test_list_shows_exceptions_and_which_have_ended(dray, site):
+    site.policy(rule(drop("raw/")) +
+                "exceptions:\n  - { rule: only, user: asmith, until: 2020-01-31, reason: RC-88 }\n"
+                "  - { rule: only, user: bjones, dataset: ocean, until: 2199-01-31, reason: looked at }\n")
+    said = dray("policy", "list", "--policies", site.folder).out
+    assert "except only for asmith, ended on 2020-01-31: RC-88\n" in said
+    assert "except only for bjones with dataset ocean, until 2199-01-31: looked at\n" in said
+    [policy] = dray.json("policy", "list", "--policies", site.folder)["policies"]
+    assert [one["ended"] for one in policy["exceptions"]] == [True, False]
+
+
 def test_a_set_with_a_failing_test_is_not_listed_as_in_force(dray, site):
     site.policy(rule(drop("raw/")) + "tests:\n  - { name: t, given: { path: a }, expect: { verdict: drop } }\n")
     assert 'test "t" fails' in dray("policy", "list", "--policies", site.folder, exit=3).err
