@@ -144,8 +144,7 @@ static const char *set_time(const char *text, int64_t *ret_time)
     if (dray_date_parse(text, ret_time) == 0)
         return NULL;
     if (dray_duration_parse(text, strlen(text), &number, &why) != 0)
-        return text[0] && strchr(text, '-') ? "it takes a day, 2026-11-01, or how long ago, 7d"
-                                            : why;
+        return "it takes a day, 2026-11-01, or how long ago, 7d";
     *ret_time = number == DRAY_NONE ? 0 : dray_now() - number;
     return NULL;
 }

@@ -177,6 +177,12 @@ static int list(struct dray_draft *draft, const char *path, int optional, struct
         /* A link to nothing says that there should be some. */
         if (optional && problem == ENOENT && lstat(path, &status) != 0 && errno == ENOENT)
             return 0;
+        if (problem == ENOTDIR && stat(path, &status) == 0) {
+            (void)dray_fail(draft->error, DRAY_INVALID,
+                            "policies are a directory of files, and %s is none", path);
+            dray_hint(draft->error, "name the directory that it is in");
+            return DRAY_INVALID;
+        }
         int result = dray_fail_errno(draft->error, problem, "reading the policies of %s", path);
         dray_hint(draft->error, "nothing is delivered while policies cannot be read");
         return result;

@@ -84,6 +84,7 @@ struct dray_step_run {
     json_t *advice; /* of a preview: what its plugin said with advise_option, or NULL */
     struct dray_rule_count *rules;
     size_t rule_count;
+    struct dray_error denial; /* of a guard in a preview: it would have stopped the delivery */
     json_t
         *exceeded; /* of a guard that only watches: what it would have stopped, as a rule; NULL */
     uint8_t (

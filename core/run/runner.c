@@ -279,7 +279,12 @@ static int run_preview(struct orders *orders, struct dray_error *error)
     }
     if (dray_run_cancelled(&orders->run))
         return dray_fail(error, DRAY_CANCELLED, "cancelled");
-    return dray_preview_write(&orders->run, DRAY_PREVIEW_FD, &format, error);
+    int result = dray_preview_write(&orders->run, DRAY_PREVIEW_FD, &format, error);
+    for (size_t i = 0; result == 0 && i < orders->run.plan->step_count; i++) {
+        *error = orders->run.steps[i].denial;
+        result = error->class_;
+    }
+    return result;
 }
 
 /* Pushes that are delivered already are done before they begin. */

@@ -332,8 +332,13 @@ int dray_guard_execute(struct dray_step_run *step, struct dray_error *error)
         return result;
     step->undecided = is_undecided(step);
     result = step->undecided ? 0 : check_limit(step->step, tree, error);
-    if (result == DRAY_DENIED && step->step->mode != DRAY_MODE_ENFORCE)
+    if (result == DRAY_DENIED && step->step->mode != DRAY_MODE_ENFORCE) {
         result = note_exceeded(step, tree, error);
+    } else if (result == DRAY_DENIED && step->run->preview) {
+        step->denial = *error; /* what there is too much of is what a preview is asked for */
+        *error = (struct dray_error){0};
+        result = 0;
+    }
     if (result == 0)
         step->output = DRAY_TAKE(tree);
     return result;

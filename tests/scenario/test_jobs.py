@@ -64,7 +64,7 @@ def test_jobs_of_a_user_are_found_by_their_name(dray, three):
 
 @pytest.mark.parametrize("filters, said", [
     (["--state", "deliverd"], "did you mean delivered?"), (["--state", "x"], "the states are queued"),
-    (["--since", "yesterday"], "--since yesterday: "), (["--since", "7"], "a unit is missing"),
+    (["--since", "yesterday"], "--since yesterday: "), (["--since", "7"], "or how long ago, 7d"),
     (["--limit", "0"], "--limit 0: "), (["--limit", "-1"], "--limit -1: "), (["--limit", "x"], "--limit x: "),
     (["extra"], "unexpected argument extra"),
 ])

@@ -494,6 +494,24 @@ def test_a_preview_tells_what_rules_would_do_that_only_warn(dray, site):
     assert dray("preview", *command).err == ""
 
 
+def test_a_preview_shows_what_there_is_too_much_of_and_says_that_it_is_denied(dray, site):
+    command = site.workflow(TO_LAB)
+    site.policy(rule("limit: { entries: 2 }"))
+    said = dray("preview", *command, exit=3)
+    assert "3 entries are to be delivered, 2 at most" in said.err
+    assert "raw/x" in said.out and "3 kept" in said.out
+    dray("run", *command, exit=3)
+    assert os.listdir(site.out) == []
+
+
+def test_a_file_is_no_directory_of_policies(dray, site):
+    path = site.policy(rule(drop("raw/")))
+    for command in (["policy", "list", "--policies", path], ["plan", *site.workflow(TO_LAB), "--policies", path]):
+        assert "policies are a directory of files" in dray(*command, exit=2).err
+    dray("policy", "key", dray.home / "k")
+    assert "policies are a directory" in dray("policy", "sign", path, "--key", dray.home / "k", exit=2).err
+
+
 def test_list_shows_exceptions_and_which_have_ended(dray, site):
     site.policy(rule(drop("raw/")) +
                 "exceptions:\n  - { rule: only, user: asmith, until: 2020-01-31, reason: RC-88 }\n"
