@@ -92,6 +92,28 @@ static int check_file(const char *file, struct dray_error *error)
     return error->class_;
 }
 
+/* Patterns of a habit from elsewhere, where a list has commas and each is quoted: each would be one
+ * that matches nothing. */
+static int check_patterns(const char *const *items, size_t count, struct dray_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *item = items[i];
+        size_t length = strlen(item);
+        if (length > 0 && item[length - 1] == ',') {
+            (void)dray_fail(error, DRAY_INVALID, "the pattern %s ends in a comma", item);
+            dray_hint(error, "write %.*s; nothing but a space stands between two", (int)length - 1,
+                      item);
+            return error->class_;
+        }
+        if (item[0] == '"' || item[0] == '\'') {
+            (void)dray_fail(error, DRAY_INVALID, "the pattern %s stands in quotes", item);
+            dray_hint(error, "write it without; a pattern with a space is put into the file later");
+            return error->class_;
+        }
+    }
+    return 0;
+}
+
 /* The workflow of what is known so far, checked; its problems are printed or reported. *ret_text
  * may be NULL. */
 static int check_workflow(struct init *init, char **ret_text, struct dray_error *error)
@@ -195,7 +217,11 @@ static int find_patterns(struct init *init, const char *question, struct list *a
         split(line, answer);
         *items = answer->items;
         *count = answer->count;
-        result = *count > 0 ? check_workflow(init, NULL, error) : 0;
+        result = check_patterns(*items, *count, error);
+        if (result != 0)
+            complain(error);
+        else if (*count > 0)
+            result = check_workflow(init, NULL, error);
     } while (may_ask_again(result));
     return result;
 }
@@ -207,12 +233,16 @@ static int find_all(struct init *init, struct dray_error *error)
     if (result == 0)
         result = find_target(init, error);
     if (result == 0)
-        result =
-            find_patterns(init, "Only what matches (patterns such as *.nc or tables/; empty: all)",
-                          &init->include, &init->draft.include, &init->draft.include_count, error);
+        result = find_patterns(
+            init,
+            "Only what matches (patterns such as *.nc tables/, with spaces between, no "
+            "quotes; empty: all)",
+            &init->include, &init->draft.include, &init->draft.include_count, error);
     if (result == 0)
         result =
-            find_patterns(init, "But not what matches (patterns such as *.tmp; empty: none)",
+            find_patterns(init,
+                          "But not what matches (patterns such as *.tmp, with spaces between, no "
+                          "quotes; empty: none)",
                           &init->exclude, &init->draft.exclude, &init->draft.exclude_count, error);
     if (result == 0 && init->terminal && init->options->argument_count == 0) {
         init->file = ask(init, "File to write", DEFAULT_FILE, error);
@@ -257,6 +287,10 @@ int command_init(struct options *options)
     if (options->no_sandbox)
         (void)fputs("warning: --no-sandbox: plugins run unconfined\n", stderr);
     int result = options->argument_count > 0 ? check_file(init.file, &error) : 0;
+    if (result == 0)
+        result = check_patterns(options->include.items, options->include.count, &error);
+    if (result == 0)
+        result = check_patterns(options->exclude.items, options->exclude.count, &error);
     if (result == 0)
         result = dray_api_open(&settings, &init.api, &error);
     if (result == 0)

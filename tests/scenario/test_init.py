@@ -95,7 +95,9 @@ def test_what_is_wrong_is_asked_again(dray, world):
     terminal.say(TARGET, "s3://bucket/x")
     assert "no push plugin for s3:// targets" in terminal.say(TARGET, "")
     assert "--to is empty" in terminal.say(TARGET, "in/x")
-    terminal.say(INCLUDE, "*.nc a**b")
+    assert "with spaces between, no quotes" in terminal.say(INCLUDE, "*.nc, *.csv")
+    assert "the pattern *.nc, ends in a comma; write *.nc;" in terminal.say(INCLUDE, "\"*.nc\"")
+    assert "stands in quotes" in terminal.say(INCLUDE, "*.nc a**b")
     assert "`**` stands only alone between slashes" in terminal.say(INCLUDE, "")
     terminal.say(EXCLUDE, "[")
     assert re.search(r"\^", terminal.say(EXCLUDE, "tmp/"))
@@ -188,6 +190,9 @@ def test_comments_can_be_made_into_keys(dray, world):
     (["--dataset", "./run", "--to", "s3://x/"], 2, "no push plugin for s3://"),
     (["--dataset", "./run", "--to", "./in/", "--include", "a**b"], 2, "`**` stands only alone between slashes"),
     (["--dataset", "./run", "--to", "./in/", "--exclude", "["], 2, "workflow.yaml:"),
+    (["--dataset", "./run", "--to", "./in/", "--include", "*.nc,"], 2, "the pattern *.nc, ends in a comma\n hint: write *.nc;"),
+    (["--dataset", "./run", "--to", "./in/", "--exclude", "\"*.tmp\""], 2, "the pattern \"*.tmp\" stands in quotes"),
+    (["--dataset", "./run", "--to", "./in/", "--exclude", "'*.tmp'"], 2, "stands in quotes"),
     (["--dataset", "./run", "--to", "./in/", "nowhere/x.yaml"], 4, "writing nowhere/x.yaml"),
 ])
 def test_what_is_wrong_without_a_terminal(dray, world, arguments, code, said):
