@@ -58,9 +58,11 @@ static void complain(const struct dray_error *error)
 {
     (void)fputs("  ", stderr);
     print_text(stderr, error->message);
-    if (error->hint[0] != '\0') {
+    for (const char *line = error->hint; *line; line += strspn(line, "\n")) {
+        size_t length = strcspn(line, "\n");
         (void)fputs("; ", stderr);
-        print_text(stderr, error->hint);
+        print_start(stderr, line, length);
+        line += length;
     }
     (void)fputc('\n', stderr);
 }
@@ -114,9 +116,9 @@ static int check_patterns(const char *const *items, size_t count, struct dray_er
     return 0;
 }
 
-/* The workflow of what is known so far, checked; its problems are printed or reported. *ret_text
- * may be NULL. */
-static int check_workflow(struct init *init, char **ret_text, struct dray_error *error)
+/* The workflow of what is known so far, checked, with its target when `all` is set; its problems
+ * are printed or reported. *ret_text may be NULL: there is somebody to be asked again. */
+static int check_workflow(struct init *init, int all, char **ret_text, struct dray_error *error)
 {
     struct dray_diagnostics diagnostics = {0};
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 1u << 20};
@@ -124,12 +126,13 @@ static int check_workflow(struct init *init, char **ret_text, struct dray_error 
     int result = dray_api_init_workflow(&init->draft, &text, error);
 
     if (result == 0)
-        result = dray_api_check_text(init->api, init->file, text, &diagnostics, error);
-    if (result != 0 && init->terminal && !ret_text && is_diagnostic(error, &diagnostics)) {
+        result = (all ? dray_api_try_text : dray_api_check_text)(init->api, init->file, text,
+                                                                 &diagnostics, error);
+    if (result != 0 && !ret_text) {
         dray_diagnostics_print(&diagnostics, use_colour(stderr), &out);
         (void)fputs(out.data ? out.data : "", stderr);
-    } else if (result != 0 && !ret_text && init->terminal) {
-        complain(error);
+        if (!is_diagnostic(error, &diagnostics))
+            complain(error);
     } else if (result != 0) {
         init->reported = report(init->options, error, &diagnostics, NULL);
     }
@@ -172,10 +175,12 @@ static int find_dataset(struct init *init, struct dray_error *error)
 
 static int find_target(struct init *init, struct dray_error *error)
 {
+    dray_autofree char *text = NULL;
     int result;
 
+    /* Before anything else is asked, if something is. */
     if (init->draft.to)
-        return 0;
+        return init->terminal ? check_workflow(init, 1, &text, error) : 0;
     if (!init->terminal) {
         (void)dray_fail(error, DRAY_INVALID, "--to is missing: where is it to be delivered?");
         dray_hint(error, "--to DIRECTORY is what the delivery becomes, --to DIRECTORY/ what it is "
@@ -187,7 +192,7 @@ static int find_target(struct init *init, struct dray_error *error)
             ask(init, "Where to (DIR: it becomes DIR; DIR/: it is put into DIR)", NULL, error);
         if (!init->draft.to)
             return error->class_ ? error->class_ : dray_fail_memory(error);
-        result = check_workflow(init, NULL, error);
+        result = check_workflow(init, 1, NULL, error);
     } while (may_ask_again(result));
     return result;
 }
@@ -221,7 +226,7 @@ static int find_patterns(struct init *init, const char *question, struct list *a
         if (result != 0)
             complain(error);
         else if (*count > 0)
-            result = check_workflow(init, NULL, error);
+            result = check_workflow(init, 0, NULL, error);
     } while (may_ask_again(result));
     return result;
 }
@@ -270,7 +275,8 @@ static int print_written(const struct options *options, const char *file)
 
 int command_init(struct options *options)
 {
-    struct dray_api_settings settings = {.unconfined = options->no_sandbox, .interrupt_fd = -1};
+    struct dray_api_settings settings = {
+        .configuration = options->config, .unconfined = options->no_sandbox, .interrupt_fd = -1};
     struct dray_error error = {0};
     dray_autofree char *text = NULL;
     dray_cleanup(init_free) struct init init = {
@@ -296,7 +302,7 @@ int command_init(struct options *options)
     if (result == 0)
         result = find_all(&init, &error);
     if (result == 0)
-        result = check_workflow(&init, &text, &error);
+        result = check_workflow(&init, 1, &text, &error);
     if (result == 0)
         result = dray_api_write_new(init.file, text, &error);
     if (result != 0)
