@@ -73,6 +73,10 @@ int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics 
  * diagnostics may be NULL. `job` (may be NULL) is printed with it under --json. */
 int report(const struct options *options, const struct dray_error *error,
            const struct dray_diagnostics *diagnostics, json_t *job);
+/* Report that the first argument is no verb of `dray COMMAND`, or that the verb does not take what
+ * follows it; `names` are the verbs, `usage` is the hint. Returns the exit status. */
+int wrong_verb(const struct options *options, const char *command, const char *const *names,
+               size_t count, const char *usage);
 /* Print JSON on standard output, one line; takes the reference. 0, or an exit status where memory
  * was out; whether it arrived main() judges. */
 int print_json(json_t *json);

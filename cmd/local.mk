@@ -16,7 +16,8 @@ dray_SOURCES = \
 	cmd/policy.c \
 	cmd/policy_look.c \
 	cmd/policy_replay.c \
-	cmd/recipe.c
+	cmd/recipe.c \
+	cmd/verb.c
 dray_LDADD = $(program_libs)
 
 pkglibexec_PROGRAMS += dray-probe

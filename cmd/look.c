@@ -196,6 +196,7 @@ static int print_manual(const struct options *options, struct dray_api *api,
 
 int command_plugin(struct options *options)
 {
+    static const char *const verbs[] = {"list", "show", "manual"};
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
     struct dray_api_settings settings;
     struct dray_error error = {0};
@@ -209,8 +210,7 @@ int command_plugin(struct options *options)
         return show_plugin(options, api, &error);
     if (strcmp(verb, "manual") == 0 && options->argument_count == 1)
         return print_manual(options, api, &error);
-    dray_fail(&error, DRAY_INVALID, "dray plugin: wrong arguments");
-    dray_hint(&error, "usage: dray plugin list, dray plugin show KIND/NAME [--schema], or dray "
+    return wrong_verb(options, "plugin", verbs, sizeof(verbs) / sizeof(verbs[0]),
+                      "usage: dray plugin list, dray plugin show KIND/NAME [--schema], or dray "
                       "plugin manual");
-    return report(options, &error, NULL, NULL);
 }

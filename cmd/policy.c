@@ -195,19 +195,20 @@ int command_policy(struct options *options)
 {
     dray_cleanup(work_end) struct work work = {.options = options};
     dray_cleanup(dray_buffer_free) struct dray_buffer usage = {.cap = 1024};
+    const char *names[VERBS];
     int count = options->argument_count - 1;
 
     (void)signal(SIGPIPE, SIG_IGN);
     for (size_t i = 0; i < VERBS; i++) {
         dray_buffer_format(&usage, "%s dray policy %s%s", i == 0 ? "usage:" : "\n      ",
                            verbs[i].name, verbs[i].usage);
+        names[i] = verbs[i].name;
         if (strcmp(options->arguments[0], verbs[i].name) != 0 || count < verbs[i].min_arguments ||
             count > verbs[i].max_arguments)
             continue;
         work.argument = count > 0 ? options->arguments[1] : NULL;
         return verbs[i].run(&work);
     }
-    (void)dray_fail(&work.error, DRAY_INVALID, "dray policy: wrong arguments");
-    dray_hint(&work.error, "%s", usage.data ? usage.data : "dray policy --help");
-    return fail(&work);
+    return wrong_verb(options, "policy", names, VERBS,
+                      usage.data ? usage.data : "dray policy --help");
 }

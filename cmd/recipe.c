@@ -94,24 +94,17 @@ static const struct verb {
                struct dray_error *error);
 } verbs[] = {{"save", 3, save}, {"list", 1, list}, {"show", 2, show}, {"delete", 2, delete}};
 
-static int wrong_arguments(struct options *options)
+static int wrong_arguments(const struct options *options)
 {
-    struct dray_error error = {0};
     const char *names[DRAY_COUNT(verbs)];
 
     for (size_t i = 0; i < DRAY_COUNT(verbs); i++)
         names[i] = verbs[i].name;
-    const char *near = dray_nearest(options->arguments[0], names, DRAY_COUNT(verbs));
-    if (near && strcmp(near, options->arguments[0]) != 0)
-        (void)dray_fail(&error, DRAY_INVALID, "dray recipe has no \"%s\": did you mean \"%s\"?",
-                        options->arguments[0], near);
-    else
-        (void)dray_fail(&error, DRAY_INVALID, "dray recipe: wrong arguments");
-    dray_hint(&error, "usage: dray recipe save NAME FILE\n"
+    return wrong_verb(options, "recipe", names, DRAY_COUNT(verbs),
+                      "usage: dray recipe save NAME FILE\n"
                       "       dray recipe list\n"
                       "       dray recipe show NAME[@VERSION]\n"
                       "       dray recipe delete NAME[@VERSION]");
-    return report(options, &error, NULL, NULL);
 }
 
 int command_recipe(struct options *options)

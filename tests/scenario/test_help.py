@@ -105,10 +105,11 @@ def test_an_unknown_command_gets_the_nearest(dray, word, near):
 
 
 @pytest.mark.parametrize("arguments, said", [
-    (["push", "./x"], "--to is missing"), (["plugin", "list", "x"], "wrong arguments"),
-    (["policy", "list", "x"], "wrong arguments"), (["policy", "sgn", "x"], "wrong arguments"),
+    (["push", "./x"], "--to is missing"), (["plugin", "list", "x"], "dray plugin list: wrong arguments"),
+    (["policy", "list", "x"], "dray policy list: wrong arguments"),
+    (["policy", "lst"], 'dray policy has no "lst": did you mean "list"?'), (["recipe", "foo"], 'dray recipe has no "foo"\n hint: usage'), (["policy", "sgn", "x"], 'dray policy has no "sgn": did you mean "sign"?'),
     (["policy", "sign", "./x"], "--key is missing"), (["jobs", "--config", ""], "it takes a file"),
-    (["plugin", "shw", "filter/glob"], "wrong arguments"), (["plugin", "show", "glob"], "does not name a plugin"),
+    (["plugin", "shw", "filter/glob"], 'dray plugin has no "shw": did you mean "show"?'), (["plugin", "show", "glob"], "does not name a plugin"),
     (["run", "x.yaml", "--set", "novalue"], "--set novalue: it takes NAME=VALUE"),
     (["push", "./x", "--to", "./y", "--progress-fd", "77"], "--progress-fd 77: no such descriptor is open"),
     (["push", "./x", "--to", "./y", "--progress-fd", "x"], "--progress-fd x: "),

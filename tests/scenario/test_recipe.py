@@ -241,8 +241,8 @@ def test_a_policy_stands_before_the_steps_of_a_recipe(dray, saved, work, files):
     (("save", "ocean@2", "ocean.yaml"), 2, 'error: "ocean@2" names a version\n'),
     (("save", "ocean", "missing.yaml"), 4, "error: reading missing.yaml: No such file or directory\n"),
     (("save", "ocean", "data"), 2, "error: data is a directory; a recipe is a YAML file\n"),
-    (("save", "ocean"), 2, "error: dray recipe: wrong arguments\n"),
-    (("list", "ocean"), 2, "error: dray recipe: wrong arguments\n"),
+    (("save", "ocean"), 2, "error: dray recipe save: wrong arguments\n"),
+    (("list", "ocean"), 2, "error: dray recipe list: wrong arguments\n"),
     (("shwo", "ocean"), 2, 'error: dray recipe has no "shwo": did you mean "show"?\n'),
 ])
 def test_a_wrong_command_line_says_what_is_wrong(dray, saved, arguments, code, message):
