@@ -58,9 +58,11 @@ static void complain(const struct dray_error *error)
 {
     (void)fputs("  ", stderr);
     print_text(stderr, error->message);
-    if (error->hint[0] != '\0') {
+    for (const char *line = error->hint; *line; line += strspn(line, "\n")) {
+        size_t length = strcspn(line, "\n");
         (void)fputs("; ", stderr);
-        print_text(stderr, error->hint);
+        print_start(stderr, line, length);
+        line += length;
     }
     (void)fputc('\n', stderr);
 }
@@ -92,9 +94,31 @@ static int check_file(const char *file, struct dray_error *error)
     return error->class_;
 }
 
-/* The workflow of what is known so far, checked; its problems are printed or reported. *ret_text
- * may be NULL. */
-static int check_workflow(struct init *init, char **ret_text, struct dray_error *error)
+/* Patterns of a habit from elsewhere, where a list has commas and each is quoted: each would be one
+ * that matches nothing. */
+static int check_patterns(const char *const *items, size_t count, struct dray_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *item = items[i];
+        size_t length = strlen(item);
+        if (length > 0 && item[length - 1] == ',') {
+            (void)dray_fail(error, DRAY_INVALID, "the pattern %s ends in a comma", item);
+            dray_hint(error, "write %.*s; nothing but a space stands between two", (int)length - 1,
+                      item);
+            return error->class_;
+        }
+        if (item[0] == '"' || item[0] == '\'') {
+            (void)dray_fail(error, DRAY_INVALID, "the pattern %s stands in quotes", item);
+            dray_hint(error, "write it without; a pattern with a space is put into the file later");
+            return error->class_;
+        }
+    }
+    return 0;
+}
+
+/* The workflow of what is known so far, checked, with its target when `all` is set; its problems
+ * are printed or reported. *ret_text may be NULL: there is somebody to be asked again. */
+static int check_workflow(struct init *init, int all, char **ret_text, struct dray_error *error)
 {
     struct dray_diagnostics diagnostics = {0};
     dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 1u << 20};
@@ -102,12 +126,13 @@ static int check_workflow(struct init *init, char **ret_text, struct dray_error 
     int result = dray_api_init_workflow(&init->draft, &text, error);
 
     if (result == 0)
-        result = dray_api_check_text(init->api, init->file, text, &diagnostics, error);
-    if (result != 0 && init->terminal && !ret_text && is_diagnostic(error, &diagnostics)) {
+        result = (all ? dray_api_try_text : dray_api_check_text)(init->api, init->file, text,
+                                                                 &diagnostics, error);
+    if (result != 0 && !ret_text) {
         dray_diagnostics_print(&diagnostics, use_colour(stderr), &out);
         (void)fputs(out.data ? out.data : "", stderr);
-    } else if (result != 0 && !ret_text && init->terminal) {
-        complain(error);
+        if (!is_diagnostic(error, &diagnostics))
+            complain(error);
     } else if (result != 0) {
         init->reported = report(init->options, error, &diagnostics, NULL);
     }
@@ -150,10 +175,12 @@ static int find_dataset(struct init *init, struct dray_error *error)
 
 static int find_target(struct init *init, struct dray_error *error)
 {
+    dray_autofree char *text = NULL;
     int result;
 
+    /* Before anything else is asked, if something is. */
     if (init->draft.to)
-        return 0;
+        return init->terminal ? check_workflow(init, 1, &text, error) : 0;
     if (!init->terminal) {
         (void)dray_fail(error, DRAY_INVALID, "--to is missing: where is it to be delivered?");
         dray_hint(error, "--to DIRECTORY is what the delivery becomes, --to DIRECTORY/ what it is "
@@ -165,7 +192,7 @@ static int find_target(struct init *init, struct dray_error *error)
             ask(init, "Where to (DIR: it becomes DIR; DIR/: it is put into DIR)", NULL, error);
         if (!init->draft.to)
             return error->class_ ? error->class_ : dray_fail_memory(error);
-        result = check_workflow(init, NULL, error);
+        result = check_workflow(init, 1, NULL, error);
     } while (may_ask_again(result));
     return result;
 }
@@ -195,7 +222,11 @@ static int find_patterns(struct init *init, const char *question, struct list *a
         split(line, answer);
         *items = answer->items;
         *count = answer->count;
-        result = *count > 0 ? check_workflow(init, NULL, error) : 0;
+        result = check_patterns(*items, *count, error);
+        if (result != 0)
+            complain(error);
+        else if (*count > 0)
+            result = check_workflow(init, 0, NULL, error);
     } while (may_ask_again(result));
     return result;
 }
@@ -207,12 +238,16 @@ static int find_all(struct init *init, struct dray_error *error)
     if (result == 0)
         result = find_target(init, error);
     if (result == 0)
-        result =
-            find_patterns(init, "Only what matches (patterns such as *.nc or tables/; empty: all)",
-                          &init->include, &init->draft.include, &init->draft.include_count, error);
+        result = find_patterns(
+            init,
+            "Only what matches (patterns such as *.nc tables/, with spaces between, no "
+            "quotes; empty: all)",
+            &init->include, &init->draft.include, &init->draft.include_count, error);
     if (result == 0)
         result =
-            find_patterns(init, "But not what matches (patterns such as *.tmp; empty: none)",
+            find_patterns(init,
+                          "But not what matches (patterns such as *.tmp, with spaces between, no "
+                          "quotes; empty: none)",
                           &init->exclude, &init->draft.exclude, &init->draft.exclude_count, error);
     if (result == 0 && init->terminal && init->options->argument_count == 0) {
         init->file = ask(init, "File to write", DEFAULT_FILE, error);
@@ -256,11 +291,15 @@ int command_init(struct options *options)
 
     int result = options->argument_count > 0 ? check_file(init.file, &error) : 0;
     if (result == 0)
+        result = check_patterns(options->include.items, options->include.count, &error);
+    if (result == 0)
+        result = check_patterns(options->exclude.items, options->exclude.count, &error);
+    if (result == 0)
         result = dray_api_open(&settings, &init.api, &error);
     if (result == 0)
         result = find_all(&init, &error);
     if (result == 0)
-        result = check_workflow(&init, &text, &error);
+        result = check_workflow(&init, 1, &text, &error);
     if (result == 0)
         result = dray_api_write_new(init.file, text, &error);
     if (result != 0)

@@ -215,7 +215,9 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
 
     if (result != 0)
         return result;
-    plan.workflow_name = request->file ? request->file : "dray push --print-workflow";
+    plan.workflow_name = request->file   ? request->file
+                         : request->name ? request->name
+                                         : "dray push --print-workflow";
     plan.workflow_text = request->file ? (text.data ? text.data : "") : request->text;
     plan.workflow_length = request->file ? text.length : strlen(request->text);
     plan.workflow_base = base;
@@ -291,6 +293,21 @@ int dray_api_check_text(struct dray_api *api, const char *name, const char *text
 
     return dray_check_text(name, text, api->here, api->registry, &asker, &saved, diagnostics,
                            error);
+}
+
+int dray_api_try_text(struct dray_api *api, const char *name, const char *text,
+                      struct dray_diagnostics *diagnostics, struct dray_error *error)
+{
+    dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
+    struct dray_workflow_request request = {.text = text, .name = name};
+    int result = dray_api_plan(api, &request, diagnostics, &plan, error);
+
+    if (result == 0)
+        result = dray_targets_free(plan, error);
+    /* Nothing was begun: it is what was written that is wrong. */
+    if (result == DRAY_CONFLICT)
+        result = error->class_ = DRAY_INVALID;
+    return result;
 }
 
 /* Which of a job's delivered targets are no longer there. */

@@ -38,6 +38,7 @@ struct dray_workflow_request {
     const char
         *text; /* the workflow itself, its relative paths starting from the working directory */
     const char *dataset;     /* overrides the file's; NULL: the file's */
+    const char *name;        /* what diagnostics call the text; NULL: as `dray push` prints it */
     const char *const *sets; /* name=value */
     size_t set_count;
     const char *listing; /* a list that stands for the dataset, "-": standard input; NULL: none */
@@ -129,6 +130,11 @@ DRAY_MUST_CHECK int dray_api_init_workflow(const struct dray_workflow_draft *dra
 DRAY_MUST_CHECK int dray_api_check_text(struct dray_api *api, const char *name, const char *text,
                                         struct dray_diagnostics *diagnostics,
                                         struct dray_error *error);
+/* Plan it as well, and look whether it could be delivered now: DRAY_INVALID also when its target is
+ * taken. */
+DRAY_MUST_CHECK int dray_api_try_text(struct dray_api *api, const char *name, const char *text,
+                                      struct dray_diagnostics *diagnostics,
+                                      struct dray_error *error);
 /* Write a new file. DRAY_INVALID when there is something of that name; it is left as it is. */
 DRAY_MUST_CHECK int dray_api_write_new(const char *file, const char *text,
                                        struct dray_error *error);

@@ -92,6 +92,20 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
     return error->class_;
 }
 
+static int holds_request(const struct dray_plan_target *target)
+{
+    return target->presence == DRAY_DELIVERED && target->found_key &&
+           strcmp(target->found_key, target->request_key) == 0;
+}
+
+int dray_targets_free(const struct dray_plan *plan, struct dray_error *error)
+{
+    for (size_t i = 0; i < plan->target_count; i++)
+        if (plan->targets[i].presence != DRAY_ABSENT && !holds_request(&plan->targets[i]))
+            return occupied(&plan->targets[i], NULL, 0, error);
+    return 0;
+}
+
 static int mark_delivered(struct dray_standing *standing, size_t target, const char *job,
                           struct dray_error *error)
 {
@@ -176,8 +190,7 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
     int result = dray_store_by_key(engine->store, target->request_key, &job, error);
     const struct dray_target_row *row = dray_row_of_key(job, target->request_key);
-    int there = target->presence == DRAY_DELIVERED && target->found_key &&
-                strcmp(target->found_key, target->request_key) == 0;
+    int there = holds_request(target);
 
     if (result != 0)
         return result;

@@ -94,8 +94,14 @@ def test_what_is_wrong_is_asked_again(dray, world):
     assert "No such file" in terminal.say(DATASET, "./run")
     terminal.say(TARGET, "s3://bucket/x")
     assert "no push plugin for s3:// targets" in terminal.say(TARGET, "")
-    assert "--to is empty" in terminal.say(TARGET, "in/x")
-    terminal.say(INCLUDE, "*.nc a**b")
+    assert "--to is empty" in terminal.say(TARGET, "run/out")
+    assert "lies inside the dataset" in terminal.say(TARGET, "in")
+    asked = terminal.say(TARGET, "nowhere/")
+    assert f"{world}/in exists: " in asked and "nothing was written; move away what is there" in asked
+    assert f"mkdir -p '{world}/nowhere'" in terminal.say(TARGET, "in/x")
+    assert "with spaces between, no quotes" in terminal.say(INCLUDE, "*.nc, *.csv")
+    assert "the pattern *.nc, ends in a comma; write *.nc;" in terminal.say(INCLUDE, "\"*.nc\"")
+    assert "stands in quotes" in terminal.say(INCLUDE, "*.nc a**b")
     assert "`**` stands only alone between slashes" in terminal.say(INCLUDE, "")
     terminal.say(EXCLUDE, "[")
     assert re.search(r"\^", terminal.say(EXCLUDE, "tmp/"))
@@ -136,6 +142,28 @@ def test_a_file_that_is_there_is_left_alone(dray, world):
     terminal.say(FILE, "")
     assert "is there already" in terminal.end(code=2)[1]
     assert (world / "workflow.yaml").read_text() == "mine\n"
+
+
+def test_a_target_that_is_given_is_looked_at_before_anything_is_asked(dray, world):
+    out, said = Terminal(dray, "--dataset", "./run", "--to", "./in").end(code=2)
+    assert f"error: {world}/in exists: " in said and INCLUDE not in said and out == ""
+
+
+def test_what_the_policies_deny_is_not_written_either(dray, world, tmp_path):
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "policies/p.yaml").write_text(
+        "version: 1\npolicy: p\nrevision: 1\nrules:\n"
+        "  - { id: r, mode: enforce, allow: { target.path: /hpfs/* }, message: Only /hpfs. }\n")
+    (tmp_path / "dray.yaml").write_text("version: 1\npolicies: { path: ./policies }\n")
+    refused = dray("init", "--dataset", "./run", "--to", "./in/", "--config", tmp_path / "dray.yaml", exit=3)
+    assert "Only /hpfs." in refused.err and not list(world.glob("*.yaml"))
+
+
+def test_a_target_that_holds_this_delivery_is_good(dray, world):
+    dray("init", "--dataset", "./run", "--to", "in/x", "a.yaml")
+    dray("run", "a.yaml")
+    dray("init", "--dataset", "./run", "--to", "in/x", "b.yaml")
+    assert "already delivered" in dray("run", "b.yaml").out
 
 
 def test_an_end_of_input_ends_it(dray, world):
@@ -188,6 +216,12 @@ def test_comments_can_be_made_into_keys(dray, world):
     (["--dataset", "./run", "--to", "s3://x/"], 2, "no push plugin for s3://"),
     (["--dataset", "./run", "--to", "./in/", "--include", "a**b"], 2, "`**` stands only alone between slashes"),
     (["--dataset", "./run", "--to", "./in/", "--exclude", "["], 2, "workflow.yaml:"),
+    (["--dataset", "./run", "--to", "./in"], 2, "/in exists: "),
+    (["--dataset", "./run", "--to", "./run/out"], 2, "lies inside the dataset"),
+    (["--dataset", "./run", "--to", "./nowhere/"], 2, "mkdir -p '"),
+    (["--dataset", "./run", "--to", "./in/", "--include", "*.nc,"], 2, "the pattern *.nc, ends in a comma\n hint: write *.nc;"),
+    (["--dataset", "./run", "--to", "./in/", "--exclude", "\"*.tmp\""], 2, "the pattern \"*.tmp\" stands in quotes"),
+    (["--dataset", "./run", "--to", "./in/", "--exclude", "'*.tmp'"], 2, "stands in quotes"),
     (["--dataset", "./run", "--to", "./in/", "nowhere/x.yaml"], 4, "writing nowhere/x.yaml"),
 ])
 def test_what_is_wrong_without_a_terminal(dray, world, arguments, code, said):
