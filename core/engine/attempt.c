@@ -311,6 +311,9 @@ static int answer_request(struct dray_attempt *attempt, struct dray_runner *runn
         json_decref(reply);
         return dray_fail_memory(error);
     }
+    /* While the policies were looked at, it was their runner that heard of an interrupt. */
+    if (attempt->engine->interrupted && runner->cancelled_at == 0)
+        dray_runner_cancel(runner);
     /* A runner that is gone meanwhile shows at the next read. */
     struct dray_error gone = {0};
     if (dray_pipe_send(&runner->pipe, reply, &gone) != 0)

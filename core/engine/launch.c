@@ -185,15 +185,20 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
 static void pass_interrupt_on(struct dray_engine *engine, struct dray_runner *runner)
 {
     struct signalfd_siginfo info;
-    struct dray_error ignored = {0};
 
     if (read(engine->interrupt_fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
         return;
     engine->interrupted = 1;
-    if (runner->cancelled_at != 0) {
+    if (runner->cancelled_at != 0)
         dray_process_signal(&runner->process, SIGKILL);
-        return;
-    }
+    else
+        dray_runner_cancel(runner);
+}
+
+void dray_runner_cancel(struct dray_runner *runner)
+{
+    struct dray_error ignored = {0};
+
     runner->cancelled_at = dray_monotonic();
     /* One that is gone is noticed by its end of the pipe. */
     if (dray_pipe_send(&runner->pipe, json_pack("{s:b}", "cancel", 1), &ignored) != 0)

@@ -27,6 +27,8 @@ DRAY_MUST_CHECK int dray_runner_start(struct dray_engine *engine, struct dray_ru
  * is passed on as a cancel; a second one, or no answer to the first, kills. */
 DRAY_MUST_CHECK int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner,
                                      json_t **ret_message, struct dray_error *error);
+/* Ask it to stop: its pushes clean up. dray_runner_next kills one that takes too long. */
+void dray_runner_cancel(struct dray_runner *runner);
 /* Wait for its end (killing what will not end) and say what the end was: 0 when it ended by itself
  * and well; else DRAY_BUG with the step and plugin to blame. *ret_step: the plan's step to blame,
  * or -1. */

@@ -21,15 +21,18 @@ int dray_is_path(const char *text)
            strcmp(text, ".") == 0 || strcmp(text, "..") == 0;
 }
 
-/* Bytes of the name's suffix that says it is an archive; 0: none, or nothing would be left. */
+/* Bytes of the name's suffix that says it is an archive; 0: none, or what would be left is no name:
+ * records are kept under it. */
 static size_t archive_suffix(const char *name)
 {
     size_t length = strlen(name);
 
     for (size_t i = 0; i < DRAY_COUNT(archive_suffixes); i++) {
         size_t suffix = strlen(archive_suffixes[i]);
-        if (length > suffix && strcasecmp(name + length - suffix, archive_suffixes[i]) == 0)
-            return suffix;
+        if (length <= suffix || strcasecmp(name + length - suffix, archive_suffixes[i]) != 0)
+            continue;
+        size_t left = length - suffix;
+        return left <= 2 && strncmp(name, "..", left) == 0 ? 0 : suffix;
     }
     return 0;
 }

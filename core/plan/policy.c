@@ -13,6 +13,9 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+/* Above it JSON's readers begin to round. */
+#define MOST_REVISION (INT64_C(1) << 53)
+
 static void read_numbers(struct dray_draft *draft, struct dray_policy *policy,
                          const struct dray_node *root)
 {
@@ -32,6 +35,11 @@ static void read_numbers(struct dray_draft *draft, struct dray_policy *policy,
     else if (!dray_node_int(revision, &policy->revision) || policy->revision < 1)
         dray_problem(draft, revision->place, "`revision` is a number from 1 on, not %s",
                      dray_node_shown(revision));
+    else if (policy->revision > MOST_REVISION) {
+        dray_problem(draft, revision->place, "`revision` is at most %lld, not %s",
+                     (long long)MOST_REVISION, dray_node_shown(revision));
+        dray_diagnose_hint(draft->diagnostics, "count from 1, one more with each change");
+    }
     dray_draft_follow(draft, root, "revision", DRAY_MAPPING_POLICY);
 }
 

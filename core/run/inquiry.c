@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/base/text.h"
+
 /* The steps of a request as a plan that is never run. */
 static int plan_of(const json_t *request, struct dray_run *run, struct dray_error *error)
 {
@@ -116,12 +118,39 @@ static int identify(struct dray_step_run *step, struct dray_call *call, json_t *
     return result;
 }
 
-/* Hand a text made by the plugin over to the answer. */
-static void give_text(json_t *object, const char *key, char *text)
+/* Hand a text made by the plugin over to the answer. One that is no UTF-8 cannot be in it, and must
+ * not be missing: rules look at it. */
+static int give_text(const struct dray_step_run *step, json_t *object, const char *key, char *text,
+                     struct dray_error *error)
 {
-    if (text)
-        (void)json_object_set_new(object, key, json_string(text));
-    free(text);
+    dray_autofree char *owned = text;
+
+    if (!owned)
+        return 0;
+    if (!dray_utf8_valid(owned, strlen(owned)))
+        return dray_fail(error, DRAY_INVALID,
+                         "the %s that plugin %s says of its target is not UTF-8", key,
+                         step->step->uses);
+    return json_object_set_new(object, key, json_string(owned)) == 0 ? 0 : dray_fail_memory(error);
+}
+
+struct said {
+    const char *key;
+    char *text;
+};
+
+/* All of them, since each is freed; the first failure is told, unless there was one. */
+static int give_texts(const struct dray_step_run *step, json_t *object, const struct said *said,
+                      size_t count, int result, struct dray_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct dray_error failure = {0};
+        if (give_text(step, object, said[i].key, said[i].text, &failure) != 0 && result == 0) {
+            *error = failure;
+            result = failure.class_;
+        }
+    }
+    return result;
 }
 
 /* A preview of a list need not find the place. What it would be called the plugin has said, or its
@@ -163,11 +192,12 @@ static int describe(struct dray_step_run *step, struct dray_call *call, int list
         result =
             dray_fail(error, DRAY_BUG, "plugin %s did not say where it delivers", step->step->uses);
     (void)json_object_set_new(object, "type", json_integer((json_int_t)push->target_type));
-    give_text(object, "uri", target.uri);
-    give_text(object, "host", target.host);
-    give_text(object, "path", target.path);
-    give_text(object, "parent", target.parent);
-    give_text(object, "name", target.name);
+    const struct said said[] = {{"uri", target.uri},
+                                {"host", target.host},
+                                {"path", target.path},
+                                {"parent", target.parent},
+                                {"name", target.name}};
+    result = give_texts(step, object, said, DRAY_COUNT(said), result, error);
     if (json_object_set_new(answer, "target", object) != 0 && result == 0)
         result = dray_fail_memory(error);
     return result;
@@ -185,10 +215,11 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     dray_blame_leave(before);
     result = dray_call_result(call, result, DRAY_OPERATION_PROBE, error);
     (void)json_object_set_new(object, "state", json_integer((json_int_t)presence.state));
-    give_text(object, "request_key", presence.request_key);
-    give_text(object, "job", presence.job);
-    give_text(object, "time", presence.time);
-    give_text(object, "what", presence.what);
+    const struct said said[] = {{"request_key", presence.request_key},
+                                {"job", presence.job},
+                                {"time", presence.time},
+                                {"what", presence.what}};
+    result = give_texts(step, object, said, DRAY_COUNT(said), result, error);
     (void)json_object_set_new(object, "entries", json_integer((json_int_t)presence.entries));
     (void)json_object_set_new(object, "bytes", json_integer((json_int_t)presence.bytes));
     if (presence.free_bytes <= INT64_MAX)

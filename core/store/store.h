@@ -151,10 +151,10 @@ DRAY_MUST_CHECK int dray_store_attempt(struct dray_store *store, const char *job
  * cut with the next change of another kind: it costs no sync of its own. */
 DRAY_MUST_CHECK int dray_store_step(struct dray_store *store, const char *job, uint32_t attempt,
                                     const struct dray_step_row *step, struct dray_error *error);
-/* The target of that request key goes on: committing with manifest digest and receipt; delivered with confirmation,
- * entries and bytes (delivered_at 0: now), and with the last one its job; failed, cancelled. Other
- * members are read only where they are set. Only moves that the one table of transitions allows;
- * else DRAY_BUG. */
+/* The target of that request key goes on: committing with manifest digest and receipt; delivered
+ * with confirmation, entries and bytes (delivered_at 0: now), and with the last one its job;
+ * failed, cancelled. Other members are read only where they are set. Only moves that the one table
+ * of transitions allows; else DRAY_BUG. */
 DRAY_MUST_CHECK int dray_store_target(struct dray_store *store, const char *job,
                                       const struct dray_target_row *target,
                                       struct dray_error *error);

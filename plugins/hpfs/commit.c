@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 int hpfs_check_free(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place)
@@ -159,6 +161,19 @@ int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
 
 /* ---- Commit ---- */
 
+/* The parent by the path of the plan, which had no links in it: one that has appeared since is not
+ * followed, even where it leads to what was the parent. */
+static int find_parent(const struct hpfs_place *place, struct stat *ret_status)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_SYMLINKS};
+    HPFS_FD fd = (int)syscall(SYS_openat2, AT_FDCWD, place->parent, &how, sizeof(how));
+
+    if (fd < 0 && errno == ENOSYS)
+        fd = open(place->parent, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? -1 : fstat(fd, ret_status);
+}
+
 /* Is the parent still where the plan says? If it was moved meanwhile, the delivery would appear
  * elsewhere. */
 static int check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
@@ -168,7 +183,7 @@ static int check_parent(struct dray_ctx *ctx, const struct dray_staging *staging
 
     if (fstat(staging->parent, &held) != 0)
         return ctx->host->fail_errno(ctx, errno, "looking at %s", place->parent);
-    if (stat(place->parent, &named) == 0 && held.st_dev == named.st_dev &&
+    if (find_parent(place, &named) == 0 && held.st_dev == named.st_dev &&
         held.st_ino == named.st_ino)
         return DRAY_OK;
     return ctx->host->fail(

@@ -411,6 +411,22 @@ def test_a_parent_that_is_moved_away_gets_nothing(disturbed, tmp_path):
     assert os.listdir(tmp_path / "parent") == [] and os.listdir(tmp_path / "elsewhere") == []
 
 
+@pytest.mark.parametrize("link", ["parent", "above"])
+def test_a_parent_that_was_moved_behind_a_link_gets_nothing(dray, tmp_path, link):
+    """It is reached by its old path, but lies where nobody allowed it."""
+    data, above = small_files(tmp_path / "data", 6000), tmp_path / "above"
+    (above / "parent").mkdir(parents=True)
+    running = dray.start("push", data, "--to", above / "parent/x", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for_staging(above / "parent", running)
+    moved = above / "parent" if link == "parent" else above
+    moved.rename(tmp_path / "elsewhere")
+    moved.symlink_to(tmp_path / "elsewhere")
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 1
+    assert f"the directory {above}/parent was moved or replaced while it was delivered to" in err.decode()
+    assert os.listdir(above / "parent") == []
+
+
 def test_an_interrupt_leaves_nothing(disturbed, tmp_path):
     code, err = disturbed(lambda staging, running: os.killpg(running.pid, signal.SIGINT))
     assert code == 130, err

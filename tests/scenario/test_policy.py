@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -24,8 +25,9 @@ def site(dray, tmp_path, files):
     """A dataset, a plugin of the site's own, and files to write: work.yaml, policies/site.yaml."""
     plugins = dray.home / ".local/lib/dray/plugins"
     plugins.mkdir(parents=True, mode=0o755)
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", f"-I{TOP}/include",
-                    TOP / "tests/scenario/plugins/push-drop.c", "-o", plugins / "push-drop.so"], check=True)
+    for plugin in ["push-drop", "filter-slow"]:
+        subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", f"-I{TOP}/include",
+                        TOP / f"tests/scenario/plugins/{plugin}.c", "-o", plugins / f"{plugin}.so"], check=True)
     files(tmp_path / "data", DATASET)
     (tmp_path / "out").mkdir()
     (tmp_path / "policies").mkdir()
@@ -232,6 +234,18 @@ def test_mistakes_in_exceptions_and_tests_are_told_with_their_place(dray, site, 
     assert "nothing is delivered" in dray("run", *site.workflow(TO_LAB), exit=3).err
 
 
+# ---- What a plugin says of its target --------------------------------------------------------------
+
+
+def test_a_target_whose_path_no_rule_can_read_is_an_error(dray, site):
+    """The site's system cuts names, here amid a character: an allow rule must not pass over that."""
+    site.policy(rule('allow: { target.path: "/x*" }', when="{ target.type: other }"))
+    name = "x" + "n" * 38 + "\u00e9"
+    refused = dray("run", *site.workflow(TO_SITE.replace("name: x%s", "name: " + name)), exit=2)
+    assert "the path that plugin push/drop says of its target is not UTF-8" in refused.err
+    assert dray.json("jobs") == []
+
+
 # ---- Changes while a delivery is under way ---------------------------------------------------------
 
 
@@ -253,6 +267,35 @@ def delivery_under_way(dray, site, change):
             running.kill()
             running.wait()
     return running.returncode, err.decode()
+
+
+def test_an_interrupt_while_the_policies_are_looked_at_again_stops_all_pushes_at_once(dray, site):
+    """One push waits for leave, and the new policies take long to read; the other is at work."""
+    site.policy(rule(drop("notes/")))
+    command = site.workflow(TO_SITE % ", wait: 2s", TO_SITE.replace("to-site", "slowly") % "y, wait: 50s")
+    running = dray.start("run", *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        deadline = time.monotonic() + 60
+        while "running" not in [step["outcome"] for job in dray.json("jobs")
+                                for attempt in dray.json("show", job["job"])["attempts"]
+                                for step in attempt["steps"] if step["uses"] == "push/drop"]:
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.05)
+        site.policy(rule(drop("notes/")) + rule("inject: [{ uses: filter/slow, with: { wait: 5s } }]", id="slow"))
+        children = f"/proc/{running.pid}/task/{running.pid}/children"
+        while len(open(children).read().split()) < 2:  # the second runner is asked of the new policies
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.05)
+        os.kill(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=15)
+    finally:
+        if running.poll() is None:
+            running.kill()
+            running.wait()
+    assert running.returncode == 130, err
+    job = dray.json("show", dray.json("jobs")[0]["job"])
+    assert [one["outcome"] for one in job["attempts"]] == ["interrupted"]
+    assert {target["state"] for target in job["targets"]} == {"failed"}
 
 
 def test_a_rule_that_comes_while_a_delivery_is_under_way_stops_its_commit(dray, site):

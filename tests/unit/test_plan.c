@@ -71,6 +71,25 @@ static void test_an_archive_is_known_by_its_suffix(void **state)
     assert_string_equal(fixture_step(fixture, "stage")->uses, "source/directory");
 }
 
+/* Its records are kept under its name. */
+static void test_a_dataset_is_never_named_by_dots_alone(void **state)
+{
+    static const char *const names[] = {"...tar", "..tar", "...tar.gz", "..7z"};
+    struct plan_fixture *fixture = *state;
+
+    for (size_t i = 0; i < DRAY_COUNT(names); i++) {
+        dray_autofree char *dataset = dray_format("./%s", names[i]);
+        dray_autofree char *name = dray_dataset_name(names[i]);
+        fixture_write(fixture, names[i], "");
+        fixture->request.dataset = dataset;
+        fixture_plan_good(fixture, HEAD PUSH("out"));
+        assert_string_equal(fixture->plan->dataset, names[i]);
+        assert_string_equal(name, names[i]);
+    }
+    dray_autofree char *dots = dray_dataset_name("....tar");
+    assert_string_equal(dots, "...");
+}
+
 static void test_the_command_line_overrides_the_dataset(void **state)
 {
     struct plan_fixture *fixture = *state;
@@ -399,6 +418,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_source_and_validate_are_added),
         TEST(test_an_archive_is_known_by_its_suffix),
+        TEST(test_a_dataset_is_never_named_by_dots_alone),
         TEST(test_the_command_line_overrides_the_dataset),
         TEST(test_two_pushes_deliver_the_same_tree),
         TEST(test_needs_may_join_branch_and_look_ahead),

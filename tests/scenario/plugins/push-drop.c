@@ -26,7 +26,7 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
 
     ret_target->uri = ctx->host->format("drop://%s/%s", drop->host, drop->name);
     ret_target->host = ctx->host->format("%s", drop->host);
-    ret_target->path = ctx->host->format("/%s", drop->name);
+    ret_target->path = ctx->host->format("/%.40s", drop->name); /* it cuts what is longer */
     return ret_target->uri && ret_target->host && ret_target->path
                ? DRAY_OK
                : ctx->host->fail(ctx, DRAY_NO_MEMORY, "out of memory");
