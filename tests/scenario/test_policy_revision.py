@@ -180,7 +180,7 @@ def test_the_list_says_what_is_in_force_and_since_when(dray, site):
     assert first == {"policy": "a", "revision": 7, "owner": "ops@example.edu",
                      "digest": hashlib.sha256(policy(7, name="a").encode()).hexdigest(),
                      "file": f"{site.folder}/a.yaml", "directory": str(site.folder),
-                     "rules": {"enforce": 1, "warn": 0, "audit": 0}}
+                     "rules": {"enforce": 1, "warn": 0, "audit": 0}, "exceptions": []}
     assert second["rules"] == {"enforce": 0, "warn": 1, "audit": 0}
     site.push()
     listed = dray.json("policy", "list", "--policies", site.folder)

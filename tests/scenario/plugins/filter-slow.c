@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A site's own filter that keeps everything, and takes long to say whether its options are right. */
+/* A site's own filter that keeps everything, and takes long to say whether its options are right.
+ */
 #include <dray/plugin.h>
 
 #include <time.h>

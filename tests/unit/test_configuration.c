@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/* The site's configuration: what it says, and that nothing half read comes of it. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/api/configuration.h"
+#include "core/base/io.h"
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t length);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t length);
+
+/* The countdown to the allocation that fails; 0: none does. */
+static long countdown;
+static int has_failed;
+
+static int fails(void)
+{
+    if (countdown == 0 || --countdown > 0)
+        return 0;
+    has_failed = 1;
+    errno = ENOMEM;
+    return 1;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return fails() ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return fails() ? NULL : __real_realloc(old, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return fails() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t length)
+{
+    return fails() ? NULL : __real_strndup(text, length);
+}
+
+/* A configuration of this text is loaded. */
+struct loaded {
+    struct dray_configuration configuration;
+    struct dray_diagnostics diagnostics;
+    struct dray_error error;
+    int result;
+};
+
+static char path[64];
+
+static int make_file(void **state)
+{
+    (void)state;
+    (void)snprintf(path, sizeof(path), "/tmp/dray-test-configuration-XXXXXX");
+    int fd = mkstemp(path);
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+static void write_text(const char *text)
+{
+    FILE *file = fopen(path, "w");
+
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void load(struct loaded *loaded, const char *text)
+{
+    write_text(text);
+    loaded->result =
+        dray_configuration_load(path, &loaded->diagnostics, &loaded->configuration, &loaded->error);
+}
+
+static void forget(struct loaded *loaded)
+{
+    dray_configuration_clear(&loaded->configuration);
+    dray_diagnostics_free(&loaded->diagnostics);
+}
+
+static void test_what_it_says_is_kept(void **state)
+{
+    struct loaded loaded = {0};
+
+    (void)state;
+    load(&loaded, "version: 1\npolicies: { path: ../usr, mandatory: true }\n");
+    assert_int_equal(loaded.result, 0);
+    assert_string_equal(loaded.configuration.policies, "/tmp/../usr");
+    assert_true(loaded.configuration.mandatory);
+    assert_null(loaded.configuration.policy_key);
+    forget(&loaded);
+}
+
+static void test_of_one_with_a_problem_nothing_is_kept(void **state)
+{
+    struct loaded loaded = {0};
+
+    (void)state;
+    load(&loaded, "version: 1\npolicies: { path: ../usr, mandatry: true }\n");
+    assert_int_equal(loaded.result, DRAY_INVALID);
+    assert_int_equal(loaded.diagnostics.errors, 1);
+    assert_null(loaded.configuration.policies);
+    forget(&loaded);
+}
+
+static void test_a_failed_allocation_is_reported(void **state)
+{
+    static const char text[] = "version: 1\npolicies: { path: ../usr, mandatory: true }\n";
+    long number = 0;
+
+    (void)state;
+    write_text(text);
+    do {
+        struct loaded loaded = {0};
+        has_failed = 0;
+        countdown = ++number;
+        loaded.result = dray_configuration_load(path, &loaded.diagnostics, &loaded.configuration,
+                                                &loaded.error);
+        countdown = 0;
+        assert_int_equal(loaded.result, has_failed ? DRAY_NO_MEMORY : 0);
+        assert_int_equal(loaded.configuration.policies != NULL, !has_failed);
+        forget(&loaded);
+    } while (has_failed);
+    assert_true(number > 10);
+}
+
+#define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, make_file, remove_file)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_what_it_says_is_kept),
+        TEST(test_of_one_with_a_problem_nothing_is_kept),
+        TEST(test_a_failed_allocation_is_reported),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
