@@ -11,6 +11,7 @@
 /* A double-quoted YAML scalar; bytes that are no UTF-8 cannot stand in YAML. */
 static int add_quoted(struct dray_buffer *out, const char *text, struct dray_error *error)
 {
+    dray_cleanup(dray_buffer_free) struct dray_buffer plain = {.cap = 1u << 20};
     size_t length = strlen(text);
 
     if (!dray_utf8_valid(text, length)) {
@@ -20,19 +21,14 @@ static int add_quoted(struct dray_buffer *out, const char *text, struct dray_err
                          "itself,\nof the target, and patterns may not");
         return error->class_;
     }
-    dray_buffer_text(out, "\"");
     for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        if (c == '"' || c == '\\')
-            dray_buffer_format(out, "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            dray_buffer_format(out, "\\x%02x", c);
-        else if (c == '$' && text[i + 1] == '{')
-            dray_buffer_text(out, "$$");
-        else
-            dray_buffer_add(out, &text[i], 1);
+        if (text[i] == '$' && text[i + 1] == '{')
+            dray_buffer_text(&plain, "$"); /* it is no parameter */
+        dray_buffer_add(&plain, &text[i], 1);
     }
-    dray_buffer_text(out, "\"");
+    if (plain.failed)
+        return dray_fail_memory(error);
+    dray_quote_add(out, plain.data ? plain.data : "");
     return 0;
 }
 

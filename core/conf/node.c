@@ -79,6 +79,36 @@ const char *dray_node_shown(const struct dray_node *node)
     return is_plain(node) ? node->text : dray_node_what(node);
 }
 
+/* Control characters, what ends a line in YAML, byte order marks and what is no character. */
+static int is_escaped(uint32_t character)
+{
+    return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0x2028 ||
+           character == 0x2029 || character == 0xfeff || (character & 0xfffe) == 0xfffe;
+}
+
+void dray_quote_add(struct dray_buffer *out, const char *text)
+{
+    dray_buffer_text(out, "\"");
+    for (size_t i = 0, length = strlen(text); i < length;) {
+        size_t bytes = dray_utf8_length(text + i, length - i);
+        uint32_t character = (unsigned char)text[i];
+        if (bytes > 1)
+            character &= 0xffu >> (bytes + 1);
+        for (size_t k = 1; k < bytes; k++)
+            character = character << 6 | ((unsigned char)text[i + k] & 0x3fu);
+        if (bytes == 0)
+            bytes = 1; /* it was not UTF-8 */
+        if (character == '"' || character == '\\')
+            dray_buffer_format(out, "\\%c", (int)character);
+        else if (is_escaped(character))
+            dray_buffer_format(out, character < 0x100 ? "\\x%02X" : "\\U%08X", character);
+        else
+            dray_buffer_add(out, text + i, bytes);
+        i += bytes;
+    }
+    dray_buffer_text(out, "\"");
+}
+
 const char *dray_node_old_bool(const struct dray_node *node)
 {
     static const char *const words[] = {"no", "yes", "off", "on", "n", "y"};

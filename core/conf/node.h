@@ -81,6 +81,9 @@ const char *dray_node_what(const struct dray_node *node);
 /* The same for a message that says which value it was instead: plain scalars as they are written.
  */
 const char *dray_node_shown(const struct dray_node *node);
+/* UTF-8 text as a scalar in double quotes that is read as the same text again, on one line: what
+ * YAML does not take, or takes for the end of a line, is an escape. */
+void dray_quote_add(struct dray_buffer *out, const char *text);
 /* What a word meant before YAML 1.2 (yes, off, ...): "true", "false"; NULL: nothing. */
 const char *dray_node_old_bool(const struct dray_node *node);
 /* The place of byte `offset` of a scalar's value, as well as its style lets it be known. */

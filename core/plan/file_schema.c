@@ -235,7 +235,7 @@ static int add_uses(struct maker *maker, enum uses uses, json_t *schema)
 static json_t *reference(struct maker *maker, const char *type);
 
 /* What a key takes, with what is said of it. */
-static json_t *key_schema(struct maker *maker, const struct dray_key *key)
+static json_t *key_schema(struct maker *maker, const struct dray_file_key *key)
 {
     size_t length = strlen(key->type);
     json_t *schema;
@@ -333,7 +333,7 @@ static int add_keys(struct maker *maker, enum dray_mapping mapping, json_t *prop
                     json_t *required)
 {
     size_t count;
-    const struct dray_key *keys = dray_keys(mapping, &count);
+    const struct dray_file_key *keys = dray_keys(mapping, &count);
 
     for (size_t i = 0; i < count; i++)
         if (json_object_set_new(properties, keys[i].name, key_schema(maker, &keys[i])) != 0 ||

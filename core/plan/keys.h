@@ -30,7 +30,7 @@ enum dray_mapping {
     DRAY_MAPPING_COUNT,
 };
 
-struct dray_key {
+struct dray_file_key {
     const char *name;
     const char *type; /* what it takes: a definition of file_schema.c; "[x]" is a list of x */
     int required;
@@ -38,7 +38,7 @@ struct dray_key {
 };
 
 /* The keys of a mapping. */
-const struct dray_key *dray_keys(enum dray_mapping mapping, size_t *ret_count);
+const struct dray_file_key *dray_keys(enum dray_mapping mapping, size_t *ret_count);
 /* What a fact is, by its name in the table of condition.c. NULL: unknown. */
 const char *dray_fact_help(const char *name);
 /* Was that key, which is missing, meant by another (dray_node_meant)? */

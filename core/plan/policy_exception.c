@@ -111,7 +111,7 @@ static void read_exception(struct dray_draft *draft, const struct dray_policy *p
         dray_policy_no_rule(draft, policy, dray_node_get(node, "rule"), "an exception");
     if (exception->until)
         read_until(draft, exception, dray_node_get(node, "until"));
-    const struct dray_key *known = dray_keys(DRAY_MAPPING_EXCEPTION, &count);
+    const struct dray_file_key *known = dray_keys(DRAY_MAPPING_EXCEPTION, &count);
     for (size_t i = 0; i < count; i++) {
         if (!known[i].required || dray_node_get(node, known[i].name))
             continue;

@@ -88,12 +88,8 @@ static int add_parameter(const struct dray_parameter *parameter, struct dray_buf
 
     dray_buffer_format(out, "  %s: { type: %s", parameter->name, types[parameter->type]);
     if (parameter->value && parameter->type == DRAY_PARAMETER_STRING) {
-        json_t *json = json_string(parameter->value);
-        dray_autofree char *quoted = json ? json_dumps(json, JSON_ENCODE_ANY) : NULL;
-        json_decref(json);
-        if (!quoted)
-            return -1;
-        dray_buffer_format(out, ", default: %s", quoted);
+        dray_buffer_text(out, ", default: ");
+        dray_quote_add(out, parameter->value);
     } else if (parameter->value) {
         dray_buffer_format(out, ", default: %s", parameter->value);
     }

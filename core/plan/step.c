@@ -267,30 +267,6 @@ int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, co
     return 0;
 }
 
-/* Text as a YAML scalar in double quotes: what is not plain ASCII as an escape. */
-static void quote(struct dray_buffer *out, const char *text)
-{
-    dray_buffer_text(out, "\"");
-    for (size_t i = 0, length = strlen(text); i < length;) {
-        unsigned char byte = (unsigned char)text[i];
-        size_t bytes = dray_utf8_length(text + i, length - i);
-        if (bytes <= 1) {
-            if (byte >= 0x20 && byte < 0x7f && byte != '"' && byte != '\\')
-                dray_buffer_add(out, text + i, 1);
-            else
-                dray_buffer_format(out, "\\x%02X", byte);
-            i++;
-            continue;
-        }
-        uint32_t character = byte & (0xffu >> (bytes + 1));
-        for (size_t k = 1; k < bytes; k++)
-            character = character << 6 | ((unsigned char)text[i + k] & 0x3fu);
-        dray_buffer_format(out, "\\U%08X", character);
-        i += bytes;
-    }
-    dray_buffer_text(out, "\"");
-}
-
 /* What a source plugin makes of nothing but a path: the options as if somebody had written them. */
 static int check_path(struct dray_draft *draft, struct dray_draft_step *step, const char *path,
                       struct dray_diagnostics *diagnostics)
@@ -300,7 +276,7 @@ static int check_path(struct dray_draft *draft, struct dray_draft_step *step, co
     dray_cleanup(dray_document_freep) struct dray_document *document = NULL;
 
     dray_buffer_text(&text, "path: ");
-    quote(&text, path);
+    dray_quote_add(&text, path);
     int result = text.failed ? dray_fail_memory(&error)
                              : dray_document_parse(step->uses, text.data, text.length, diagnostics,
                                                    &document, &error);

@@ -110,7 +110,7 @@ static void every_mapping_has_keys_that_are_explained(void **state)
     (void)state;
     for (int mapping = 0; mapping < DRAY_MAPPING_COUNT; mapping++) {
         size_t count = 0;
-        const struct dray_key *keys = dray_keys((enum dray_mapping)mapping, &count);
+        const struct dray_file_key *keys = dray_keys((enum dray_mapping)mapping, &count);
         assert_true(count > 0);
         for (size_t i = 0; i < count; i++) {
             size_t length = strlen(keys[i].help);

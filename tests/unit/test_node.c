@@ -412,6 +412,45 @@ static void test_unknown_keys_are_named_with_what_was_meant(void **state)
     clear(&fixture);
 }
 
+/* Every character that there is, each of which a name of a file may hold. */
+static void test_quoted_text_is_read_again(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    for (uint32_t first = 1; first < 0x110000; first += 0x400) {
+        struct dray_buffer plain = {.cap = 1u << 20}, quoted = {.cap = 1u << 20};
+        for (uint32_t c = first; c < first + 0x400 && c < 0x110000; c++) {
+            const char bytes[] = {(char)(c < 0x800     ? 0xc0 | c >> 6
+                                         : c < 0x10000 ? 0xe0 | c >> 12
+                                                       : 0xf0 | c >> 18),
+                                  (char)(0x80 | (c >> 12 & 0x3f)), (char)(0x80 | (c >> 6 & 0x3f)),
+                                  (char)(0x80 | (c & 0x3f))};
+            if (c >= 0xd800 && c < 0xe000)
+                continue;
+            if (c < 0x80)
+                dray_buffer_add(&plain, &(char){(char)c}, 1);
+            else
+                dray_buffer_add(&plain, bytes, 1);
+            if (c >= 0x10000)
+                dray_buffer_add(&plain, bytes + 1, 3);
+            else if (c >= 0x800)
+                dray_buffer_add(&plain, bytes + 2, 2);
+            else if (c >= 0x80)
+                dray_buffer_add(&plain, bytes + 3, 1);
+        }
+        if (!plain.data)
+            continue;
+        dray_quote_add(&quoted, plain.data);
+        assert_null(strchr(quoted.data, '\n'));
+        parse_good(&fixture, quoted.data);
+        assert_string_equal(fixture.root->text, plain.data);
+        clear(&fixture);
+        dray_buffer_free(&plain);
+        dray_buffer_free(&quoted);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -428,6 +467,7 @@ int main(void)
         cmocka_unit_test(test_one_reading_finds_all_problems_that_are_not_of_syntax),
         cmocka_unit_test(test_a_document_keeps_its_bytes),
         cmocka_unit_test(test_a_file_is_read_or_the_reason_is_an_error),
+        cmocka_unit_test(test_quoted_text_is_read_again),
         cmocka_unit_test(test_unknown_keys_are_named_with_what_was_meant),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
