@@ -207,11 +207,12 @@ static void the_list_of_policies_says_what_is_in_force(void **state)
     fixture->request.policy_history = (struct dray_policy_history){highest, &past};
     assert_int_equal(dray_policy_set_json(&fixture->request, &diagnostics, &set, &error), 0);
     json_t *expected = json_pack(
-        "{s:s, s:s, s:[{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}}]}", "set",
+        "{s:s, s:s, s:[{s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:{s:i, s:i, s:i}, s:[]}]}", "set",
         fixture->plan->policy_set_digest, "signed_by", dray_key_id(key), "policies", "policy", "a",
         "revision", 7, "digest", fixture->plan->policies[0].digest, "file",
         fixture->plan->policies[0].file, "directory", fixture->policies, "owner", "ops",
-        "first_ruled", "1970-01-01T00:00:00Z", "rules", "enforce", 1, "warn", 0, "audit", 1);
+        "first_ruled", "1970-01-01T00:00:00Z", "rules", "enforce", 1, "warn", 0, "audit", 1,
+        "exceptions");
     assert_true(json_equal(set, expected));
     json_decref(set);
     json_decref(expected);

@@ -14,8 +14,10 @@ static struct dray_job_row *failed_job(struct fixture *fixture)
     uint32_t attempt = begin_attempt(fixture, job->id);
     OK(dray_store_verdicts_add(fixture->store, job->id, attempt, "push", 0, 1, "one", 3,
                                &fixture->error));
+    OK(dray_store_verdicts_end(fixture->store, job->id, attempt, "push", 1, 1, &fixture->error));
     OK(dray_store_verdicts_add(fixture->store, job->id, attempt, "push2", 0, 1, "two", 3,
                                &fixture->error));
+    OK(dray_store_verdicts_end(fixture->store, job->id, attempt, "push2", 1, 1, &fixture->error));
     OK(dray_store_checkpoint_put(fixture->store, job->id, "push", "k", "1", &fixture->error));
     OK(dray_store_checkpoint_put(fixture->store, job->id, "push2", "k", "2", &fixture->error));
     OK(dray_store_checkpoint_put(fixture->store, job->id, "stage", "k", "s", &fixture->error));
