@@ -356,6 +356,8 @@ int dray_api_run(struct dray_api *api, const struct dray_workflow_request *reque
     if (*ret_job && outcome.already_delivered) {
         (void)json_object_set_new(*ret_job, "already_delivered", json_true());
         mark_gone(plan, json_object_get(*ret_job, "targets"));
+    } else if (*ret_job) {
+        dray_mark_emptied(plan, *ret_job);
     }
     return result;
 }
