@@ -373,6 +373,18 @@ def test_a_condition_on_a_fact_that_is_not_known_denies_and_a_question_mark_does
     assert "raw/x.fastq" in contents(out / "data")
 
 
+@pytest.mark.parametrize("text, what, hint", [
+    ("version: 1\npolicy: p\nrevision: 1\nrules: []\n", "policy", "--policies"),
+    ("version: 1\nrecipe: r\nsteps: []\n", "recipe", "dray recipe save NAME"),
+    ("version: 1\npolicies: { path: . }\n", "configuration", "--config"),
+])
+def test_another_kind_of_file_is_refused_in_one_sentence(dray, workflow, text, what, hint):
+    for command in ("run", "plan", "preview"):
+        said = dray(command, workflow(text), exit=2).err
+        assert said.count("error:") == 1 and f"work.yaml:1:1: error: this is a {what}, not a workflow" in said
+        assert hint in said
+
+
 def test_two_policies_of_one_name_are_refused(dray, source, out, workflow, policies):
     refused = dray("run", workflow(WORKFLOW), *policies({"a.yaml": NO_RAW, "b.yaml": NO_RAW}), exit=3)
     assert "a.yaml" in refused.err and "b.yaml" in refused.err
