@@ -51,6 +51,7 @@ struct dray_draft_step {
     json_t *entries;       /* of an injected step: paths to ask it about; NULL: none */
     json_t *verdicts;      /* and its answers */
     json_t *with;          /* checked options; NULL: they have problems */
+    json_t *trial;         /* then: those that have none, if a plugin can be asked about these */
     size_t rank;           /* order among steps that could run at the same time */
     size_t *needs, *after; /* indexes of steps */
     size_t needs_count, after_count;
