@@ -122,6 +122,9 @@ void print_shadows(FILE *stream, const json_t *rules);
 void print_log(FILE *stream, const json_t *event);
 /* The line to hand to a recipient, for each delivered target. */
 void print_delivered(const json_t *job);
+/* On standard error, each target that got nothing of a dataset that has something, with the step
+ * that left nothing. */
+void print_emptied(const json_t *job);
 /* What a plan (the shape of `plan --json`) will cost, where something of that is known; and on
  * standard error, each target that the dataset may not fit into. */
 void cost_add(struct dray_buffer *out, const json_t *plan);

@@ -77,8 +77,10 @@ static int deliver(struct options *options, const struct dray_workflow_request *
         print_warnings(options, &session.diagnostics);
     if (result == 0 && options->json)
         status = print_json(json_incref(job));
-    else if (!options->json && job)
+    else if (!options->json && job) {
         print_delivered(job);
+        print_emptied(job);
+    }
     if (result != 0 && job && !options->json)
         (void)fprintf(stderr, " hint: dray show %.8s says more\n",
                       json_string_value(json_object_get(job, "job")));

@@ -350,6 +350,24 @@ void print_delivered(const json_t *job)
     (void)fflush(stdout);
 }
 
+void print_emptied(const json_t *job)
+{
+    size_t i;
+    json_t *target;
+
+    json_array_foreach(json_object_get(job, "targets"), i, target)
+    {
+        const json_t *step = json_object_get(target, "emptied_by");
+        if (!step)
+            continue;
+        (void)fputs("warning: nothing was delivered to ", stderr);
+        print_text(stderr, text(target, "destination"));
+        (void)fprintf(stderr, ": step %s, %s, left nothing of %llu %s\n", text(step, "step"),
+                      text(step, "uses"), number(step, "entries"),
+                      number(step, "entries") == 1 ? "entry" : "entries");
+    }
+}
+
 /* ---- Progress ---- */
 
 static void clear_line(struct progress *progress)

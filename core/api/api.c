@@ -260,11 +260,22 @@ static int check_configuration(const char *file, struct dray_diagnostics *diagno
     return dray_configuration_load(file, diagnostics, &configuration, error);
 }
 
+/* The first file that cannot be read is the error of all; each other one is a problem of itself. */
+static void not_checked(struct dray_diagnostics *diagnostics, const char *file,
+                        const struct dray_error *error)
+{
+    uint32_t source = dray_diagnostics_source(diagnostics, file, "", 0);
+
+    dray_diagnose(diagnostics, (struct dray_place){.source = source}, DRAY_SEVERITY_ERROR, "%s",
+                  error->message);
+}
+
 int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                    struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
     struct dray_asker asker = {dray_engine_ask, &api->engine};
     struct dray_recipes saved = dray_api_saved(api);
+    struct dray_error unread = {0};
 
     for (size_t i = 0; i < count; i++) {
         size_t before = diagnostics->errors;
@@ -276,11 +287,21 @@ int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
             result = dray_fail(error, DRAY_INVALID,
                                "%s is a directory; workflows, policies and recipes are YAML files",
                                files[i]);
-        /* Not a problem in the file: it could not be checked at all. */
-        if (result != 0 && diagnostics->errors == before)
+        /* Not a problem in the file: it could not be checked at all. The others can. */
+        if (result == 0 || diagnostics->errors > before)
+            continue;
+        if (result != DRAY_NOT_FOUND && result != DRAY_DENIED && result != DRAY_INVALID)
             return result;
+        if (unread.class_ != 0)
+            not_checked(diagnostics, files[i], error);
+        else
+            unread = *error;
     }
     dray_diagnostics_sort(diagnostics);
+    if (unread.class_ != 0) {
+        *error = unread;
+        return unread.class_;
+    }
     return diagnostics->errors ? dray_diagnostics_error(diagnostics, error) : 0;
 }
 
@@ -356,6 +377,8 @@ int dray_api_run(struct dray_api *api, const struct dray_workflow_request *reque
     if (*ret_job && outcome.already_delivered) {
         (void)json_object_set_new(*ret_job, "already_delivered", json_true());
         mark_gone(plan, json_object_get(*ret_job, "targets"));
+    } else if (*ret_job) {
+        dray_mark_emptied(plan, *ret_job);
     }
     return result;
 }

@@ -43,6 +43,9 @@ struct dray_recipes dray_api_saved(struct dray_api *api);
 /* A delivery that only its targets know of, in the shape of `run --json`, still without targets.
  * NULL when memory is out. */
 DRAY_MUST_CHECK json_t *dray_found_json(const struct dray_plan *plan, const char *job);
+/* Of a job that was just delivered, note at each target that got nothing the step that left nothing
+ * of what it got: "emptied_by". */
+void dray_mark_emptied(const struct dray_plan *plan, json_t *job);
 /* A job has the targets that were still to be delivered when it was made: put in those of the plan
  * that came from elsewhere, each with the job that delivered it. */
 DRAY_MUST_CHECK int dray_complete_targets(struct dray_api *api, const struct dray_plan *plan,

@@ -5,6 +5,7 @@ libdraycore_a_SOURCES += \
 	core/api/configuration.c \
 	core/api/configuration.h \
 	core/api/cost.c \
+	core/api/emptied.c \
 	core/api/explain.c \
 	core/api/init.c \
 	core/api/internal.h \

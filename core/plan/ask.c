@@ -26,7 +26,7 @@ static void collect(struct dray_draft_step *steps, size_t count, struct asked *a
     for (size_t i = 0; i < count; i++) {
         int may_be = !steps[i].rule || steps[i].role == DRAY_STEP_FILTER ||
                      steps[i].role == DRAY_STEP_TRANSFORM;
-        if (steps[i].plugin && steps[i].with && may_be)
+        if (steps[i].plugin && (steps[i].with || steps[i].trial) && may_be)
             asked->steps[asked->count++] = &steps[i];
     }
 }
@@ -49,8 +49,11 @@ static json_t *question(const struct dray_draft *draft, const struct dray_draft_
 {
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:O}", "id", step->id ? step->id : step->uses,
                              "uses", step->uses, "file", step->plugin->file, "digest",
-                             step->plugin->digest, "with", step->with);
+                             step->plugin->digest, "with", step->with ? step->with : step->trial);
 
+    /* Half of the options say what is wrong with them, and nothing else. */
+    if (!step->with)
+        return json;
     if (json && step->entries && json_object_set(json, "entries", step->entries) != 0) {
         json_decref(json);
         return NULL;
@@ -119,6 +122,15 @@ static void report(struct dray_draft *draft, const struct dray_draft_step *step,
     draft->policy_failed |= step->rule != NULL;
 }
 
+/* Of options of which some are wrong, only what is said of one that is written and good counts. */
+static int is_judged(const struct dray_draft_step *step, const json_t *problem)
+{
+    const char *option = json_string_value(json_object_get(problem, "option"));
+
+    return step->with || (option && json_object_get(step->trial, option) &&
+                          dray_node_get(step->with_node, option));
+}
+
 static int take_problems(struct dray_draft *draft, const struct dray_draft_step *step,
                          const json_t *answer)
 {
@@ -130,6 +142,8 @@ static int take_problems(struct dray_draft *draft, const struct dray_draft_step 
         if (!message)
             return dray_fail(draft->error, DRAY_BUG,
                              "the answer about %s holds a problem without a message", step->uses);
+        if (!is_judged(step, problem))
+            continue;
         report(draft, step, place_of(step, problem), message);
     }
     return 0;
@@ -257,6 +271,8 @@ static int take_answer(struct dray_draft *draft, struct dray_draft_step *step, c
     size_t before = draft->diagnostics->errors;
     int result = take_problems(draft, step, answer);
 
+    if (!step->with)
+        return result;
     take_advice(draft, step, answer);
     if (result == 0)
         result = take_error(draft, step, answer);

@@ -74,23 +74,41 @@ static int has(const struct dray_node *root, const char *key, const char *other,
             (dray_node_meant(root, key, keys, 2) || dray_node_meant(root, other, keys, 2)));
 }
 
-/* Takes the document. */
-static int check_document(struct dray_draft *draft, struct dray_document *document)
+enum dray_file_is dray_file_is(const struct dray_node *root)
 {
-    const struct dray_node *root = dray_document_root(document);
     int is_policy = has(root, "policy", "rules", 0);
     int is_workflow = has(root, "steps", "dataset", 0);
+    const struct dray_node *policies = dray_node_get(root, "policies");
 
     if (dray_node_get(root, "recipe"))
-        return dray_check_recipe(draft, document);
+        return DRAY_FILE_IS_RECIPE;
+    if (!is_policy && !is_workflow && policies && policies->kind == DRAY_NODE_MAPPING)
+        return DRAY_FILE_IS_CONFIGURATION;
     if (!is_policy && !is_workflow) {
         is_workflow = has(root, "steps", "dataset", 1);
         is_policy = !is_workflow && has(root, "policy", "rules", 1);
     }
     if (is_policy && !is_workflow)
+        return DRAY_FILE_IS_POLICY;
+    return is_workflow || !root ? DRAY_FILE_IS_WORKFLOW : DRAY_FILE_IS_UNKNOWN;
+}
+
+/* Takes the document. */
+static int check_document(struct dray_draft *draft, struct dray_document *document)
+{
+    const struct dray_node *root = dray_document_root(document);
+
+    switch (dray_file_is(root)) {
+    case DRAY_FILE_IS_RECIPE:
+        return dray_check_recipe(draft, document);
+    case DRAY_FILE_IS_POLICY:
         return check_policy(draft, document);
-    if (is_workflow || !root)
+    case DRAY_FILE_IS_WORKFLOW:
         return dray_check_workflow(draft, document);
+    case DRAY_FILE_IS_CONFIGURATION: /* is not read in this layer */
+    case DRAY_FILE_IS_UNKNOWN:
+        break;
+    }
     struct dray_place place = root->place;
     place.width = 1;
     dray_problem(draft, place, "this is no workflow, policy, recipe or configuration");
@@ -100,6 +118,32 @@ static int check_document(struct dray_draft *draft, struct dray_document *docume
         "`steps`, a configuration `policies: {…}`");
     dray_document_free(document);
     return 0;
+}
+
+int dray_check_is_workflow(struct dray_draft *draft)
+{
+    const struct dray_node *root = dray_document_root(draft->document);
+    enum dray_file_is is = dray_file_is(root);
+    struct dray_place place = root ? root->place : draft->top;
+
+    place.width = 1;
+    if (is == DRAY_FILE_IS_RECIPE && !dray_node_get(root, "dataset")) {
+        dray_problem(draft, place, "this is a recipe, not a workflow");
+        dray_diagnose_hint(draft->diagnostics,
+                           "dray recipe save NAME %s, and in a workflow's step "
+                           "uses: recipe/NAME",
+                           draft->file);
+    } else if (is == DRAY_FILE_IS_POLICY) {
+        dray_problem(draft, place, "this is a policy, not a workflow");
+        dray_diagnose_hint(draft->diagnostics,
+                           "give a workflow, and --policies with the policy's directory");
+    } else if (is == DRAY_FILE_IS_CONFIGURATION) {
+        dray_problem(draft, place, "this is a configuration, not a workflow");
+        dray_diagnose_hint(draft->diagnostics, "give a workflow, and --config %s", draft->file);
+    } else {
+        return 0;
+    }
+    return dray_diagnostics_error(draft->diagnostics, draft->error);
 }
 
 int dray_check_end(struct dray_draft *draft, int result, const struct dray_asker *asker)

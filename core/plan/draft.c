@@ -10,6 +10,7 @@ static void free_steps(struct dray_draft_step *steps, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         json_decref(steps[i].with);
+        json_decref(steps[i].trial);
         json_decref(steps[i].entries);
         json_decref(steps[i].verdicts);
     }

@@ -51,6 +51,7 @@ struct dray_draft_step {
     json_t *entries;       /* of an injected step: paths to ask it about; NULL: none */
     json_t *verdicts;      /* and its answers */
     json_t *with;          /* checked options; NULL: they have problems */
+    json_t *trial;         /* then: those that have none, if a plugin can be asked about these */
     size_t rank;           /* order among steps that could run at the same time */
     size_t *needs, *after; /* indexes of steps */
     size_t needs_count, after_count;
@@ -321,6 +322,18 @@ const struct dray_node *dray_step_written(const struct dray_draft *draft, size_t
 struct dray_place dray_step_written_place(const struct dray_draft_step *step);
 
 /* ---- check.c */
+
+/* What a file is meant to be, by its keys; an empty one is a workflow. */
+enum dray_file_is {
+    DRAY_FILE_IS_WORKFLOW,
+    DRAY_FILE_IS_POLICY,
+    DRAY_FILE_IS_RECIPE,
+    DRAY_FILE_IS_CONFIGURATION,
+    DRAY_FILE_IS_UNKNOWN,
+};
+enum dray_file_is dray_file_is(const struct dray_node *root);
+/* Refuse, with one problem, to plan what is plainly another kind of file. */
+DRAY_MUST_CHECK int dray_check_is_workflow(struct dray_draft *draft);
 
 /* The problems of one file, without planning; both take the document. */
 DRAY_MUST_CHECK int dray_check_workflow(struct dray_draft *draft, struct dray_document *document);

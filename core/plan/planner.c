@@ -123,7 +123,9 @@ static int read_all(struct dray_draft *draft, const struct dray_plan_request *re
     if (result != 0)
         return result;
     draft->top.source = (uint32_t)(draft->diagnostics->source_count - 1);
-    result = dray_workflow_read(draft, request->sets, request->set_count);
+    result = dray_check_is_workflow(draft);
+    if (result == 0)
+        result = dray_workflow_read(draft, request->sets, request->set_count);
     if (result == 0)
         result = dray_policies_read(draft, request);
     if (result == 0)

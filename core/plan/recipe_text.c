@@ -88,9 +88,11 @@ static int of_document(struct dray_draft *draft, struct dray_document *document,
 {
     const struct dray_node *root = dray_document_root(document);
 
-    if (dray_node_get(root, "recipe"))
+    enum dray_file_is is = root ? dray_file_is(root) : DRAY_FILE_IS_UNKNOWN;
+
+    if (is == DRAY_FILE_IS_RECIPE)
         return of_recipe(draft, document, name, asker, ret_text);
-    if (dray_node_get(root, "steps") && !dray_node_get(root, "rules"))
+    if (is == DRAY_FILE_IS_WORKFLOW)
         return of_workflow(draft, document, name, asker, ret_text);
     if (root || draft->diagnostics->errors == draft->errors_before) {
         dray_problem(draft, root ? root->place : draft->top,

@@ -237,6 +237,16 @@ static char *expand_rule(void *argument, const struct dray_node *scalar)
     return text;
 }
 
+/* Is every option there that the plugin may count on? */
+static int are_enough(const struct dray_plugin_info *table, const json_t *with)
+{
+    for (size_t i = 0; i < table->option_count; i++)
+        if ((table->options[i].flags & DRAY_OPTION_REQUIRED) &&
+            !json_object_get(with, table->options[i].name))
+            return 0;
+    return 1;
+}
+
 int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, const char *base)
 {
     const struct dray_plugin_info *table = step->plugin;
@@ -260,10 +270,12 @@ int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, co
         *draft->error = error;
         return result;
     }
-    if (problems || draft->unresolved) {
-        json_decref(step->with);
-        step->with = NULL;
-    }
+    if (!problems && !draft->unresolved)
+        return 0;
+    if (step->plugin && !draft->unresolved && are_enough(table, step->with))
+        step->trial = DRAY_TAKE(step->with);
+    json_decref(step->with);
+    step->with = NULL;
     return 0;
 }
 

@@ -502,6 +502,10 @@ int dray_options_check(const struct dray_plugin_info *plugin, const char *what,
     for (size_t i = 0; i < plugin->option_count && !check.no_memory; i++) {
         struct dray_option option = dray_option_row(&plugin->options[i]);
         json_t *value = check_option(&check, &option, with, place);
+        /* Of a wrong one the default stands in, for who wants to know what else is wrong. */
+        if (value == NULL && !check.no_memory && option.fallback != NULL &&
+            option.type != DRAY_TYPE_PATH)
+            value = fallback_value(&check, &option, place);
         if (value != NULL && json_object_set_new(values, option.name, value) != 0)
             check.no_memory = 1;
     }

@@ -184,6 +184,26 @@ def test_a_file_that_cannot_be_checked_is_said_also_behind_a_faulty_one(dray, tm
     both = dray("check", faulty, tmp_path / "none.yaml", exit=4).err
     assert f"{faulty}:2:" in both and "none.yaml: No such file" in both
     assert "none.yaml" in dray("check", "--json", faulty, tmp_path / "none.yaml", exit=4).out
+    for files in ([tmp_path / "none.yaml", faulty], [tmp_path / "none.yaml", tmp_path / "gone.yaml", faulty]):
+        said = dray("check", *files, exit=4).err
+        assert all(str(file) in said for file in files) and f"{faulty}:2:" in said
+        assert said.splitlines()[-1].endswith("none.yaml: No such file or directory")
+        assert len(dray.json("check", *files, exit=4)["diagnostics"]) >= len(files) - 1
+
+
+def test_a_bad_option_hides_no_bad_pattern_of_its_step(dray, workflow):
+    """What a plugin says of the others counts only where it cannot come from what is missing."""
+    file = workflow("version: 1\ndataset: ./source\nsteps:\n"
+                    "  - { id: a, uses: filter/glob, with: { ignore_case: maybe, include: [\"a**b\"], exclude: [\"[\"] } }\n"
+                    "  - { id: b, uses: filter/glob, with: { include: [{ a: b }], excldue: [x], exclude: [\"[\"] } }\n"
+                    "  - { id: c, uses: push/hpfs, with: { path: 1, durability: none } }\n")
+    for command in ("check", "plan"):
+        said = dray(command, file, exit=2)
+        heads = [line for line in (said.out + said.err).splitlines() if "error:" in line]
+        assert [head.split(": error: ")[1][:20] for head in heads if ":4:" in head] == [
+            'option "ignore_case"', "`**` stands only alo", "`[` has no `]`; writ"]
+        assert len([head for head in heads if ":5:" in head]) == 3
+        assert "include or exclude" not in said.out + said.err, "though it has none that is good"
 
 
 def test_check_takes_many_files_and_says_when_all_is_well(dray, source, workflow, policies):
@@ -371,6 +391,18 @@ def test_a_condition_on_a_fact_that_is_not_known_denies_and_a_question_mark_does
     assert os.listdir(out) == []
     dray("run", file, *policies({"a.yaml": rule(inject("raw/"), when="{ dataset.type?: RAW_DATA }")}))
     assert "raw/x.fastq" in contents(out / "data")
+
+
+@pytest.mark.parametrize("text, what, hint", [
+    ("version: 1\npolicy: p\nrevision: 1\nrules: []\n", "policy", "--policies"),
+    ("version: 1\nrecipe: r\nsteps: []\n", "recipe", "dray recipe save NAME"),
+    ("version: 1\npolicies: { path: . }\n", "configuration", "--config"),
+])
+def test_another_kind_of_file_is_refused_in_one_sentence(dray, workflow, text, what, hint):
+    for command in ("run", "plan", "preview"):
+        said = dray(command, workflow(text), exit=2).err
+        assert said.count("error:") == 1 and f"work.yaml:1:1: error: this is a {what}, not a workflow" in said
+        assert hint in said
 
 
 def test_two_policies_of_one_name_are_refused(dray, source, out, workflow, policies):

@@ -251,6 +251,16 @@ def test_a_wrong_command_line_says_what_is_wrong(dray, saved, arguments, code, m
     assert len(dray.json("recipe", "list")) == 1
 
 
+def test_a_key_that_is_nearly_right_is_told_as_check_tells_it(dray, world):
+    (world / "near.yaml").write_text("version: 1\nstep:\n  - { uses: filter/glob, with: { exclude: [a] } }\n")
+    checked, said = dray("check", "near.yaml", cwd=world, exit=2), dray("recipe", "save", "x", "near.yaml",
+                                                                       cwd=world, exit=2)
+    assert said.err == checked.out and 'did you mean "steps"?' in said.err
+    (world / "p.yaml").write_text("version: 1\npolicy: p\nrevision: 1\nrules: []\n")
+    assert "this is neither a recipe nor a workflow" in dray("recipe", "save", "x", "p.yaml", cwd=world,
+                                                           exit=2).err
+
+
 def test_a_workflow_without_recipes_does_not_open_the_store(dray, world, workflow):
     dray("check", workflow(WORK.format(uses="filter/glob").replace("var", "include").replace('"${v}"', "[a]")))
     assert not (dray.state / "dray.db").exists()

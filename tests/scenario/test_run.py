@@ -629,3 +629,27 @@ def test_every_error_under_json_is_one_object_with_the_same_exit_code(dray, sour
     assert set(error) <= {"class", "message", "where", "hint", "side"}
     assert error["class"] and error["message"]
     assert error["message"] in plain.err
+
+
+# ---- Nothing -----------------------------------------------------------------------------------
+
+
+def test_a_delivery_of_nothing_is_told_with_the_step_that_left_nothing(dray, files, workflow, tmp_path):
+    data = files(tmp_path / "data", {"a.nc": "a", "b/c.nc": "c"})
+    files(tmp_path, {"to/": None, "hollow/": None})
+    said = dray("push", data, "--to", tmp_path / "to/a", "--include", "nothing")
+    assert f"warning: nothing was delivered to {tmp_path}/to/a: step pick, filter/glob, left nothing of 2 entries" \
+        in said.err
+    assert "warning" not in dray("push", data, "--to", tmp_path / "to/a", "--include", "nothing").err, "it was told"
+    assert "warning" not in dray("push", data, "--to", tmp_path / "to/b", "--include", "a.nc").err
+    assert "warning" not in dray("push", tmp_path / "hollow", "--to", tmp_path / "to/c").err
+    file = workflow("version: 1\ndataset: ./data\nsteps:\n"
+                    "  - { id: all, uses: filter/glob, with: { exclude: [x] } }\n"
+                    "  - { id: none, uses: filter/glob, needs: [all], with: { include: [x] } }\n"
+                    "  - { id: one, uses: push/hpfs, needs: [all], with: { path: ./to/d } }\n"
+                    "  - { id: two, uses: push/hpfs, needs: [none], with: { path: ./to/e } }\n")
+    [warning] = [line for line in dray("run", file).err.splitlines() if "warning" in line]
+    assert warning == (f"warning: nothing was delivered to {tmp_path}/to/e: step none, filter/glob, left nothing "
+                       "of 2 entries")
+    [target] = dray.json("push", data, "--to", tmp_path / "to/f", "--include", "nothing")["targets"]
+    assert target["emptied_by"] == {"step": "pick", "uses": "filter/glob", "entries": 2}
