@@ -167,3 +167,22 @@ def test_an_occupied_target_is_no_matter_of_a_preview(dray, source, out, workflo
     file = workflow(WORKFLOW)
     (out / "data").mkdir()
     assert dray("preview", file, "--json").json_lines()[-1]["summary"]["kept"]["entries"] == 3
+
+
+def test_targets_with_trees_of_their_own_have_totals_of_their_own(dray, files, workflow, tmp_path):
+    files(tmp_path, {"data/a": "1", "data/b": "22", "data/c": "333", "to/": None})
+    file = workflow("version: 1\ndataset: ./data\nsteps:\n"
+                    "  - { id: some, uses: filter/glob, with: { exclude: [a] } }\n"
+                    "  - { id: few, uses: filter/glob, needs: [some], with: { include: [c] } }\n"
+                    "  - { id: one, uses: push/hpfs, needs: [some], with: { path: ./to/one } }\n"
+                    "  - { id: two, uses: push/hpfs, needs: [few], with: { path: ./to/two } }\n")
+    first, second = dray("preview", file).out.split("\n\n")[:2]
+    assert first.splitlines()[0] == f"to {tmp_path}/to/one:"
+    assert first.splitlines()[-1] == "2 kept (5 B), 1 dropped (1 B)"
+    assert second.splitlines()[0] == f"to {tmp_path}/to/two:"
+    assert second.splitlines()[-1] == "1 kept (3 B), 2 dropped (3 B)"
+    assert dray("preview", file).out.endswith("\n\n2 targets; nothing was pushed\n")
+    assert dray("preview", file, "--json").json_lines()[-1]["summary"] == {
+        "kept": {"entries": 3, "bytes": 8}, "dropped": {"entries": 3, "bytes": 4}, "targets": [
+            {"target": f"{tmp_path}/to/one", "kept": {"entries": 2, "bytes": 5}, "dropped": {"entries": 1, "bytes": 1}},
+            {"target": f"{tmp_path}/to/two", "kept": {"entries": 1, "bytes": 3}, "dropped": {"entries": 2, "bytes": 3}}]}
