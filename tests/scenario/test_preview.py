@@ -3,6 +3,7 @@
 nothing written anywhere."""
 import base64
 import os
+import subprocess
 
 import pytest
 
@@ -154,12 +155,22 @@ def test_a_directory_is_listed_only_where_it_is_empty(dray, source, out, workflo
     assert "deep" not in listed and "raw" not in listed
 
 
-def test_staging_compares_the_manifest_and_a_preview_without_it_does_not(dray, source, out, workflow):
+CHECKED = WORKFLOW.replace("steps:\n", "steps:\n  - { id: check, uses: validate, with: { manifest: manifest.txt } }\n")
+
+
+def test_a_manifest_is_compared_where_its_bytes_are_there(dray, source, out, workflow):
+    """Those of a directory, which is read in place; of an archive only when it is extracted."""
+    file = workflow(CHECKED)
+    for options in ([], ["--stage"]):
+        failed = dray("preview", file, *options, exit=4)
+        assert "the dataset holds no manifest manifest.txt" in failed.err and failed.out == ""
     (source / "manifest.txt").write_text(f"{'0' * 64}  gone.nc\n")
-    file = workflow(WORKFLOW.replace("steps:\n", "steps:\n  - { id: check, uses: validate, "
-                                     "with: { manifest: manifest.txt } }\n"))
-    dray("preview", file)
-    failed = dray("preview", file, "--stage", exit=1)
+    failed = dray("preview", file, exit=1)
+    assert "missing: gone.nc" in failed.err and failed.out == ""
+    archive = source.parent / "packed.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", source, "."], check=True)
+    dray("preview", file, "--dataset", archive)
+    failed = dray("preview", file, "--dataset", archive, "--stage", exit=1)
     assert "missing: gone.nc" in failed.err and failed.out == ""
 
 
