@@ -91,22 +91,48 @@ static json_t *request_of(const struct dray_draft *draft, const struct asked *as
     return request;
 }
 
-/* Where byte `offset` of element `index` of an option is written. Behind a ${name} nothing is where
- * it was. */
-static struct dray_place place_of(const struct dray_draft_step *step, const json_t *problem)
+/* Where the option, or its element `index`, is written; NULL: nowhere. */
+static const struct dray_node *node_of(const struct dray_draft_step *step, const json_t *problem)
 {
     const char *option = json_string_value(json_object_get(problem, "option"));
     const json_t *index = json_object_get(problem, "index");
     json_int_t number = json_is_integer(index) ? json_integer_value(index) : DRAY_NO_INDEX;
-    json_int_t offset = json_integer_value(json_object_get(problem, "offset"));
     const struct dray_node *node = option ? dray_node_get(step->with_node, option) : NULL;
+
+    if (node && number >= 0 && node->kind == DRAY_NODE_SEQUENCE && (size_t)number < node->count)
+        return node->items[number];
+    if (node && number >= 0 && node->kind == DRAY_NODE_MAPPING && (size_t)number < node->count)
+        return node->pairs[number].value;
+    return node;
+}
+
+/* What it came to with the values of its parameters; NULL where it holds none. */
+static const char *expanded_of(const struct dray_draft_step *step, const json_t *problem)
+{
+    const struct dray_node *node = node_of(step, problem);
+    const json_t *value = json_object_get(step->with ? step->with : step->trial,
+                                          json_string_value(json_object_get(problem, "option")));
+
+    if (!node || node->kind != DRAY_NODE_SCALAR || step->rule || !strstr(node->text, "${"))
+        return NULL;
+    if (json_is_array(value))
+        value =
+            json_array_get(value, (size_t)json_integer_value(json_object_get(problem, "index")));
+    else if (json_is_object(value))
+        value = NULL;
+    const char *text = json_string_value(value);
+    return text && strcmp(text, node->text) != 0 ? text : NULL;
+}
+
+/* Where byte `offset` of element `index` of an option is written. Behind a ${name} nothing is where
+ * it was. */
+static struct dray_place place_of(const struct dray_draft_step *step, const json_t *problem)
+{
+    json_int_t offset = json_integer_value(json_object_get(problem, "offset"));
+    const struct dray_node *node = node_of(step, problem);
 
     if (!node)
         return step->with_node && step->node ? step->uses_place : step->place;
-    if (number >= 0 && node->kind == DRAY_NODE_SEQUENCE && (size_t)number < node->count)
-        node = node->items[number];
-    else if (number >= 0 && node->kind == DRAY_NODE_MAPPING && (size_t)number < node->count)
-        node = node->pairs[number].value;
     if (node->kind != DRAY_NODE_SCALAR)
         return node->place;
     const char *parameter = step->rule ? NULL : strstr(node->text, "${");
@@ -144,6 +170,12 @@ static int take_problems(struct dray_draft *draft, const struct dray_draft_step 
                              "the answer about %s holds a problem without a message", step->uses);
         if (!is_judged(step, problem))
             continue;
+        const char *expanded = expanded_of(step, problem);
+        if (expanded)
+            message =
+                dray_draft_format(draft, "%s (with its parameters: \"%s\")", message, expanded);
+        if (!message)
+            return DRAY_NO_MEMORY;
         report(draft, step, place_of(step, problem), message);
     }
     return 0;

@@ -16,6 +16,10 @@ struct totals {
     uint64_t entries, bytes;
 };
 
+struct counts {
+    struct totals kept, dropped, undecided;
+};
+
 struct preview {
     struct dray_run *run;
     const struct dray_preview_format *format;
@@ -23,7 +27,8 @@ struct preview {
     struct dray_buffer out;
     const char *target;           /* named when targets get different trees, else NULL */
     struct dray_reasons *reasons; /* of each step of the plan; empty of what is no filter */
-    struct totals kept, dropped, undecided;
+    struct counts all, *targets;  /* by target; empty where it has the tree of the first */
+    struct counts *counts;        /* of the target at hand */
 };
 
 static void flush(struct preview *preview)
@@ -43,9 +48,10 @@ static int write_verdict(void *arg, const struct dray_tree_entry *entry, unsigne
 {
     struct preview *preview = arg;
     const struct dray_buffer *reason = NULL;
-    struct totals *totals = verdict == DRAY_DROP   ? &preview->dropped
-                            : verdict == DRAY_KEEP ? &preview->kept
-                                                   : &preview->undecided;
+    struct counts *counts = preview->counts;
+    struct totals *totals = verdict == DRAY_DROP   ? &counts->dropped
+                            : verdict == DRAY_KEEP ? &counts->kept
+                                                   : &counts->undecided;
 
     totals->entries++;
     totals->bytes += entry->bytes;
@@ -94,19 +100,42 @@ static void add_totals_json(struct dray_buffer *out, const char *name, const str
                        (unsigned long long)totals->entries, (unsigned long long)totals->bytes);
 }
 
+static void add_counts_json(struct dray_buffer *out, const struct counts *counts)
+{
+    add_totals_json(out, "kept", &counts->kept);
+    dray_buffer_text(out, ", ");
+    add_totals_json(out, "dropped", &counts->dropped);
+    if (counts->undecided.entries > 0) {
+        dray_buffer_text(out, ", ");
+        add_totals_json(out, "undecided", &counts->undecided);
+    }
+}
+
+static void add_targets_json(const struct preview *preview, struct dray_buffer *out)
+{
+    const struct dray_plan *plan = preview->run->plan;
+
+    dray_buffer_text(out, ", \"targets\": [");
+    for (size_t i = 0; i < plan->target_count; i++) {
+        json_t *uri = json_string(plan->targets[i].uri);
+        dray_autofree char *text = uri ? json_dumps(uri, JSON_ENCODE_ANY) : NULL;
+        json_decref(uri);
+        dray_buffer_format(out, "%s{\"target\": %s, ", i > 0 ? ", " : "", text ? text : "null");
+        add_counts_json(out, &preview->targets[i]);
+        dray_buffer_text(out, "}");
+    }
+    dray_buffer_text(out, "]");
+}
+
 static void add_summary_json(struct preview *preview)
 {
     const struct dray_run *run = preview->run;
     struct dray_buffer *out = &preview->out;
 
     dray_buffer_text(out, "{\"summary\": {");
-    add_totals_json(out, "kept", &preview->kept);
-    dray_buffer_text(out, ", ");
-    add_totals_json(out, "dropped", &preview->dropped);
-    if (preview->undecided.entries > 0) {
-        dray_buffer_text(out, ", ");
-        add_totals_json(out, "undecided", &preview->undecided);
-    }
+    add_counts_json(out, &preview->all);
+    if (preview->target)
+        add_targets_json(preview, out);
     if (run->listing) {
         json_t *listing = json_object();
         if (listing && dray_json_set_path(listing, "file", run->listing, strlen(run->listing)) == 0)
@@ -118,20 +147,30 @@ static void add_summary_json(struct preview *preview)
     dray_buffer_text(out, "}}\n");
 }
 
+static void add_counts_text(struct dray_buffer *out, const struct counts *counts)
+{
+    char kept[24], dropped[24], undecided[24];
+
+    dray_buffer_format(
+        out, "%llu kept (%s), %llu dropped (%s)", (unsigned long long)counts->kept.entries,
+        dray_size_print(counts->kept.bytes, kept), (unsigned long long)counts->dropped.entries,
+        dray_size_print(counts->dropped.bytes, dropped));
+    if (counts->undecided.entries > 0)
+        dray_buffer_format(out, ", %llu undecided (%s)",
+                           (unsigned long long)counts->undecided.entries,
+                           dray_size_print(counts->undecided.bytes, undecided));
+}
+
 static void add_summary_text(struct preview *preview)
 {
     const struct dray_run *run = preview->run;
     struct dray_buffer *out = &preview->out;
-    char kept[24], dropped[24], undecided[24];
 
-    dray_buffer_format(
-        out, "%llu kept (%s), %llu dropped (%s)", (unsigned long long)preview->kept.entries,
-        dray_size_print(preview->kept.bytes, kept), (unsigned long long)preview->dropped.entries,
-        dray_size_print(preview->dropped.bytes, dropped));
-    if (preview->undecided.entries > 0)
-        dray_buffer_format(out, ", %llu undecided (%s)",
-                           (unsigned long long)preview->undecided.entries,
-                           dray_size_print(preview->undecided.bytes, undecided));
+    /* A sum over targets would count an entry several times. */
+    if (preview->target)
+        dray_buffer_format(out, "\n%zu targets", run->plan->target_count);
+    else
+        add_counts_text(out, &preview->all);
     if (run->listing) {
         dray_buffer_text(out, "; from ");
         dray_utf8_add(out, run->listing, strlen(run->listing), 1);
@@ -153,6 +192,19 @@ static int all_targets_alike(const struct dray_run *run)
     return 1;
 }
 
+static void add_totals(struct totals *to, const struct totals *from)
+{
+    to->entries += from->entries;
+    to->bytes += from->bytes;
+}
+
+static void add_counts(struct counts *to, const struct counts *from)
+{
+    add_totals(&to->kept, &from->kept);
+    add_totals(&to->dropped, &from->dropped);
+    add_totals(&to->undecided, &from->undecided);
+}
+
 static void write_targets(struct preview *preview)
 {
     const struct dray_run *run = preview->run;
@@ -163,11 +215,17 @@ static void write_targets(struct preview *preview)
         if (!push->input)
             continue;
         preview->target = alike ? NULL : run->plan->targets[i].uri;
+        preview->counts = &preview->targets[i];
         if (preview->target && !preview->format->json)
             dray_buffer_format(&preview->out, "%sto %s:\n", i > 0 ? "\n" : "", preview->target);
         int result = dray_verdicts_walk(push, push->input, write_verdict, preview);
         if (result != 0 && preview->failed == 0)
             preview->failed = ENOMEM;
+        if (preview->target && !preview->format->json) {
+            add_counts_text(&preview->out, preview->counts);
+            dray_buffer_text(&preview->out, "\n");
+        }
+        add_counts(&preview->all, preview->counts);
     }
 }
 
@@ -176,9 +234,13 @@ int dray_preview_write(struct dray_run *run, int fd, const struct dray_preview_f
 {
     struct preview preview = {.run = run, .format = format, .fd = fd, .out = {.cap = 4u << 20}};
 
+    dray_autofree struct counts *targets = calloc(run->plan->target_count + 1, sizeof(*targets));
     preview.reasons = calloc(run->plan->step_count + 1, sizeof(*preview.reasons));
-    if (!preview.reasons)
+    preview.targets = targets;
+    if (!preview.reasons || !targets) {
+        free(preview.reasons);
         return dray_fail_memory(error);
+    }
     write_targets(&preview);
     if (format->json && !format->quiet && preview.failed == 0)
         dray_lint_run(run, write_lint, &preview);

@@ -79,6 +79,7 @@ struct dray_step_run {
     struct dray_hard_link *links;            /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
+    int unread;     /* of a source: it listed entries without their bytes. Atomic */
     int undecided;  /* of a filter: it needs bytes that are not there; it decided nothing. Of
                        a guard: one before it did not */
     json_t *advice; /* of a preview: what its plugin said with advise_option, or NULL */

@@ -388,13 +388,15 @@ char *dray_service_revision(struct dray_ctx *ctx)
 
 int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item)
 {
-    struct dray_run *run = call_of(ctx)->step->run;
+    struct dray_step_run *step = call_of(ctx)->step;
+    struct dray_run *run = step->run;
 
     (void)item;
     /* A preview without scratch needs no bytes. Else no selection is handed down yet: everything
      * is wanted, which is always right. */
     if (!run->preview || run->scratch)
         return 1;
+    __atomic_store_n(&step->unread, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&run->unread, 1, __ATOMIC_RELAXED);
     return 0;
 }

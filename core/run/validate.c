@@ -168,13 +168,25 @@ static int validate(struct dray_step_run *step, const char *manifest, struct com
     return result != 0 ? result : record(step, comparison, error);
 }
 
+/* A preview need not have the bytes that a manifest would be read from: those of a list, and of
+ * what is only staged on demand. */
+static int is_there(const struct dray_step_run *step)
+{
+    const struct dray_run *run = step->run;
+
+    for (size_t i = 0; i < run->plan->step_count; i++)
+        if (__atomic_load_n(&run->steps[i].unread, __ATOMIC_RELAXED) &&
+            dray_plan_depends(run->plan, step->index, i))
+            return 0;
+    return run->listing == NULL;
+}
+
 int dray_validate_execute(struct dray_step_run *step, struct dray_error *error)
 {
     const char *manifest = json_string_value(json_object_get(step->step->with, "manifest"));
     size_t count = step->input->count;
 
-    /* A preview that does not stage has no bytes to read a manifest from. */
-    if (!manifest || (step->run->preview && !step->run->scratch)) {
+    if (!manifest || !is_there(step)) {
         step->output = dray_tree_ref(step->input);
         return 0;
     }

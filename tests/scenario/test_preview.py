@@ -3,6 +3,7 @@
 nothing written anywhere."""
 import base64
 import os
+import subprocess
 
 import pytest
 
@@ -154,12 +155,22 @@ def test_a_directory_is_listed_only_where_it_is_empty(dray, source, out, workflo
     assert "deep" not in listed and "raw" not in listed
 
 
-def test_staging_compares_the_manifest_and_a_preview_without_it_does_not(dray, source, out, workflow):
+CHECKED = WORKFLOW.replace("steps:\n", "steps:\n  - { id: check, uses: validate, with: { manifest: manifest.txt } }\n")
+
+
+def test_a_manifest_is_compared_where_its_bytes_are_there(dray, source, out, workflow):
+    """Those of a directory, which is read in place; of an archive only when it is extracted."""
+    file = workflow(CHECKED)
+    for options in ([], ["--stage"]):
+        failed = dray("preview", file, *options, exit=4)
+        assert "the dataset holds no manifest manifest.txt" in failed.err and failed.out == ""
     (source / "manifest.txt").write_text(f"{'0' * 64}  gone.nc\n")
-    file = workflow(WORKFLOW.replace("steps:\n", "steps:\n  - { id: check, uses: validate, "
-                                     "with: { manifest: manifest.txt } }\n"))
-    dray("preview", file)
-    failed = dray("preview", file, "--stage", exit=1)
+    failed = dray("preview", file, exit=1)
+    assert "missing: gone.nc" in failed.err and failed.out == ""
+    archive = source.parent / "packed.tar.gz"
+    subprocess.run(["tar", "-czf", archive, "-C", source, "."], check=True)
+    dray("preview", file, "--dataset", archive)
+    failed = dray("preview", file, "--dataset", archive, "--stage", exit=1)
     assert "missing: gone.nc" in failed.err and failed.out == ""
 
 
@@ -167,3 +178,22 @@ def test_an_occupied_target_is_no_matter_of_a_preview(dray, source, out, workflo
     file = workflow(WORKFLOW)
     (out / "data").mkdir()
     assert dray("preview", file, "--json").json_lines()[-1]["summary"]["kept"]["entries"] == 3
+
+
+def test_targets_with_trees_of_their_own_have_totals_of_their_own(dray, files, workflow, tmp_path):
+    files(tmp_path, {"data/a": "1", "data/b": "22", "data/c": "333", "to/": None})
+    file = workflow("version: 1\ndataset: ./data\nsteps:\n"
+                    "  - { id: some, uses: filter/glob, with: { exclude: [a] } }\n"
+                    "  - { id: few, uses: filter/glob, needs: [some], with: { include: [c] } }\n"
+                    "  - { id: one, uses: push/hpfs, needs: [some], with: { path: ./to/one } }\n"
+                    "  - { id: two, uses: push/hpfs, needs: [few], with: { path: ./to/two } }\n")
+    first, second = dray("preview", file).out.split("\n\n")[:2]
+    assert first.splitlines()[0] == f"to {tmp_path}/to/one:"
+    assert first.splitlines()[-1] == "2 kept (5 B), 1 dropped (1 B)"
+    assert second.splitlines()[0] == f"to {tmp_path}/to/two:"
+    assert second.splitlines()[-1] == "1 kept (3 B), 2 dropped (3 B)"
+    assert dray("preview", file).out.endswith("\n\n2 targets; nothing was pushed\n")
+    assert dray("preview", file, "--json").json_lines()[-1]["summary"] == {
+        "kept": {"entries": 3, "bytes": 8}, "dropped": {"entries": 3, "bytes": 4}, "targets": [
+            {"target": f"{tmp_path}/to/one", "kept": {"entries": 2, "bytes": 5}, "dropped": {"entries": 1, "bytes": 1}},
+            {"target": f"{tmp_path}/to/two", "kept": {"entries": 1, "bytes": 3}, "dropped": {"entries": 2, "bytes": 3}}]}

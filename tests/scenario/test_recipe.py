@@ -261,6 +261,21 @@ def test_a_key_that_is_nearly_right_is_told_as_check_tells_it(dray, world):
                                                            exit=2).err
 
 
+def test_a_fault_that_comes_with_a_value_shows_what_it_came_to(dray, world, workflow):
+    (world / "r.yaml").write_text("version: 1\nrecipe: r\nparameters: { var: { type: string, default: ok } }\n"
+                                  "steps:\n  - { id: x, uses: filter/glob, with: { include: [\"${var}/x\"] } }\n")
+    dray("recipe", "save", "r", "r.yaml", cwd=world)
+    file = workflow("version: 1\ndataset: .\nsteps:\n  - { id: r, uses: recipe/r, with: { var: \"a[\" } }\n"
+                    "  - { id: to, uses: push/hpfs, with: { path: ./out/x } }\n")
+    said = dray("check", file, exit=2).out
+    assert "`[` has no `]`; write `\\[` for the character (with its parameters: \"a[/x\")" in said
+    file = workflow("version: 1\nparameters: { n: { type: string, default: a } }\ndataset: .\nsteps:\n"
+                    "  - { id: p, uses: filter/glob, with: { exclude: [b, \"${n}\", \"[\"] } }\n"
+                    "  - { id: to, uses: push/hpfs, with: { path: ./out/x } }\n")
+    said = dray("plan", file, "--set", "n=a[", exit=2).err
+    assert said.count("with its parameters") == 1 and "(with its parameters: \"a[\")" in said
+
+
 def test_a_workflow_without_recipes_does_not_open_the_store(dray, world, workflow):
     dray("check", workflow(WORK.format(uses="filter/glob").replace("var", "include").replace('"${v}"', "[a]")))
     assert not (dray.state / "dray.db").exists()

@@ -2,18 +2,21 @@
 /* Verdicts are read once all of an attempt's are there, and of its last such attempt only. */
 #include "store_fixture.h"
 
+#define SEEN 64
+
 static int join(void *arg, const void *data, size_t length)
 {
     char *seen = arg;
+    size_t before = strlen(seen);
 
-    (void)strncat(seen, data, length);
-    (void)strncat(seen, " ", 1);
+    assert_true(before + length + 2 <= SEEN);
+    (void)snprintf(seen + before, SEEN - before, "%.*s ", (int)length, (const char *)data);
     return 0;
 }
 
 static void expect(struct fixture *fixture, const char *id, const char *step, const char *expected)
 {
-    char seen[64] = "";
+    char seen[SEEN] = "";
     int found = dray_store_verdicts(fixture->store, id, step, join, seen, &fixture->error);
 
     if (found < 0)
