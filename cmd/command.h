@@ -139,7 +139,8 @@ void print_start(FILE *stream, const char *text, size_t bytes);
 /* What happens, shown while it happens. */
 struct progress {
     const struct options *options;
-    int terminal; /* a line that is written over */
+    const struct dray_diagnostics *diagnostics; /* the files that were read; NULL: none */
+    int terminal;                               /* a line that is written over */
     int line_open;
 };
 void progress_event(void *arg, const json_t *event);

@@ -41,8 +41,9 @@ static void session_close(struct session *session)
 static int session_open(const struct options *options, struct session *session,
                         void (*on_event)(void *arg, const json_t *event), struct dray_error *error)
 {
-    *session =
-        (struct session){.progress = {.options = options, .terminal = !options->json && isatty(2)}};
+    *session = (struct session){.progress = {.options = options,
+                                             .diagnostics = &session->diagnostics,
+                                             .terminal = !options->json && isatty(2)}};
     session->settings = api_settings(options);
     session->settings.interrupt_fd = watch_interrupts();
     session->settings.on_event = on_event;
@@ -161,18 +162,48 @@ static void print_watched(const json_t *event)
         print_log(stderr, event);
 }
 
+/* With the line and a caret, of a file that was read for the plan. 0, or -1 where that is not
+ * known.
+ */
+static int print_quoted(const struct dray_diagnostics *read, const json_t *lint)
+{
+    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics one = {0};
+    dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 16u << 20};
+    const char *file = json_string_value(json_object_get(lint, "file"));
+    const json_t *column = json_object_get(lint, "column");
+    size_t source = 0;
+
+    while (file && source < read->source_count && strcmp(read->sources[source].name, file) != 0)
+        source++;
+    if (!file || !column || source == read->source_count)
+        return -1;
+    struct dray_place place = {
+        .source = dray_diagnostics_source(&one, file, read->sources[source].text,
+                                          read->sources[source].length),
+        .line = (uint32_t)json_integer_value(json_object_get(lint, "line")),
+        .column = (uint32_t)json_integer_value(column),
+        .width = (uint32_t)json_integer_value(json_object_get(lint, "width"))};
+    dray_diagnose(&one, place, DRAY_SEVERITY_NOTE, "%s",
+                  json_string_value(json_object_get(lint, "message")));
+    if (one.no_memory)
+        return -1;
+    dray_diagnostics_print(&one, use_colour(stderr), &out);
+    (void)fputs(out.data ? out.data : "", stderr);
+    return 0;
+}
+
 /* What the runner has to say beside the verdicts. */
 static void print_lint(void *arg, const json_t *event)
 {
     const char *name = json_string_value(json_object_get(event, "event"));
     const char *file = json_string_value(json_object_get(event, "file"));
     const char *message = json_string_value(json_object_get(event, "message"));
-
     const struct progress *progress = arg;
 
     if (!progress->options->json)
         print_watched(event);
-    if (!name || strcmp(name, "lint") != 0 || !message)
+    if (!name || strcmp(name, "lint") != 0 || !message ||
+        print_quoted(progress->diagnostics, event) == 0)
         return;
     if (file) {
         print_text(stderr, file);

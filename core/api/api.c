@@ -95,12 +95,7 @@ int dray_api_open(const struct dray_api_settings *settings, struct dray_api **re
     api->user = account ? strdup(account->pw_name) : dray_format("%u", (unsigned)geteuid());
     if (!api->state || !api->user)
         return dray_fail_memory(error);
-    int result = dray_make_directories(api->state, 0700, error);
-    if (result != 0)
-        dray_hint(error, "it is for Dray's own state; let DRAY_STATE name a directory that you may "
-                         "write");
-    if (result == 0)
-        result = open_registry(api, account, error);
+    int result = open_registry(api, account, error);
     if (result != 0)
         return result;
     api->engine = (struct dray_engine){.state = api->state,
@@ -146,11 +141,29 @@ struct dray_registry *dray_api_plugins(struct dray_api *api)
 
 int dray_api_store(struct dray_api *api, struct dray_error *error)
 {
+    if (api->engine.store && !api->only_read)
+        return 0;
+    dray_store_close(api->engine.store);
+    api->engine.store = NULL;
+    int result = dray_store_open(api->state, &api->engine.store, error);
+    if (result != 0 && error->hint[0] == '\0')
+        dray_hint(error, "it is for Dray's own state; let DRAY_STATE name a directory that you may "
+                         "write");
+    return result;
+}
+
+int dray_api_store_read(struct dray_api *api, struct dray_error *error)
+{
+    struct dray_error denied = {0};
+
     if (api->engine.store)
         return 0;
-    int result = dray_store_open(api->state, &api->engine.store, error);
-    if (result == DRAY_DENIED)
-        dray_hint(error, "let DRAY_STATE name a directory that you may write");
+    int result = dray_api_store(api, &denied);
+    api->only_read = result == DRAY_DENIED;
+    if (api->only_read)
+        return dray_store_read(api->state, &api->engine.store, error);
+    if (result != 0)
+        *error = denied;
     return result;
 }
 

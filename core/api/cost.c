@@ -85,7 +85,7 @@ static int add_seconds(struct dray_api *api, const struct dray_plan *plan, json_
 
     if (is_delivered(plan) || (!api->engine.store && !dray_store_is_there(api->state)))
         return 0;
-    int result = dray_api_store(api, error);
+    int result = dray_api_store_read(api, error);
     if (result == 0)
         result = dray_store_past(api->engine.store, plan->dataset_id, plan->dataset, api->user,
                                  jobs, MOST_JOBS, &count, &same, error);

@@ -19,6 +19,7 @@ struct dray_api {
     struct dray_recipes saved;
     struct dray_registry *registry;
     struct dray_engine engine; /* its store is NULL until needed */
+    int only_read;             /* what it holds then can only be read */
 };
 
 /* What every plan of this caller is made with: the policies that hold here and how they are judged
@@ -38,6 +39,8 @@ DRAY_MUST_CHECK int dray_policy_paths(const char *const *paths, size_t count,
 void dray_policy_paths_free(struct dray_policy_paths *set);
 /* Open the store when it is not open yet. */
 DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
+/* The same for who only reads: one that may not be written will do, and so will none. */
+DRAY_MUST_CHECK int dray_api_store_read(struct dray_api *api, struct dray_error *error);
 /* What the planner sees of the saved recipes; valid as long as the api. */
 struct dray_recipes dray_api_saved(struct dray_api *api);
 /* A delivery that only its targets know of, in the shape of `run --json`, still without targets.

@@ -118,7 +118,7 @@ int dray_api_jobs(struct dray_api *api, const struct dray_jobs_request *request,
 {
     struct dray_job_row **jobs = NULL;
     size_t count = 0;
-    int result = dray_api_store(api, error);
+    int result = dray_api_store_read(api, error);
 
     if (result == 0)
         result = dray_store_jobs(api->engine.store, request->state, request->dataset, request->user,
@@ -139,7 +139,7 @@ int dray_api_jobs(struct dray_api *api, const struct dray_jobs_request *request,
 int dray_api_show(struct dray_api *api, const char *id, json_t **ret_job, struct dray_error *error)
 {
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
-    int result = dray_api_store(api, error);
+    int result = dray_api_store_read(api, error);
 
     if (result == 0)
         result = dray_store_job(api->engine.store, id, &job, error);

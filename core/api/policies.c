@@ -35,7 +35,7 @@ static int highest(void *arg, const char *directory, const char *policy,
 
     if (!api->engine.store && !dray_store_is_there(api->state))
         return 0;
-    int result = dray_api_store(api, error);
+    int result = dray_api_store_read(api, error);
     return result != 0 ? result
                        : dray_store_policy_highest(api->engine.store, directory, policy,
                                                    &ret_ruled->revision, ret_ruled->digest,

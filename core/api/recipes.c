@@ -12,7 +12,7 @@ static int find(void *arg, const char *name, int64_t version, char **ret_text, i
 {
     struct dray_api *api = arg;
     struct dray_recipe_row *row = NULL;
-    int result = dray_api_store(api, error);
+    int result = dray_api_store_read(api, error);
 
     if (result != 0)
         return result;
@@ -55,7 +55,7 @@ static int list(void *arg, json_t **ret_list, struct dray_error *error)
     struct dray_api *api = arg;
     struct dray_recipe_row *rows = NULL;
     size_t count = 0;
-    int result = dray_api_store(api, error);
+    int result = dray_api_store_read(api, error);
 
     if (result == 0)
         result = dray_store_recipes(api->engine.store, &rows, &count, error);
@@ -186,7 +186,7 @@ int dray_api_recipe_list(struct dray_api *api, json_t **ret_list, struct dray_er
 {
     struct dray_recipe_row *rows = NULL;
     size_t count = 0;
-    int result = dray_api_store(api, error);
+    int result = dray_api_store_read(api, error);
 
     if (result == 0)
         result = dray_store_recipes(api->engine.store, &rows, &count, error);
@@ -213,7 +213,7 @@ int dray_api_recipe_show(struct dray_api *api, const char *reference, json_t **r
     int result = read_reference(reference, &name, &version, error);
 
     if (result == 0)
-        result = dray_api_store(api, error);
+        result = dray_api_store_read(api, error);
     if (result == 0)
         result = dray_store_recipe(api->engine.store, name, version, &row, error);
     if (result == DRAY_NOT_FOUND)

@@ -381,7 +381,7 @@ int dray_api_policy_replay(struct dray_api *api, const struct dray_replay_reques
     if (result == 0)
         result = dray_policy_test(&request, diagnostics, &tests, error);
     if (result == 0)
-        result = dray_api_store(api, error);
+        result = dray_api_store_read(api, error);
     json_decref(tests);
     struct replay replay = {.api = api, .request = &request, .error = error, .jobs = json_array()};
     if (result == 0)

@@ -119,11 +119,29 @@ int dray_targets_probe(struct dray_engine *engine, const struct dray_plan *plan,
     return result;
 }
 
-/* What the runner is told of a preview. NULL: no memory. */
-static json_t *show_of(const struct dray_preview_request *request)
+/* Of each step that has lists where their elements are written: {ID: {OPTION: [[line, column,
+ * width]]}}. NULL: no memory. */
+static json_t *places_of(const struct dray_plan *plan)
 {
-    json_t *show = json_pack("{s:b, s:b, s:b, s:b}", "json", request->json, "kept", request->kept,
-                             "dropped", request->dropped, "quiet", request->quiet);
+    json_t *places = json_object();
+
+    for (size_t i = 0; places && i < plan->step_count; i++) {
+        const struct dray_step *step = &plan->steps[i];
+        if (json_object_size(step->places) > 0 &&
+            json_object_set(places, step->id, step->places) != 0) {
+            json_decref(places);
+            return NULL;
+        }
+    }
+    return places;
+}
+
+/* What the runner is told of a preview. NULL: no memory. */
+static json_t *show_of(const struct dray_plan *plan, const struct dray_preview_request *request)
+{
+    json_t *show =
+        json_pack("{s:b, s:b, s:b, s:b, s:o}", "json", request->json, "kept", request->kept,
+                  "dropped", request->dropped, "quiet", request->quiet, "places", places_of(plan));
 
     if (show && request->listing &&
         dray_json_set_path(show, "listing", request->listing, strlen(request->listing)) != 0) {
@@ -154,7 +172,7 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
     if (result == 0 && request->stage)
         result = scratch_of_preview(engine, &scratch, error);
     if (result == 0 &&
-        (json_object_set_new(start, "preview", show_of(request)) != 0 ||
+        (json_object_set_new(start, "preview", show_of(plan, request)) != 0 ||
          (scratch && json_object_set_new(start, "scratch", json_string(scratch)) != 0)))
         result = dray_fail_memory(error);
     dray_autoclose int log = result == 0 ? dray_log_open(engine, "preview", 1, error) : -1;

@@ -35,8 +35,8 @@ const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, co
 
 /* Remove what processes that died left in scratch; what is not to be removed now stays. */
 void dray_scratch_sweep(struct dray_engine *engine);
-/* A log in the state directory, opened to append; `anew` empties it first. A descriptor or a class.
- */
+/* A log in the state directory, opened to append; `anew` empties it first, and does
+ * without one that cannot be written. A descriptor or a class. */
 DRAY_MUST_CHECK int dray_log_open(struct dray_engine *engine, const char *name, int anew,
                                   struct dray_error *error);
 

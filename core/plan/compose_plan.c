@@ -159,6 +159,8 @@ static int copy_step(const struct dray_compose *compose, const struct dray_compo
         copy(&step->revision, from->revision) || copy_needs(compose, node, step) ||
         copy_origin(compose->draft, node, &step->origin))
         return -1;
+    if (node->from && !node->rule && !(step->places = dray_step_places(node->from)))
+        return -1;
     return plugin && (copy(&step->file, plugin->file) || copy(&step->digest, plugin->digest) ||
                       copy(&step->version, plugin->version))
                ? -1

@@ -278,6 +278,12 @@ DRAY_MUST_CHECK int dray_step_source(struct dray_draft *draft, struct dray_draft
 const char *dray_step_flagged(const struct dray_draft_step *step, uint32_t flag,
                               struct dray_place *ret_place);
 
+/* ---- places.c */
+
+/* Of each list in the step's `with` where its elements are written: {OPTION: [[line, column,
+ * width]]}. NULL when memory is out. */
+DRAY_MUST_CHECK json_t *dray_step_places(const struct dray_draft_step *step);
+
 /* ---- workflow.c */
 
 /* The document into the draft; problems are reported. Fills everything but the steps' needs and the

@@ -16,6 +16,7 @@ libdraycore_a_SOURCES += \
 	core/plan/keys.c \
 	core/plan/keys.h \
 	core/plan/parameters.c \
+	core/plan/places.c \
 	core/plan/plan.c \
 	core/plan/plan.h \
 	core/plan/plan_json.c \

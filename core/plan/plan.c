@@ -12,6 +12,7 @@ static void free_step(struct dray_step *step)
     free(step->digest);
     free(step->version);
     json_decref(step->with);
+    json_decref(step->places);
     free(step->revision);
     free(step->needs);
     free(step->after);

@@ -51,7 +51,11 @@ struct dray_step {
     char *file;   /* the plugin's; NULL for what is built in */
     char *digest; /* of that file */
     char *version;
-    json_t *with;   /* checked options with their defaults */
+    json_t *with; /* checked options with their defaults */
+    json_t
+        *places; /* of a workflow's own step: where elements of its lists are written, in the file
+                    of its origin: {OPTION: [[line, column, width]]}. Not in the JSON; may be NULL
+                  */
     char *revision; /* of a source: what it said of the dataset when planning; NULL for others */
     size_t *needs;  /* steps whose trees it takes, ascending */
     size_t needs_count;

@@ -227,6 +227,21 @@ static void print_rule(const struct dray_step_run *step, uint32_t option, int32_
     dray_buffer_format(out, " %s", why.data ? why.data : "");
 }
 
+/* The element's own place in the file, where the planner knew it. */
+static void set_place(json_t *lint, const struct dray_step_run *step, uint32_t option,
+                      int32_t index)
+{
+    const char *name = step->instance->loaded->plugin.options[option].name;
+    const json_t *lists = json_object_get(step->run->places, step->step->id);
+    const json_t *place = json_array_get(json_object_get(lists, name), (size_t)index);
+
+    if (index < 0 || json_array_size(place) != 3)
+        return;
+    (void)json_object_set(lint, "line", json_array_get(place, 0));
+    (void)json_object_set(lint, "column", json_array_get(place, 1));
+    (void)json_object_set(lint, "width", json_array_get(place, 2));
+}
+
 /* `kind` is "unmatched", "covered" or "floating"; the example goes behind the message. */
 static void tell(struct linting *linting, const struct dray_step_run *step, uint32_t option,
                  int32_t index, const char *kind, struct dray_buffer *message,
@@ -245,6 +260,8 @@ static void tell(struct linting *linting, const struct dray_step_run *step, uint
                                    : json_pack("{s:s, s:s*, s:s*, s:s*, s:i, s:s}", "kind", kind,
                                                "by", by.data, "why", why.data, "file", origin->file,
                                                "line", (int)origin->line, "message", message->data);
+    if (lint)
+        set_place(lint, step, option, index);
     if (lint && example &&
         dray_json_set_path(lint, "path", example->path, example->path_length) != 0) {
         json_decref(lint);

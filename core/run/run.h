@@ -115,13 +115,15 @@ struct dray_run {
     int scratch_fd;
     char *job_id, *user, *actor;
     uint32_t attempt;
-    int64_t clock;       /* CLOCK_REALTIME at the start, ns */
-    int preview;         /* pushes are not run */
-    const char *listing; /* of a preview: what the list is called that stands for the source */
-    uint64_t listed;     /* how many entries it has */
-    int unread;          /* atomic: of a preview: there are entries without their bytes */
-    int planning;        /* no step runs: plugins are only asked */
-    int discarding;      /* what earlier attempts left is removed, nothing is made */
+    int64_t clock;        /* CLOCK_REALTIME at the start, ns */
+    int preview;          /* pushes are not run */
+    const char *listing;  /* of a preview: what the list is called that stands for the source */
+    const json_t *places; /* of a preview: where elements of lists are written (part 3 of
+                             docs/formats.md); NULL: not known */
+    uint64_t listed;      /* how many entries it has */
+    int unread;           /* atomic: of a preview: there are entries without their bytes */
+    int planning;         /* no step runs: plugins are only asked */
+    int discarding;       /* what earlier attempts left is removed, nothing is made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */

@@ -16,6 +16,7 @@ struct dray_store {
     sqlite3 *database;
     char *directory;
     int directory_fd;
+    int reading;      /* nothing is made or written */
     int wal;          /* a commit may leave its sync to a later one */
     int lazy;         /* and is set to do so */
     int grouped;      /* between dray_store_begin and its end */

@@ -65,7 +65,8 @@ static int prepare_file(struct dray_store *store, struct dray_error *error)
 {
     struct stat status;
 
-    if (mknodat(store->directory_fd, DRAY_STORE_FILE, S_IFREG | 0600, 0) != 0 && errno != EEXIST)
+    if (!store->reading && mknodat(store->directory_fd, DRAY_STORE_FILE, S_IFREG | 0600, 0) != 0 &&
+        errno != EEXIST)
         return dray_sql_fail_errno(store, error, errno, "making " DRAY_STORE_FILE);
     if (fstatat(store->directory_fd, DRAY_STORE_FILE, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return dray_sql_fail_errno(store, error, errno, "looking at " DRAY_STORE_FILE);

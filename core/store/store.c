@@ -28,16 +28,32 @@ static int new_store(const char *directory, struct dray_store **ret_store, struc
     return 0;
 }
 
+/* A file name as a URI has it, for a database that nobody has open to write: it is then read
+ * without the shared memory that could not be made. */
+static char *unchanging(const struct dray_store *store, const char *path)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer uri = {.cap = 16384};
+
+    if (!store->reading || faccessat(store->directory_fd, DRAY_STORE_FILE "-wal", F_OK, 0) == 0)
+        return strdup(path);
+    dray_buffer_text(&uri, "file:");
+    for (const char *c = path; *c; c++)
+        dray_buffer_format(&uri, strchr("%?#", *c) ? "%%%02x" : "%c", (unsigned char)*c);
+    dray_buffer_text(&uri, "?immutable=1");
+    return uri.failed ? NULL : DRAY_TAKE(uri.data);
+}
+
 /* The handle, and what keeps a database that was tampered with from doing more than hold data. */
 static int connect(struct dray_store *store, struct dray_error *error)
 {
     dray_autofree char *path = dray_format("%s/%s", store->directory, DRAY_STORE_FILE);
+    dray_autofree char *name = path ? unchanging(store, path) : NULL;
+    int how = store->reading ? SQLITE_OPEN_READONLY | SQLITE_OPEN_URI : SQLITE_OPEN_READWRITE;
 
-    if (path == NULL)
+    if (name == NULL)
         return dray_fail_memory(error);
-    int result =
-        sqlite3_open_v2(path, &store->database,
-                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+    int result = sqlite3_open_v2(name, &store->database,
+                                 how | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
     if (store->database == NULL)
         return dray_fail_memory(error);
     if (result != SQLITE_OK ||
@@ -109,6 +125,56 @@ int dray_store_open(const char *directory, struct dray_store **ret_store, struct
         result = dray_store_prepare(store, error);
     if (result == 0)
         result = set_up(store, error);
+    if (result == 0)
+        *ret_store = DRAY_TAKE(store);
+    return result;
+}
+
+/* Of a store that was never made. */
+static int open_empty(struct dray_store *store, struct dray_error *error)
+{
+    dray_store_doing(store, "making an empty store in memory");
+    if (sqlite3_open_v2(":memory:", &store->database,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK)
+        return store->database == NULL ? dray_fail_memory(error) : dray_sql_fail(store, error);
+    return dray_store_migrate(store, error);
+}
+
+static int open_existing(struct dray_store *store, struct dray_error *error)
+{
+    int version = 0;
+    int result = dray_store_prepare(store, error);
+
+    if (result == 0)
+        result = connect(store, error);
+    if (result == 0)
+        result = dray_store_recognise(store, &version, error);
+    if (result == 0 && version < dray_store_schema) {
+        result = dray_store_fail(store, error, DRAY_UNSUPPORTED,
+                                 "%s/%s has the older schema %d, and may not be written",
+                                 store->directory, DRAY_STORE_FILE, version);
+        dray_hint(error, "run dray jobs once where it may");
+    }
+    return result;
+}
+
+int dray_store_read(const char *directory, struct dray_store **ret_store, struct dray_error *error)
+{
+    dray_cleanup(dray_store_closep) struct dray_store *store = calloc(1, sizeof *store);
+    dray_autofree char *path = dray_format("%s/%s", directory, DRAY_STORE_FILE);
+
+    if (store == NULL || path == NULL)
+        return dray_fail_memory(error);
+    store->directory_fd = -1;
+    store->busy_seconds = BUSY_SECONDS;
+    store->reading = 1;
+    int missing = access(path, F_OK) != 0 && (errno == ENOENT || errno == ENOTDIR);
+    store->directory = missing ? strdup(directory) : realpath(directory, NULL);
+    dray_store_doing(store, "opening the store in %s", directory);
+    if (store->directory == NULL)
+        return dray_sql_fail_errno(store, error, errno, "finding that directory");
+    int result = missing ? open_empty(store, error) : open_existing(store, error);
     if (result == 0)
         *ret_store = DRAY_TAKE(store);
     return result;

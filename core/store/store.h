@@ -34,6 +34,11 @@ DRAY_MUST_CHECK int dray_state_of_name(const char *name, enum dray_state *ret_st
 int dray_state_is_final(enum dray_state state);
 
 struct dray_store;
+/* Open `directory`/dray.db to read it, where it may not be written: what cannot be made is not
+ * missed, and where there is no file the store is an empty one. One of an older schema is
+ * DRAY_UNSUPPORTED. */
+DRAY_MUST_CHECK int dray_store_read(const char *directory, struct dray_store **ret_store,
+                                    struct dray_error *error);
 /* Open or make `directory`/dray.db (directory 0700, file 0600), bring its schema up to date
  * (numbered steps, forward only; a newer schema than ours is DRAY_UNSUPPORTED). WAL and
  * synchronous=FULL; on a network file system journal mode DELETE. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Rules that may not do what their author thinks are named: those that decided nothing, and patterns
 that match below the root where an anchor may have been meant. Exit codes and verdicts are not touched."""
+import json
 import os
 import subprocess
 
@@ -41,7 +42,10 @@ def lints(dray, workflow, files, tmp_path):
         found = [line["lint"] for line in lines if "lint" in line]
         assert [line for line in lines if "lint" in line] == lines[len(lines) - 1 - len(found):-1]
         assert "summary" in lines[-1]
-        assert all(lint["file"] == str(file) and lint["line"] == 4 for lint in found)
+        assert all(lint["file"] == str(file) and lint["line"] == 6 for lint in found)
+        for lint in found:
+            quoted = file.read_text().splitlines()[5][lint["column"] - 1:][:lint["width"]]
+            assert json.loads(quoted) in lint["why"], "its own place"
         return {lint["by"]: lint for lint in found}
     return look
 
@@ -101,10 +105,14 @@ def test_people_read_them_beside_the_verdicts(dray, workflow, files, tmp_path):
     file = workflow(WORKFLOW.format(include="[]", exclude='["tmp/", "deep/y.nc", "*.h5"]'))
     shown = dray("preview", file, "--listing", "list.txt", cwd=tmp_path)
     assert shown.out.splitlines()[-1].endswith("nothing was pushed")
-    assert sorted(shown.err.splitlines()) == [
-        f'{file}:4: note: pick.exclude[1]: "deep/y.nc" matches below the root too: write "/deep/y.nc" for the '
+    line = file.read_text().splitlines()[5]
+    first, second = line.index('"deep') + 1, line.index('"*.h5') + 1
+    notes = shown.err.splitlines()
+    assert [note for note in notes if "note:" in note] == [
+        f'{file}:6:{first}: note: pick.exclude[1]: "deep/y.nc" matches below the root too: write "/deep/y.nc" for the '
         'root only, or "**/deep/y.nc" if that is meant (s1/deep/y.nc)',
-        f'{file}:4: note: pick.exclude[2] "*.h5" matches nothing in this dataset']
+        f'{file}:6:{second}: note: pick.exclude[2] "*.h5" matches nothing in this dataset']
+    assert notes[4:] == [f"    6 | {line}", "      | " + " " * (second - 1) + "^~~~~~"]
 
 
 def test_a_step_that_targets_have_copies_of_is_named_once_and_only_if_no_copy_needs_the_rule(

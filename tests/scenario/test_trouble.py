@@ -104,18 +104,62 @@ def test_a_read_only_dataset_is_delivered_and_can_be_checked_without_any_state(b
 # ---- The state directory -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("arguments", [["push"], ["jobs"], ["show", "abcd"]])
-def test_a_state_directory_that_cannot_be_written_is_said_with_what_to_do(bound, source, out, tmp_path,
-                                                                          arguments):
+def test_a_state_directory_that_cannot_be_written_is_said_with_what_to_do(bound, source, out, tmp_path):
     state = tmp_path / "locked"
     state.mkdir(mode=0o555)
-    if arguments == ["push"]:
-        arguments = ["push", source, "--to", out / "data"]
     for place in (state, state / "below"):
-        failed = bound(*arguments, env={"DRAY_STATE": str(place)}, exit=3)
+        failed = bound("push", source, "--to", out / "data", env={"DRAY_STATE": str(place)}, exit=3)
         assert str(place) in failed.err and "Permission denied" in failed.err
         assert "DRAY_STATE" in failed.err
     assert os.listdir(out) == []
+
+
+READERS = [(["check", "work.yaml"], 0), (["check", "--schema", "recipe"], 0), (["plan", "work.yaml"], 0),
+           (["preview", "work.yaml"], 0), (["policy", "test"], 0), (["policy", "explain", "--dataset", "./x"], 0),
+           (["policy", "list"], 0), (["plugin", "list"], 0), (["plugin", "show", "filter/glob"], 0)]
+
+
+def reading(source, workflow):
+    workflow("version: 1\ndataset: ./source\nsteps:\n"
+             "  - { id: deliver, uses: push/hpfs, with: { path: ./out/data } }\n")
+    return {"cwd": source.parent}
+
+
+def test_what_only_reads_needs_no_state(bound, source, out, workflow, tmp_path):
+    """Nothing is made either: of a store that is not there nothing is known."""
+    where = reading(source, workflow)
+    state = tmp_path / "locked"
+    state.mkdir(mode=0o555)
+    for env in ({"DRAY_STATE": str(state)}, {"DRAY_STATE": str(state / "below")},
+                {"DRAY_STATE": "", "HOME": str(state)}):
+        for arguments, code in [*READERS, (["jobs"], 0), (["recipe", "list"], 0), (["show", "abcd"], 4)]:
+            bound(*arguments, env=env, exit=code, **where)
+        assert bound("jobs", env=env).out == "no jobs\n"
+        failed = bound("recipe", "save", "x", "work.yaml", env=env, exit=None, **where)
+        assert failed.code != 0
+    assert os.listdir(state) == []
+
+
+@pytest.mark.parametrize("mode", [0o555, 0o500])
+def test_a_store_that_may_not_be_written_is_read(bound, source, out, workflow, mode):
+    where = reading(source, workflow)
+    (source.parent / "r.yaml").write_text("version: 1\nrecipe: r\nsteps:\n"
+                                          "  - { id: x, uses: filter/glob, with: { include: [a] } }\n")
+    job = bound.json("push", source, "--to", out / "one")["job"]
+    bound("recipe", "save", "r", "r.yaml", **where)
+    before = contents(bound.state)
+    files = [path for path in bound.state.rglob("*") if not path.is_symlink()]
+    for path in [*files, bound.state]:
+        path.chmod(mode if path.is_dir() else mode & 0o444)
+    for arguments, code in READERS:
+        bound(*arguments, exit=code, **where)
+    assert [one["job"] for one in bound.json("jobs")] == [job] == [bound.json("show", job[:8])["job"]]
+    assert [one["recipe"] for one in bound.json("recipe", "list")] == ["r"]
+    assert "already delivered" in bound("plan", workflow(
+        f"version: 1\ndataset: ./source\nsteps:\n  - {{ id: deliver, uses: push/hpfs, "
+        f"with: {{ path: ./out/one }} }}\n")).out
+    assert "DRAY_STATE" in bound("push", source, "--to", out / "two", exit=3).err
+    assert contents(bound.state) == before and not (out / "two").exists()
 
 
 def test_a_file_in_the_place_of_the_state_directory_is_said(dray, source, tmp_path):
