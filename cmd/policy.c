@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* policy.c - dray policy: its verbs, each with what it takes. */
-#include <signal.h>
 #include <string.h>
 
 #include "cmd/policy.h"
@@ -144,6 +143,5 @@ static const struct verb verbs[] = {
 
 int command_policy(struct options *options)
 {
-    (void)signal(SIGPIPE, SIG_IGN);
     return run_verb(options, "policy", verbs, DRAY_COUNT(verbs));
 }

@@ -65,7 +65,7 @@ static void print_rule(const json_t *rule)
 
     (void)printf("  %-9s  %s/%s (%s)  ", bearing, text(rule, "policy"), text(rule, "rule"),
                  text(rule, "mode"));
-    if (strcmp(bearing, "holds") != 0) {
+    if (strcmp(text(rule, "why"), "holds") != 0) {
         print_text(stdout, text(rule, "why"));
         (void)fputs("  ", stdout);
     }

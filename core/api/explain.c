@@ -139,8 +139,10 @@ static int take_amount(const char *given, struct dray_policy_case *of, int *ret_
 /* Facts are texts, and so is the answer. */
 static int check_text(const char *what, const char *text, struct dray_error *error)
 {
-    if (!text || dray_utf8_valid(text, strlen(text)))
+    if (!text || (text[0] && dray_utf8_valid(text, strlen(text))))
         return 0;
+    if (!text[0])
+        return dray_fail(error, DRAY_INVALID, "the %s is empty", what);
     (void)dray_fail(error, DRAY_INVALID, "the %s is not UTF-8, and a policy can hold nothing else",
                     what);
     return error->class_;

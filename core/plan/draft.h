@@ -408,6 +408,9 @@ const struct dray_exception *dray_exception_find(const struct dray_rule *rule, c
 /* Read `tests:`; the policy's rules were read. */
 DRAY_MUST_CHECK int dray_policy_tests_read(struct dray_draft *draft, struct dray_policy *policy,
                                            const struct dray_node *node);
+/* Is it a path in a dataset: from its root, without `.`, `..` and empty parts? `/` at its end is a
+ * directory's. */
+int dray_is_entry(const char *path);
 /* An entry as filters are asked about it: a file, or with `/` at its end a directory. NULL when
  * memory is out. */
 json_t *dray_draft_entry(const char *path, int64_t size);

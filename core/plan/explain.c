@@ -43,6 +43,12 @@ static int prepare(struct explanation *explanation)
 {
     struct dray_draft *draft = explanation->draft;
 
+    if (!dray_is_entry(explanation->path)) {
+        (void)dray_fail(draft->error, DRAY_INVALID, "\"%s\" is no path in a dataset",
+                        explanation->path);
+        dray_hint(draft->error, "it starts at the dataset's root, without `/`, `.` and `..`");
+        return DRAY_INVALID;
+    }
     draft->entry = dray_draft_entry(explanation->path, explanation->of->size);
     return draft->entry ? 0 : dray_fail_memory(draft->error);
 }
@@ -134,7 +140,7 @@ static int explain_rule(struct explanation *explanation, const struct dray_rule 
 
     if (!why)
         return DRAY_NO_MEMORY;
-    if (exceeded)
+    if (exceeded && judgement.bearing == DRAY_BEARS)
         why = "the limit is exceeded";
     const struct dray_place *place =
         judgement.condition ? &judgement.condition->place : &rule->place;

@@ -61,11 +61,13 @@ static json_t *facts_at(const json_t *facts, const struct dray_target_facts *tar
     return all;
 }
 
-/* Where a rule only puts steps there, that it holds for one dataset is enough. What it allows must
- * be known of each. */
+/* Where a rule only puts steps there and is enforced, that it holds for one dataset is enough: they
+ * are there then. What it allows must be known of each, and what it would have done too. */
 static int weight(const struct dray_rule *rule, enum dray_bearing bearing)
 {
-    return rule->allow && bearing == DRAY_BEARS_UNKNOWN ? DRAY_BEARS_DENIES + 1 : (int)bearing;
+    return (rule->allow || rule->mode != DRAY_MODE_ENFORCE) && bearing == DRAY_BEARS_UNKNOWN
+               ? DRAY_BEARS_DENIES + 1
+               : (int)bearing;
 }
 
 /* A workflow with sources of its own may call its dataset anything: a rule holds when it does for

@@ -315,7 +315,8 @@ static int note_exceeded(struct dray_step_run *step, const struct dray_tree *tre
 static int is_undecided(const struct dray_step_run *step)
 {
     for (size_t i = 0; i < step->run->plan->step_count; i++)
-        if (step->run->steps[i].undecided && dray_plan_depends(step->run->plan, step->index, i))
+        if (step->run->steps[i].undecided && step->run->plan->steps[i].mode == DRAY_MODE_ENFORCE &&
+            dray_plan_depends(step->run->plan, step->index, i))
             return 1;
     return 0;
 }

@@ -346,6 +346,9 @@ def test_explain_says_which_rules_hold_and_why_the_others_do_not(dray, site):
     # without a target nothing can be said, and what is not known is what denies
     assert "--target is missing" in dray(*explain, exit=2).err
     explain += ["--target", site.out / "x"]
+    for path in ("/raw/x", "./raw/x", "raw/../x", "raw//x", ".."):
+        assert "is no path in a dataset" in dray(*explain, "--path", path, exit=2).err
+    assert "the path is empty" in dray(*explain, "--path", "", exit=2).err
     assert "no fact is called" in dray(*explain, "--given", "a=b", exit=2).err
     assert "user, operator or admin" in dray(*explain, "--given", "user.role=king", exit=2).err
     draft(site, rule("limit: { entries: 5 }", when="{ dataset.tags: x }"))
@@ -524,6 +527,14 @@ def test_what_would_have_to_read_the_data_is_not_guessed_at(dray, site, content)
     said = dray("policy", "explain", "--policies", draft(site, rule(content)), "--dataset", "data", "--target",
                 site.out / "x", "--path", "raw/x.fastq").out
     assert "reads the data, so what becomes of the path is not known here" in said
+
+
+def test_a_filter_that_only_watches_switches_no_limit_off(dray, site, content):
+    command = site.workflow(TO_LAB)
+    site.policy(rule(content, "audit") + rule("limit: { entries: 1 }", id="cap"))
+    listing = site.out.parent / "list"
+    listing.write_text("a\nb\n")
+    assert "2 entries are to be delivered" in dray("preview", *command, "--listing", listing, exit=3).err
 
 
 def test_a_preview_tells_what_rules_would_do_that_only_warn(dray, site):

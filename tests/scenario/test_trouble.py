@@ -115,7 +115,7 @@ def test_a_state_directory_that_cannot_be_written_is_said_with_what_to_do(bound,
 
 
 READERS = [(["check", "work.yaml"], 0), (["check", "--schema", "recipe"], 0), (["plan", "work.yaml"], 0),
-           (["preview", "work.yaml"], 0), (["policy", "test"], 0), (["policy", "explain", "--dataset", "./x"], 0),
+           (["preview", "work.yaml"], 0), (["policy", "test"], 0), (["policy", "explain", "--dataset", "./x", "--target", "./y"], 0),
            (["policy", "list"], 0), (["plugin", "list"], 0), (["plugin", "show", "filter/glob"], 0)]
 
 

@@ -107,6 +107,7 @@ static void test_what_is_not_known_of_one_dataset_is_denied(void **state)
     static const char *const rules[] = {
         "allow: { not: { dataset.name: other, dataset.tags: cleared } }",
         "allow: { not: { dataset.name: other, dataset.tags: secret } }",
+        "when: { not: { dataset.name: other, dataset.tags: cleared } }, limit: { entries: 5 }",
     };
 
     for (size_t i = 0; i < DRAY_COUNT(rules); i++) {
