@@ -22,7 +22,7 @@ struct replay {
     const struct dray_plan *renewed; /* of the job at hand, under the other set */
     json_t *watched;     /* of the job at hand: what rules that only watch would have dropped */
     int lost;            /* some of that, for want of memory */
-    char set_digest[65]; /* of the set, once a job was planned under it */
+    char set_digest[65]; /* of the set, as it was read first */
     json_t *jobs;
     size_t same, changed, denied, skipped, left;
 };
@@ -275,19 +275,50 @@ static int replay_renewed(struct replay *replay, const struct dray_job_row *job,
     return compare_job(replay, job, plan, lines);
 }
 
-/* Each job is planned under the set as its files are then: they must stay as they are. */
-static int check_set(struct replay *replay)
+/* The digest of the set as its files are now; "" where they are no set. */
+static int read_digest(const struct replay *replay, char digest[65])
 {
-    const char *digest = replay->renewed->policy_set_digest;
+    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
+    struct dray_plan_request request = *replay->request;
+    struct dray_error error = {0};
+    json_t *set = NULL;
 
-    if (replay->set_digest[0] && strcmp(replay->set_digest, digest) != 0) {
-        (void)dray_fail(replay->error, DRAY_CHANGED,
-                        "the policies were changed while jobs were replayed");
-        dray_hint(replay->error, "run the same command again");
-        return DRAY_CHANGED;
-    }
-    memcpy(replay->set_digest, digest, sizeof(replay->set_digest));
-    return 0;
+    request.policy_history = (struct dray_policy_history){0};
+    int result = dray_policy_set_json(&request, &diagnostics, &set, &error);
+    const char *text = json_string_value(json_object_get(set, "set"));
+    (void)snprintf(digest, 65, "%s", text ? text : "");
+    json_decref(set);
+    if (result != DRAY_NO_MEMORY && result != DRAY_CANCELLED)
+        return 0;
+    *replay->error = error;
+    return result;
+}
+
+/* Each job is planned under the set as its files are then: they must stay as they are. */
+static int check_set(struct replay *replay, const char *digest)
+{
+    if (strcmp(replay->set_digest, digest) == 0)
+        return 0;
+    *replay->error = (struct dray_error){0};
+    (void)dray_fail(replay->error, DRAY_CHANGED,
+                    "the policies were changed while jobs were replayed");
+    dray_hint(replay->error, "run the same command again");
+    return DRAY_CHANGED;
+}
+
+/* Under which set a job is denied, no plan says. */
+static int take_denial(struct replay *replay, const struct dray_job_row *job, int denied)
+{
+    struct dray_error why = *replay->error;
+    char digest[65];
+    int result = read_digest(replay, digest);
+
+    if (result == 0)
+        result = check_set(replay, digest);
+    if (result != 0)
+        return result;
+    *replay->error = why;
+    return take_failure(replay, job, denied);
 }
 
 static int replay_plan(struct replay *replay, const struct dray_job_row *job,
@@ -302,9 +333,9 @@ static int replay_plan(struct replay *replay, const struct dray_job_row *job,
         return skip_job(replay, job, "it has several sources, and a list stands for one");
     int result = dray_plan_renew(plan, replay->request, &diagnostics, &renewed, replay->error);
     if (result != 0)
-        return take_failure(replay, job, result);
+        return take_denial(replay, job, result);
     replay->renewed = renewed;
-    result = check_set(replay);
+    result = check_set(replay, renewed->policy_set_digest);
     return result == 0 ? replay_renewed(replay, job, plan) : result;
 }
 
@@ -384,6 +415,8 @@ int dray_api_policy_replay(struct dray_api *api, const struct dray_replay_reques
         result = dray_api_store_read(api, error);
     json_decref(tests);
     struct replay replay = {.api = api, .request = &request, .error = error, .jobs = json_array()};
+    if (result == 0)
+        result = read_digest(&replay, replay.set_digest);
     if (result == 0)
         result = replay.jobs ? replay_all(&replay, wanted) : dray_fail_memory(error);
     if (result == 0) {

@@ -284,6 +284,8 @@ static int run_preview(struct orders *orders, struct dray_error *error)
     for (size_t i = 0; result == 0 && i < orders->run.plan->step_count; i++) {
         *error = orders->run.steps[i].denial;
         result = error->class_;
+        if (result != 0)
+            dray_where(error, "step %s", orders->run.plan->steps[i].id);
     }
     return result;
 }

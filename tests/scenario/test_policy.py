@@ -552,7 +552,7 @@ def test_a_preview_shows_what_there_is_too_much_of_and_says_that_it_is_denied(dr
     command = site.workflow(TO_LAB)
     site.policy(rule("limit: { entries: 2 }"))
     said = dray("preview", *command, exit=3)
-    assert "3 entries are to be delivered, 2 at most" in said.err
+    assert "step site/only@to-lab: 3 entries are to be delivered, 2 at most" in said.err
     assert "raw/x" in said.out and "3 kept" in said.out
     dray("run", *command, exit=3)
     assert os.listdir(site.out) == []

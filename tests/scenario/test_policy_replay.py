@@ -248,6 +248,22 @@ def test_there_may_be_hundreds_of_filters(dray, site):
     assert {line["path"]: line["verdict"] for line in lines if "path" in line}["f290"] == "drop"
 
 
+def test_a_set_that_changes_to_one_that_denies_ends_the_replay(dray, site):
+    for number in range(8):
+        dray("run", *site.workflow(TO_SITE % number))
+    folder = draft(site, NOTHING)
+    scratch = dray.state / "scratch"
+    before = scratch.stat().st_mtime_ns
+    replaying = dray.start("policy", "replay", folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    while scratch.stat().st_mtime_ns == before and replaying.poll() is None:
+        time.sleep(0.001)  # until the first job was planned
+    (folder / "next").write_text((folder / "site.yaml").read_text().replace(NOTHING, rule(
+        "allow: { target.type: globus }")))
+    (folder / "next").rename(folder / "site.yaml")
+    said = replaying.communicate(timeout=60)[1].decode()
+    assert replaying.returncode == 1 and "the policies were changed while jobs were replayed" in said, said
+
+
 def test_a_set_that_changes_meanwhile_ends_the_replay(dray, site):
     for number in range(4):
         dray("run", *site.workflow(TO_SITE % number))
