@@ -15,8 +15,8 @@
  * into the text to use (for
  * ${parameters}); it reports its own problems and returns NULL then. A literal in a secret option
  * is an error that says what to do. Returns 0 also when there are problems (diagnostics->errors
- * tells): *ret_with then has the defaults of the options that are wrong, or lacks these. A class only when memory is out. A
- * secret stands as its name. */
+ * tells): *ret_with then has the defaults of the options that are wrong, or lacks these. A class
+ * only when memory is out. A secret stands as its name. */
 DRAY_MUST_CHECK int dray_options_check(const struct dray_plugin_info *plugin, const char *what,
                                        const struct dray_node *with, struct dray_place place,
                                        const char *base,

@@ -292,7 +292,8 @@ static void test_a_fault_is_shown_in_the_recipe_and_noted_in_the_workflow(void *
     assert_problem(fixture, 0, "workflow.yaml", 5, 25,
                    "\"subset\" stands for the steps of recipe/ocean@2, where there is a problem");
     assert_int_equal(fixture->diagnostics.items[0].severity, DRAY_SEVERITY_NOTE);
-    assert_problem(fixture, 1, "recipe/ocean@2", 8, 54, "`**` stands only as a whole segment");
+    assert_problem(fixture, 1, "recipe/ocean@2", 8, 54,
+                   "`**` stands only as a whole segment (with its parameters: \"a**b*\")");
     assert_string_equal(fixture->error.where, "recipe/ocean@2:8:54");
     assert_int_equal(fixture->diagnostics.errors, 1);
 }
