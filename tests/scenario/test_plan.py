@@ -396,7 +396,7 @@ def test_a_condition_on_a_fact_that_is_not_known_denies_and_a_question_mark_does
 @pytest.mark.parametrize("text, what, hint", [
     ("version: 1\npolicy: p\nrevision: 1\nrules: []\n", "policy", "--policies"),
     ("version: 1\nrecipe: r\nsteps: []\n", "recipe", "dray recipe save NAME"),
-    ("version: 1\npolicies: { path: . }\n", "configuration", "--config"),
+    ("policies: { path: . }\nversion: 1\n", "configuration", "--config"),
 ])
 def test_another_kind_of_file_is_refused_in_one_sentence(dray, workflow, text, what, hint):
     for command in ("run", "plan", "preview"):
