@@ -129,7 +129,7 @@ def test_a_job_that_was_killed_and_taken_up_has_the_verdicts_of_its_last_attempt
             with database(dray) as state:
                 if state.execute(query).fetchall() == [(1,)]:
                     break
-        except (ValueError, sqlite3.OperationalError):
+        except (ValueError, OSError, sqlite3.OperationalError):
             pass  # it is still being made
     os.killpg(running.pid, signal.SIGKILL)
     running.wait()
