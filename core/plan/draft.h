@@ -443,6 +443,8 @@ struct dray_judgement {
 /* `now` 0: exceptions are left out of account. */
 struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t *facts,
                                       int64_t now);
+/* Is it more than the rule's limit, where it has one? -1 is not known, and never more. */
+int dray_rule_exceeded(const struct dray_rule *rule, int64_t total_bytes, int64_t entries);
 /* One line that says why a rule bears as it does; in the arena, NULL when memory is out. */
 const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement);
 /* The facts that a request gives of its datasets: draft->facts. */

@@ -120,12 +120,9 @@ static int add_verdict(struct explanation *explanation, const struct dray_rule *
 /* One entry is as large as a delivery at least. */
 static int exceeds(const struct dray_policy_case *of, const struct dray_rule *rule)
 {
-    const json_t *bytes = json_object_get(rule->limit, "total_bytes");
-    const json_t *entries = json_object_get(rule->limit, "entries");
     int64_t total = of->total_bytes > of->size ? of->total_bytes : of->size;
 
-    return (bytes && total > json_integer_value(bytes)) ||
-           (entries && of->entries > json_integer_value(entries));
+    return dray_rule_exceeded(rule, total, of->entries);
 }
 
 static int explain_rule(struct explanation *explanation, const struct dray_rule *rule)

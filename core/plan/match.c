@@ -38,6 +38,15 @@ struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t
     return judgement;
 }
 
+int dray_rule_exceeded(const struct dray_rule *rule, int64_t total_bytes, int64_t entries)
+{
+    const json_t *bytes_at_most = json_object_get(rule->limit, "total_bytes");
+    const json_t *entries_at_most = json_object_get(rule->limit, "entries");
+
+    return (bytes_at_most && total_bytes > json_integer_value(bytes_at_most)) ||
+           (entries_at_most && entries > json_integer_value(entries_at_most));
+}
+
 static int set(json_t *facts, const char *name, const char *value)
 {
     return value ? json_object_set_new(facts, name, json_string(value)) : 0;

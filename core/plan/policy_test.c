@@ -308,15 +308,6 @@ static void decide(struct dray_policy_test *test, enum dray_expectation verdict,
     test->why = why;
 }
 
-static int exceeds(const struct dray_policy_test *test, const struct dray_rule *rule)
-{
-    const json_t *bytes = json_object_get(rule->limit, "total_bytes");
-    const json_t *entries = json_object_get(rule->limit, "entries");
-
-    return (bytes && test->total_bytes > json_integer_value(bytes)) ||
-           (entries && test->entries > json_integer_value(entries));
-}
-
 /* -1: the filters of a rule were not asked, or cannot tell. */
 static int judge_path(struct dray_policy_test *test, const struct dray_rule *rule)
 {
@@ -355,7 +346,8 @@ static int judge(struct dray_draft *draft, struct dray_policy *policy,
         struct dray_judgement judgement = dray_rule_judge(rule, test->facts, 0);
         if (judgement.bearing == DRAY_BEARS_NOT || judgement.bearing == DRAY_BEARS_EXCEPT)
             continue;
-        int denies = judgement.bearing != DRAY_BEARS || exceeds(test, rule);
+        int denies = judgement.bearing != DRAY_BEARS ||
+                     dray_rule_exceeded(rule, test->total_bytes, test->entries);
         if (denies && test->seen != DRAY_EXPECT_DENY) {
             test->unknown = judgement.bearing == DRAY_BEARS_UNKNOWN;
             decide(test, DRAY_EXPECT_DENY, rule, why_denied(draft, &judgement));
