@@ -40,7 +40,7 @@ extern "C" {
 #endif
 
 #define DRAY_ABI_MAJOR 0
-#define DRAY_ABI_MINOR 2
+#define DRAY_ABI_MINOR 3
 
 /* "DRAYPLUG" as bytes in memory on a little-endian machine. */
 #define DRAY_PLUGIN_MAGIC UINT64_C(0x47554c5059415244)

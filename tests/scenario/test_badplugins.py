@@ -19,11 +19,11 @@ PREFIX = "filter-"
 # What follows "FILE: " in the refusal of filter-NAME.so.
 REFUSED = {
     "wrong-magic": "no plugin of Dray: its magic number is 0x4d4c4b4a49484746, not 0x47554c5059415244",
-    "wrong-major": "built for plugin ABI 1.2, this Dray has 0.2",
-    "wrong-minor": "built for plugin ABI 0.3, this Dray has 0.2 (before 1.0 both numbers must be equal)",
-    "min-minor": "needs plugin ABI 0.3 or later, this Dray has 0.2",
+    "wrong-major": "built for plugin ABI 1.2, this Dray has 0.3",
+    "wrong-minor": "built for plugin ABI 0.4, this Dray has 0.3 (before 1.0 both numbers must be equal)",
+    "min-minor": "needs plugin ABI 0.4 or later, this Dray has 0.3",
     "unknown-needs": "needs features 0x10000000000 of the host, this Dray knows 0x0",
-    "short-struct": "its descriptor says it has 112 bytes, ABI 0.2 has at least 120",
+    "short-struct": "its descriptor says it has 112 bytes, ABI 0.3 has at least 120",
     "long-struct": "its descriptor says it has 4216 bytes, the file holds 120 of it",
     "wrong-kind": "of kind 9, this Dray knows 1 (source) to 5 (notify)",
     "missing-symbol": 'has no symbol "dray_plugin_v1", every plugin exports it',

@@ -226,7 +226,7 @@ int __wrap_dray_registry_find(struct dray_registry *registry, uint32_t kind, con
     }
     if (strcmp(name, "broken") == 0)
         return dray_fail(error, DRAY_INVALID,
-                         "/plugins/push-broken.so: built for plugin ABI 9.9, this Dray has 0.2");
+                         "/plugins/push-broken.so: built for plugin ABI 9.9, this Dray has 0.3");
     int result =
         dray_fail(error, DRAY_NOT_FOUND, "there is no plugin %s/%s", dray_kind_name(kind), name);
     dray_hint(error, "looked in /plugins\ndray plugin list shows all");

@@ -53,12 +53,12 @@ static void every_broken_descriptor_gets_its_message(void **state)
     static const char *const table[][2] = {
         {"wrong-magic", "no plugin of Dray: its magic number is 0x4d4c4b4a49484746, not "
                         "0x47554c5059415244"},
-        {"wrong-major", "built for plugin ABI 1.2, this Dray has 0.2"},
-        {"wrong-minor", "built for plugin ABI 0.3, this Dray has 0.2 (before 1.0 both numbers must "
+        {"wrong-major", "built for plugin ABI 1.2, this Dray has 0.3"},
+        {"wrong-minor", "built for plugin ABI 0.4, this Dray has 0.3 (before 1.0 both numbers must "
                         "be equal)"},
-        {"min-minor", "needs plugin ABI 0.3 or later, this Dray has 0.2"},
+        {"min-minor", "needs plugin ABI 0.4 or later, this Dray has 0.3"},
         {"unknown-needs", "needs features 0x10000000000 of the host, this Dray knows 0x0"},
-        {"short-struct", "its descriptor says it has 112 bytes, ABI 0.2 has at least 120"},
+        {"short-struct", "its descriptor says it has 112 bytes, ABI 0.3 has at least 120"},
         {"long-struct", "its descriptor says it has 4216 bytes, the file holds 120 of it"},
         {"tiny-symbol", "its dray_plugin_v1 has 8 bytes, a descriptor has at least 120"},
         {"function-symbol", "its symbol \"dray_plugin_v1\" is not an object, a descriptor is one"},
@@ -72,7 +72,7 @@ static void every_broken_descriptor_gets_its_message(void **state)
         {"no-version", "has no version"},
         {"no-summary", "has no summary"},
         {"bad-summary", "its summary is not one line of UTF-8"},
-        {"small-rows", "a row of its options has 8 bytes, in ABI 0.2 at least 64"},
+        {"small-rows", "a row of its options has 8 bytes, in ABI 0.3 at least 64"},
         {"no-table", "says it has 3 options and has no table"},
         {"many-options", "says it has 100000 options, 512 are the most"},
         {"two-options", "has two options \"limit\""},
@@ -625,12 +625,12 @@ static void the_list_shows_the_good_in_a_table_and_why_others_are_refused(void *
     assert_int_equal(dray_registry_all(registry, &plugins, &count, &error), 0);
     dray_plugins_print(plugins, count, &out);
     expected = dray_format("PLUGIN          VERSION  ABI  SUMMARY               FILE\n"
-                           "filter/good     1.0.0    0.2  Keeps everything      %s\n"
-                           "push/all-types  2.1.0    0.2  Every type of option  "
+                           "filter/good     1.0.0    0.3  Keeps everything      %s\n"
+                           "push/all-types  2.1.0    0.3  Every type of option  "
                            "%s/push-all-types.so\n"
                            "\n"
                            "refused:\n"
-                           "  %s: built for plugin ABI 1.2, this Dray has 0.2\n"
+                           "  %s: built for plugin ABI 1.2, this Dray has 0.3\n"
                            "    build it anew with this Dray's dray/plugin.h (pkg-config dray)\n",
                            good, directory, major);
     assert_int_equal(out.failed, 0);
@@ -655,7 +655,7 @@ static void one_plugin_is_shown_with_its_options(void **state)
     expected = dray_format("filter/good  Keeps everything\n"
                            "\n"
                            "version  1.0.0\n"
-                           "ABI      0.2\n"
+                           "ABI      0.3\n"
                            "file     %s\n"
                            "sha256   %s\n"
                            "\n"
@@ -684,7 +684,7 @@ static void the_json_of_a_plugin_has_its_documented_keys(void **state)
     assert_string_equal(json_string_value(json_object_get(json, "kind")), "push");
     assert_string_equal(json_string_value(json_object_get(json, "name")), "all-types");
     assert_string_equal(json_string_value(json_object_get(json, "version")), "2.1.0");
-    assert_string_equal(json_string_value(json_object_get(json, "abi")), "0.2");
+    assert_string_equal(json_string_value(json_object_get(json, "abi")), "0.3");
     assert_string_equal(json_string_value(json_object_get(json, "file")), info->file);
     assert_string_equal(json_string_value(json_object_get(json, "digest")), info->digest);
     assert_string_equal(json_string_value(json_object_get(json, "target_type")), "cloud");
