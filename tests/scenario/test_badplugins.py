@@ -19,7 +19,7 @@ PREFIX = "filter-"
 # What follows "FILE: " in the refusal of filter-NAME.so.
 REFUSED = {
     "wrong-magic": "no plugin of Dray: its magic number is 0x4d4c4b4a49484746, not 0x47554c5059415244",
-    "wrong-major": "built for plugin ABI 1.2, this Dray has 0.3",
+    "wrong-major": "built for plugin ABI 1.3, this Dray has 0.3",
     "wrong-minor": "built for plugin ABI 0.4, this Dray has 0.3 (before 1.0 both numbers must be equal)",
     "min-minor": "needs plugin ABI 0.4 or later, this Dray has 0.3",
     "unknown-needs": "needs features 0x10000000000 of the host, this Dray knows 0x0",

@@ -53,7 +53,7 @@ static void every_broken_descriptor_gets_its_message(void **state)
     static const char *const table[][2] = {
         {"wrong-magic", "no plugin of Dray: its magic number is 0x4d4c4b4a49484746, not "
                         "0x47554c5059415244"},
-        {"wrong-major", "built for plugin ABI 1.2, this Dray has 0.3"},
+        {"wrong-major", "built for plugin ABI 1.3, this Dray has 0.3"},
         {"wrong-minor", "built for plugin ABI 0.4, this Dray has 0.3 (before 1.0 both numbers must "
                         "be equal)"},
         {"min-minor", "needs plugin ABI 0.4 or later, this Dray has 0.3"},
@@ -630,7 +630,7 @@ static void the_list_shows_the_good_in_a_table_and_why_others_are_refused(void *
                            "%s/push-all-types.so\n"
                            "\n"
                            "refused:\n"
-                           "  %s: built for plugin ABI 1.2, this Dray has 0.3\n"
+                           "  %s: built for plugin ABI 1.3, this Dray has 0.3\n"
                            "    build it anew with this Dray's dray/plugin.h (pkg-config dray)\n",
                            good, directory, major);
     assert_int_equal(out.failed, 0);
