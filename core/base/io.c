@@ -27,21 +27,41 @@ static int again(int fd, short events)
     return poll(&wait, 1, -1) > 0 || errno == EINTR;
 }
 
-int dray_write_all(int fd, const void *data, size_t length)
+/* Both ways to write; offset NULL: from where the descriptor stands. */
+static int write_full(int fd, const char *bytes, size_t length, const off_t *offset)
 {
-    const char *bytes = data;
-
-    while (length > 0) {
-        ssize_t done = write(fd, bytes, length < LARGEST_CALL ? length : LARGEST_CALL);
-        if (done < 0) {
-            if (!again(fd, POLLOUT))
-                return -1;
-            continue;
-        }
-        bytes += done;
-        length -= (size_t)done;
+    for (size_t total = 0; total < length;) {
+        size_t wanted = length - total < LARGEST_CALL ? length - total : LARGEST_CALL;
+        ssize_t done = offset != NULL ? pwrite(fd, bytes + total, wanted, *offset + (off_t)total)
+                                      : write(fd, bytes + total, wanted);
+        if (done < 0 && !again(fd, POLLOUT))
+            return -1;
+        total += done > 0 ? (size_t)done : 0;
     }
     return 0;
+}
+
+int dray_write_all(int fd, const void *data, size_t length)
+{
+    return write_full(fd, data, length, NULL);
+}
+
+/* Can [offset, offset + length) be named to the system? */
+static int fits(uint64_t offset, size_t length)
+{
+    uint64_t end;
+
+    if (!__builtin_add_overflow(offset, (uint64_t)length, &end) && end <= INT64_MAX)
+        return 1;
+    errno = EOVERFLOW;
+    return 0;
+}
+
+int dray_pwrite_all(int fd, const void *data, size_t length, uint64_t offset)
+{
+    off_t start = (off_t)offset;
+
+    return fits(offset, length) ? write_full(fd, data, length, &start) : -1;
 }
 
 /* Both ways to read; offset NULL: from where the descriptor stands. */
@@ -72,14 +92,9 @@ ssize_t dray_read_full(int fd, void *data, size_t length)
 
 ssize_t dray_pread_full(int fd, void *data, size_t length, uint64_t offset)
 {
-    uint64_t end;
-
-    if (__builtin_add_overflow(offset, (uint64_t)length, &end) || end > INT64_MAX) {
-        errno = EOVERFLOW;
-        return -1;
-    }
     off_t start = (off_t)offset;
-    return read_full(fd, data, length, &start);
+
+    return fits(offset, length) ? read_full(fd, data, length, &start) : -1;
 }
 
 int dray_close(int *fd)

@@ -10,6 +10,7 @@
 
 /* All of it, or -1 with errno. */
 DRAY_MUST_CHECK int dray_write_all(int fd, const void *data, size_t length);
+DRAY_MUST_CHECK int dray_pwrite_all(int fd, const void *data, size_t length, uint64_t offset);
 /* As many bytes as there are up to length (less only at end of file), or -1 with errno. */
 DRAY_MUST_CHECK ssize_t dray_read_full(int fd, void *data, size_t length);
 DRAY_MUST_CHECK ssize_t dray_pread_full(int fd, void *data, size_t length, uint64_t offset);

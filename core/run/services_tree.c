@@ -165,7 +165,7 @@ static struct dray_bytes_scratch *borrow_scratch(struct dray_run *run)
     if (run->idle_count > 0)
         scratch = run->idle[--run->idle_count];
     pthread_mutex_unlock(&run->lock);
-    return scratch ? scratch : dray_bytes_scratch_new();
+    return scratch ? scratch : dray_bytes_scratch_new(run->pool);
 }
 
 static void return_scratch(struct dray_run *run, struct dray_bytes_scratch *scratch)

@@ -9,11 +9,13 @@
 #define DRAY_TREE_BYTES_H
 
 #include "core/base/digest.h"
+#include "core/base/pool.h"
 #include "core/tree/tree.h"
 
-/* What a thread keeps between files: digests and a buffer. One user at a time. */
+/* What a thread keeps between files: digests and a buffer. One user at a time. Threads of the pool
+ * help to copy large files; NULL: nobody does. */
 struct dray_bytes_scratch;
-DRAY_MUST_CHECK struct dray_bytes_scratch *dray_bytes_scratch_new(void);
+DRAY_MUST_CHECK struct dray_bytes_scratch *dray_bytes_scratch_new(struct dray_pool *pool);
 void dray_bytes_scratch_free(struct dray_bytes_scratch *scratch);
 
 /* An open entry. */

@@ -15,21 +15,24 @@
 /* Hashing and writing find the bytes still in the core's own cache. */
 #define CHUNK      ((size_t)256 << 10)
 #define PAGE       4096
-#define READ_AHEAD ((uint64_t)4 << 20) /* from this size on the kernel is told what comes */
-#define KERNEL_MAX ((size_t)64 << 20)  /* between two questions whether to go on */
+#define READ_AHEAD ((uint64_t)4 << 20)  /* from this size on the kernel is told what comes */
+#define KERNEL_MAX ((size_t)64 << 20)   /* between two questions whether to go on */
+#define SHARED     ((uint64_t)16 << 20) /* from this size on other threads help */
 
 struct dray_bytes_scratch {
+    struct dray_pool *pool; /* NULL: none */
     struct dray_digest *sha256;
     struct dray_digest *md5; /* NULL until one is needed */
     uint8_t *buffer;         /* CHUNK bytes */
 };
 
-struct dray_bytes_scratch *dray_bytes_scratch_new(void)
+struct dray_bytes_scratch *dray_bytes_scratch_new(struct dray_pool *pool)
 {
     struct dray_bytes_scratch *scratch = calloc(1, sizeof *scratch);
 
     if (scratch == NULL)
         return NULL;
+    scratch->pool = pool;
     scratch->sha256 = dray_digest_new(DRAY_SHA256);
     scratch->buffer = aligned_alloc(PAGE, CHUNK);
     if (scratch->sha256 == NULL || scratch->buffer == NULL) {
@@ -279,6 +282,23 @@ static int may_have_holes(const struct statx *status, uint64_t bytes)
     return bytes > PAGE && status->stx_blocks < status->stx_size / 512;
 }
 
+static int copy_shared(struct copy *copy)
+{
+    struct dray_ranges ranges = {
+        .entry = copy->entry,
+        .root = copy->root,
+        .from = copy->from,
+        .to = copy->to,
+        .sha256 = copy->scratch->sha256,
+        .md5 = copy->md5,
+        .progress = copy->progress,
+        .arg = copy->arg,
+        .error = copy->error,
+    };
+
+    return dray_copy_ranges(copy->scratch->pool, &ranges);
+}
+
 static int copy_all(struct copy *copy, const struct dray_source_file *file,
                     uint8_t ret_sha256[static DRAY_SHA256_BYTES])
 {
@@ -291,6 +311,8 @@ static int copy_all(struct copy *copy, const struct dray_source_file *file,
         (void)posix_fadvise(copy->from, 0, 0, POSIX_FADV_SEQUENTIAL);
     if (may_have_holes(&file->status, size))
         result = copy_sparse(copy);
+    else if (size >= SHARED && copy->scratch->pool != NULL && !copy->in_kernel)
+        result = copy_shared(copy);
     else
         result = copy_data(copy, 0, size);
     /* Nothing was read of an empty file since it was checked. */

@@ -5,6 +5,8 @@
 
 #include <sys/stat.h>
 
+#include "core/base/digest.h"
+#include "core/base/pool.h"
 #include "core/tree/tree.h"
 
 /* The longest path of an entry, and the longest target of a link. */
@@ -112,5 +114,18 @@ int dray_source_failed(const struct dray_root *root, const struct dray_tree_entr
 DRAY_MUST_CHECK int dray_source_settle(const struct dray_root *root,
                                        const struct dray_tree_entry *entry, const uint8_t *sha256,
                                        const uint8_t *md5, struct dray_error *error);
+
+/* A large file to copy: all bytes of the entry to the start of `to`. `progress` may come from any
+ * thread. */
+struct dray_ranges {
+    const struct dray_tree_entry *entry;
+    const struct dray_root *root;
+    int from, to;
+    struct dray_digest *sha256, *md5; /* started; md5 may be NULL */
+    int (*progress)(void *arg, uint64_t bytes);
+    void *arg;
+    struct dray_error *error;
+};
+DRAY_MUST_CHECK int dray_copy_ranges(struct dray_pool *pool, const struct dray_ranges *file);
 
 #endif

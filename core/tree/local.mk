@@ -4,6 +4,7 @@ libdraycore_a_SOURCES += \
 	core/tree/bytes.c \
 	core/tree/bytes.h \
 	core/tree/copy.c \
+	core/tree/copy_ranges.c \
 	core/tree/fingerprint.c \
 	core/tree/internal.h \
 	core/tree/listing.c \

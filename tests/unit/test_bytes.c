@@ -17,7 +17,7 @@ struct source {
 
 static struct source source_open(const struct files *files, const char *name)
 {
-    struct source source = {dray_roots_new(), NULL, dray_bytes_scratch_new()};
+    struct source source = {dray_roots_new(), NULL, dray_bytes_scratch_new(NULL)};
     struct dray_tree_builder *builder = dray_tree_builder_new();
     struct dray_error error = {0};
 
@@ -654,6 +654,117 @@ static void progress_adds_up_and_can_stop_a_copy(void **state)
     free(data);
 }
 
+/* A source of one large file that several threads copy. */
+static struct source large_open(const struct files *files, const char *folder,
+                                struct dray_pool **ret_pool, uint8_t **ret_data, size_t length)
+{
+    uint8_t *data = malloc(length);
+
+    assert_non_null(data);
+    for (size_t i = 0; i < length; i++)
+        data[i] = (uint8_t)(i * 31 ^ i >> 11 ^ i >> 19);
+    files_folder(files, folder);
+    dray_autofree char *path = dray_format("%s/f", folder);
+    assert_non_null(path);
+    files_write(files, path, data, length);
+    struct source source = source_open(files, folder);
+    *ret_pool = dray_pool_new(3, NULL, NULL);
+    assert_non_null(*ret_pool);
+    dray_bytes_scratch_free(source.scratch);
+    source.scratch = dray_bytes_scratch_new(*ret_pool);
+    assert_non_null(source.scratch);
+    *ret_data = data;
+    return source;
+}
+
+static void a_large_file_is_copied_by_several_threads_exactly(void **state)
+{
+    const struct files *files = *state;
+    struct dray_error error = {0};
+    const size_t lengths[] = {16 * MIB, 16 * MIB + 1, 33 * MIB - 7};
+    const char *const folders[] = {"even", "odd", "cut"};
+
+    for (size_t i = 0; i < DRAY_COUNT(lengths); i++) {
+        uint8_t sha256[DRAY_SHA256_BYTES], expected[DRAY_SHA256_BYTES];
+        struct dray_pool *pool;
+        uint8_t *data;
+        struct source source = large_open(files, folders[i], &pool, &data, lengths[i]);
+
+        assert_done(copy_to(&source, files, tree_entry(source.tree, "f"), "copy", sha256, &error));
+        assert_int_equal(dray_sha256(data, lengths[i], expected), 0);
+        assert_memory_equal(sha256, expected, sizeof sha256);
+        assert_file(files, "copy", data, lengths[i]);
+        source_close(&source);
+        dray_pool_free(pool);
+        free(data);
+    }
+}
+
+static int count_anywhere(void *arg, uint64_t bytes)
+{
+    struct counting *counting = arg;
+
+    return __atomic_add_fetch(&counting->bytes, bytes, __ATOMIC_RELAXED) > counting->limit;
+}
+
+static void a_shared_copy_adds_up_and_can_be_stopped(void **state)
+{
+    const struct files *files = *state;
+    struct counting all = {0, UINT64_MAX}, some = {0, 4 * MIB};
+    struct dray_error error = {0};
+    uint8_t sha256[DRAY_SHA256_BYTES];
+    struct dray_pool *pool;
+    uint8_t *data;
+    struct source source = large_open(files, "large", &pool, &data, 20 * MIB);
+    const struct dray_tree_entry *entry = tree_entry(source.tree, "f");
+    int fd = target_open(files, "copy");
+
+    assert_done(dray_bytes_copy(source.roots, entry, fd, source.scratch, count_anywhere, &all,
+                                sha256, &error));
+    assert_int_equal(all.bytes, 20 * MIB);
+    assert_failed(dray_bytes_copy(source.roots, entry, fd, source.scratch, count_anywhere, &some,
+                                  sha256, &error),
+                  DRAY_CANCELLED, &error, "cancelled");
+    assert_true(some.bytes < 12 * MIB);
+    assert_int_equal(close(fd), 0);
+    fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+    assert_failed(
+        dray_bytes_copy(source.roots, entry, fd, source.scratch, NULL, NULL, sha256, &error),
+        DRAY_NO_SPACE, &error, "writing the copy of \"f\"");
+    assert_int_equal(close(fd), 0);
+    source_close(&source);
+    dray_pool_free(pool);
+    free(data);
+}
+
+static int cut_source(void *arg, uint64_t bytes)
+{
+    (void)bytes;
+    (void)!truncate(arg, (off_t)(17 * MIB));
+    return 0;
+}
+
+static void a_large_file_that_is_cut_while_several_threads_copy_it_is_found(void **state)
+{
+    const struct files *files = *state;
+    struct dray_error error = {0};
+    uint8_t sha256[DRAY_SHA256_BYTES];
+    struct dray_pool *pool;
+    uint8_t *data;
+    struct source source = large_open(files, "large", &pool, &data, 40 * MIB);
+    char *path = strdup(files_at(files, "large/f"));
+    int fd = target_open(files, "copy");
+
+    assert_failed(dray_bytes_copy(source.roots, tree_entry(source.tree, "f"), fd, source.scratch,
+                                  cut_source, path, sha256, &error),
+                  DRAY_CHANGED, &error, "it changed while it was read: it ended after");
+    assert_int_equal(close(fd), 0);
+    source_close(&source);
+    dray_pool_free(pool);
+    free(path);
+    free(data);
+}
+
 static void a_target_that_cannot_be_written_is_the_targets_fault(void **state)
 {
     const struct files *files = *state;
@@ -688,6 +799,9 @@ int main(void)
         files_test(copies_of_every_size_are_exact),
         files_test(holes_stay_holes_and_count_as_zeros),
         files_test(progress_adds_up_and_can_stop_a_copy),
+        files_test(a_large_file_is_copied_by_several_threads_exactly),
+        files_test(a_shared_copy_adds_up_and_can_be_stopped),
+        files_test(a_large_file_that_is_cut_while_several_threads_copy_it_is_found),
         files_test(a_target_that_cannot_be_written_is_the_targets_fault),
     };
 

@@ -191,6 +191,22 @@ static void reading_at_an_offset_checks_the_offset(void **state)
     assert_int_equal(dray_pread_full(fd, text, 4, UINT64_MAX), -1);
 }
 
+static void writing_at_an_offset_leaves_what_is_around_it(void **state)
+{
+    struct place *place = *state;
+    char text[16] = "";
+
+    put(place, "f", "0123456789");
+    dray_autoclose int fd = openat(place->fd, "f", O_RDWR | O_CLOEXEC);
+    assert_int_equal(dray_pwrite_all(fd, "abc", 3, 4), 0);
+    assert_int_equal(dray_pread_full(fd, text, sizeof text, 0), 10);
+    assert_memory_equal(text, "0123abc789", 10);
+    assert_int_equal(dray_pwrite_all(fd, "abc", 3, (uint64_t)INT64_MAX - 1), -1);
+    assert_int_equal(errno, EOVERFLOW);
+    assert_int_equal(dray_pwrite_all(-1, "abc", 3, 0), -1);
+    assert_int_equal(errno, EBADF);
+}
+
 static void closing_says_what_went_wrong(void **state)
 {
     int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -614,6 +630,7 @@ int main(void)
         cmocka_unit_test(a_write_survives_interrupts_and_full_pipes),
         cmocka_unit_test(a_read_collects_what_comes_in_pieces),
         IN_PLACE(reading_at_an_offset_checks_the_offset),
+        IN_PLACE(writing_at_an_offset_leaves_what_is_around_it),
         cmocka_unit_test(closing_says_what_went_wrong),
         IN_PLACE(a_file_is_read_up_to_the_cap),
         IN_PLACE(files_that_do_not_say_their_size_are_read_whole),

@@ -145,7 +145,7 @@ static int do_all(struct work *work, const char *path, int target, struct dray_e
     if (result != 0)
         return result;
     work->revision = dray_tree_revision(work->copied);
-    work->scratch = dray_bytes_scratch_new();
+    work->scratch = dray_bytes_scratch_new(NULL);
     if (work->revision == NULL || work->scratch == NULL)
         return DRAY_NO_MEMORY;
     result = dray_bytes_copy(work->roots, entry, target, work->scratch, NULL, NULL, sha256, error);
