@@ -366,7 +366,7 @@ static int walk_delivery(const char *directory, struct dray_roots *roots,
     if (!builder)
         return dray_fail_memory(error);
     dray_tree_builder_delivery(builder);
-    int result = dray_walk(builder, roots, directory, NULL, NULL, error);
+    int result = dray_walk(builder, roots, NULL, directory, NULL, NULL, error);
     if (result == DRAY_PERMANENT) /* a fifo, a socket or a device: none was delivered */
         result = dray_fail(error, DRAY_INTEGRITY, "the delivery is damaged: %s", error->message);
     return result != 0 ? result : dray_tree_builder_finish(builder, ret_tree, error);

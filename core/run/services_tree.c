@@ -300,8 +300,8 @@ int dray_service_walk(struct dray_ctx *ctx, const char *path)
 
     if (!call->step->builder || call->step->step->role != DRAY_STEP_SOURCE)
         return wrong_kind(call, "walk");
-    int result = dray_walk(call->step->builder, call->step->run->roots, path, walk_cancelled, call,
-                           &call->error);
+    int result = dray_walk(call->step->builder, call->step->run->roots, call->step->run->pool, path,
+                           walk_cancelled, call, &call->error);
     if (result == DRAY_DENIED)
         dray_hint(&call->error,
                   "a filter cannot leave it out, since what is not listed is not judged: "

@@ -18,4 +18,6 @@ libdraycore_a_SOURCES += \
 	core/tree/tree.c \
 	core/tree/tree.h \
 	core/tree/walk.c \
-	core/tree/walk.h
+	core/tree/walk.h \
+	core/tree/walk_folder.c \
+	core/tree/walk_folder.h

@@ -4,39 +4,33 @@
  *
  * A folder is listed at once and sorted, and what is below it follows before the next name: entries
  * come in the order of a tree. A folder that waits holds memory but no descriptor; however deep the
- * tree is, one is open at a time. A folder is opened by its path below the root and must be the one
- * that its parent's listing saw.
+ * tree is, a thread has one open at a time. Folders side by side are listed ahead by all threads, a
+ * few at a time; what is found comes in the same order.
  */
 #include "core/tree/walk.h"
 
 #include <assert.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "core/tree/internal.h"
+#include "core/tree/walk_folder.h"
 
-/* One name of a folder, as statx saw it. */
-struct listed {
-    const char *name;
-    const char *link; /* a link's target */
-    struct dray_file_identity identity;
-    uint32_t name_length;
-    uint32_t links; /* how many names the file has */
-    uint16_t mode;
-    uint8_t type;
+/* How many folders are listed ahead, at each depth. */
+#define AHEAD 32
+
+/* A folder that was listed before its turn. */
+struct ahead {
+    const struct dray_listed_name *name; /* of its parent's */
+    char *path;
+    struct dray_folder folder;
+    struct dray_error error; /* what listing it failed with, for when its turn comes */
 };
 
 /* A folder whose names are being passed on. */
-struct folder {
-    struct dray_arena arena; /* names and link targets */
-    struct listed *names;
-    size_t count;
-    size_t capacity;
-    size_t next;        /* the name that comes next */
-    size_t path_length; /* of the folder below the root */
+struct level {
+    struct dray_folder folder;
+    size_t next;         /* the name that comes next */
+    struct ahead *ahead; /* AHEAD of them, or NULL: its folders are listed one by one */
+    size_t ahead_count, ahead_next;
 };
 
 /* Files with several names, by device and inode: open addressing, a free slot has group 0. */
@@ -56,10 +50,11 @@ struct walk {
     struct dray_roots *roots;
     const struct dray_root *root;
     uint32_t root_number;
+    struct dray_pool *pool; /* NULL: this thread alone */
     int (*cancelled)(void *arg);
     void *arg;
     struct dray_error *error;
-    struct folder *folders; /* from the root down to the one being walked */
+    struct level *levels; /* from the root down to the folder being walked */
     size_t depth;
     size_t depth_capacity;
     struct linked_set linked;
@@ -67,42 +62,28 @@ struct walk {
     char path[DRAY_PATH_LONGEST + 1]; /* of the folder or name at hand, below the root */
 };
 
-static void folder_free(struct folder *folder)
+static void ahead_free(struct level *level)
 {
-    dray_arena_free(&folder->arena);
-    free(folder->names);
+    for (size_t i = 0; i < level->ahead_count; i++) {
+        dray_folder_free(&level->ahead[i].folder);
+        free(level->ahead[i].path);
+    }
+    level->ahead_count = level->ahead_next = 0;
+}
+
+static void level_free(struct level *level)
+{
+    ahead_free(level);
+    free(level->ahead);
+    dray_folder_free(&level->folder);
 }
 
 static void walk_end(struct walk *walk)
 {
     while (walk->depth > 0)
-        folder_free(&walk->folders[--walk->depth]);
-    free(walk->folders);
+        level_free(&walk->levels[--walk->depth]);
+    free(walk->levels);
     free(walk->linked.slots);
-}
-
-/* "/data/x" or "/data/x/a/b" for messages. */
-static const char *slash_before(const char *below)
-{
-    return below[0] == '\0' ? "" : "/";
-}
-
-static int fail_reading(struct walk *walk, int errnum, const char *below)
-{
-    return dray_fail_errno(walk->error, errnum, "listing %s%s%.400s", walk->root->path,
-                           slash_before(below), below);
-}
-
-static int fail_changed(struct walk *walk, const char *what)
-{
-    return dray_fail(walk->error, DRAY_CHANGED, "listing %s%s%.400s: it %s", walk->root->path,
-                     slash_before(walk->path), walk->path, what);
-}
-
-/* An answer that only a change since the name was read can explain. */
-static int is_gone(int errnum)
-{
-    return errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP;
 }
 
 static int check_cancelled(struct walk *walk)
@@ -114,7 +95,8 @@ static int check_cancelled(struct walk *walk)
 
 /* ---- The path at hand ---------------------------------------------------------------------- */
 
-static int enter_name(struct walk *walk, size_t folder_length, const struct listed *listed)
+static int enter_name(struct walk *walk, size_t folder_length,
+                      const struct dray_listed_name *listed)
 {
     size_t start = folder_length == 0 ? 0 : folder_length + 1;
 
@@ -130,163 +112,114 @@ static int enter_name(struct walk *walk, size_t folder_length, const struct list
     return 0;
 }
 
-/* ---- Listing one folder -------------------------------------------------------------------- */
+/* ---- Listing folders ----------------------------------------------------------------------- */
 
-static const char *special_name(unsigned mode)
+static struct dray_folder_place place_of(const struct walk *walk, const char *path,
+                                         const struct dray_listed_name *expected)
 {
-    switch (mode & S_IFMT) {
-    case S_IFIFO:
-        return "a fifo";
-    case S_IFSOCK:
-        return "a socket";
-    case S_IFBLK:
-    case S_IFCHR:
-        return "a device";
-    default:
-        return "of a type that no file system of ours knows";
-    }
+    return (struct dray_folder_place){.roots = walk->roots,
+                                      .root = walk->root,
+                                      .path = path,
+                                      .expected = expected,
+                                      .cancelled = walk->cancelled,
+                                      .arg = walk->arg};
 }
 
-static int fail_special(struct walk *walk, const char *name, unsigned mode)
-{
-    int result = dray_fail(
-        walk->error, DRAY_PERMANENT, "listing %s%s%.400s: \"%s\" is %s, which cannot be delivered",
-        walk->root->path, slash_before(walk->path), walk->path, name, special_name(mode));
+struct ahead_loop {
+    const struct walk *walk;
+    struct ahead *ahead;
+};
 
-    dray_hint(walk->error, "remove it from the dataset's directory");
-    return result;
+static int list_ahead(void *arg, uint64_t index)
+{
+    const struct ahead_loop *loop = arg;
+    struct ahead *ahead = &loop->ahead[index];
+    struct dray_folder_place place = place_of(loop->walk, ahead->path, ahead->name);
+
+    /* Told in its turn. */
+    return dray_folder_list(&place, &ahead->folder, &ahead->error) == DRAY_CANCELLED
+               ? DRAY_CANCELLED
+               : 0;
 }
 
-static int read_target(struct walk *walk, struct folder *folder, int fd, struct listed *listed)
+/* The folder's next folders, from its name number `from` on, are listed by all threads; walk->path
+ * is that of the first of them. */
+static int look_ahead(struct walk *walk, struct level *level, size_t from)
 {
-    char target[DRAY_LINK_LONGEST + 1];
-    ssize_t length = readlinkat(fd, listed->name, target, sizeof target);
+    const struct dray_folder *folder = &level->folder;
 
-    if (length < 0 && errno == EINVAL)
-        return fail_changed(walk, "changed while it was listed");
-    if (length < 0)
-        return is_gone(errno) ? fail_changed(walk, "changed while it was listed")
-                              : fail_reading(walk, errno, walk->path);
-    if ((size_t)length >= sizeof target)
-        return dray_fail(walk->error, DRAY_INVALID,
-                         "listing %s%s%.400s: the target of the symbolic link \"%s\" is too long",
-                         walk->root->path, slash_before(walk->path), walk->path, listed->name);
-    listed->link = dray_arena_text(&folder->arena, target, (size_t)length);
-    return listed->link == NULL ? dray_fail_memory(walk->error) : 0;
-}
-
-static int set_type(struct walk *walk, struct folder *folder, int fd, unsigned mode,
-                    struct listed *listed)
-{
-    if (S_ISREG(mode))
-        listed->type = DRAY_FILE;
-    else if (S_ISDIR(mode))
-        listed->type = DRAY_DIRECTORY;
-    else if (S_ISLNK(mode))
-        listed->type = DRAY_LINK;
-    else
-        return fail_special(walk, listed->name, mode);
-    return listed->type == DRAY_LINK ? read_target(walk, folder, fd, listed) : 0;
-}
-
-static int list_name(struct walk *walk, struct folder *folder, int fd, const char *name)
-{
-    struct statx seen;
-    struct listed listed = {.name_length = (uint32_t)strlen(name)};
-
-    if (statx(fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, &seen) != 0) {
-        if (is_gone(errno))
-            return fail_changed(walk, "changed while it was listed");
-        return dray_fail_errno(walk->error, errno, "listing %s%s%.400s: looking at \"%s\"",
-                               walk->root->path, slash_before(walk->path), walk->path, name);
-    }
-    listed.name = dray_arena_text(&folder->arena, name, listed.name_length);
-    if (listed.name == NULL || DRAY_GROW(folder->names, folder->count, folder->capacity) != 0)
+    ahead_free(level);
+    if (level->ahead == NULL)
+        level->ahead = calloc(AHEAD, sizeof *level->ahead);
+    if (level->ahead == NULL)
         return dray_fail_memory(walk->error);
-    listed.identity = dray_file_identity_of(&seen);
-    listed.links = seen.stx_nlink;
-    listed.mode = seen.stx_mode & 07777;
-    int result = set_type(walk, folder, fd, seen.stx_mode, &listed);
-    if (result == 0)
-        folder->names[folder->count++] = listed;
-    return result;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    const struct listed *left = a;
-    const struct listed *right = b;
-
-    return strcmp(left->name, right->name);
-}
-
-static int list_folder(struct walk *walk, struct folder *folder, DIR *stream)
-{
-    for (;;) {
-        errno = 0;
-        const struct dirent *found = readdir(stream);
-        if (found == NULL && errno != 0)
-            return fail_reading(walk, errno, walk->path);
-        if (found == NULL)
-            break;
-        if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
+    for (size_t i = from; i < folder->count && level->ahead_count < AHEAD; i++) {
+        struct ahead *ahead = &level->ahead[level->ahead_count];
+        if (folder->names[i].type != DRAY_DIRECTORY)
             continue;
-        int result = list_name(walk, folder, dirfd(stream), found->d_name);
-        if (result == 0)
-            result = check_cancelled(walk);
+        int length = (int)folder->path_length;
+        *ahead = (struct ahead){.name = &folder->names[i]};
+        ahead->path = dray_format("%.*s%s%s", length, walk->path, length == 0 ? "" : "/",
+                                  folder->names[i].name);
+        if (ahead->path == NULL)
+            return dray_fail_memory(walk->error);
+        level->ahead_count++;
+    }
+    struct ahead_loop loop = {walk, level->ahead};
+    if (dray_pool_run(walk->pool, level->ahead_count, list_ahead, &loop) != 0)
+        return dray_fail(walk->error, DRAY_CANCELLED, "listing %s: cancelled", walk->root->path);
+    return 0;
+}
+
+static int has_another_folder(const struct level *level, size_t from)
+{
+    for (size_t i = from; i < level->folder.count; i++)
+        if (level->folder.names[i].type == DRAY_DIRECTORY)
+            return 1;
+    return 0;
+}
+
+/* The listing of the folder at walk->path, a name of the last level: made ahead, or now. */
+static int list_next(struct walk *walk, const struct dray_listed_name *listed,
+                     struct dray_folder *ret_folder)
+{
+    struct level *parent = &walk->levels[walk->depth - 1];
+
+    if (walk->pool != NULL && parent->ahead_next == parent->ahead_count &&
+        has_another_folder(parent, parent->next)) {
+        int result = look_ahead(walk, parent, parent->next - 1);
         if (result != 0)
             return result;
     }
-    if (folder->count > 1)
-        qsort(folder->names, folder->count, sizeof *folder->names, compare_names);
-    return 0;
+    if (parent->ahead_next == parent->ahead_count) {
+        struct dray_folder_place place = place_of(walk, walk->path, listed);
+        return dray_folder_list(&place, ret_folder, walk->error);
+    }
+    struct ahead *ahead = &parent->ahead[parent->ahead_next++];
+    assert(ahead->name == listed);
+    *ret_folder = ahead->folder;
+    ahead->folder = (struct dray_folder){0};
+    if (ahead->error.class_ != 0)
+        *walk->error = ahead->error;
+    return ahead->error.class_;
 }
 
-static void close_stream(DIR **stream)
+/* Enter the folder at walk->path; `listed` is what its parent's listing says, NULL for the root. */
+static int enter_folder(struct walk *walk, const struct dray_listed_name *listed)
 {
-    if (*stream != NULL)
-        (void)closedir(*stream);
-}
+    struct level level = {.next = 0};
+    int result;
 
-/* Is the open folder the one that was listed? A rename could have put another in its place. */
-static int check_folder(struct walk *walk, int fd, const struct listed *expected)
-{
-    struct statx status;
-
-    if (dray_status_of(fd, &status) != 0)
-        return fail_reading(walk, errno, walk->path);
-    struct dray_file_identity identity = dray_file_identity_of(&status);
-    if (identity.device != expected->identity.device || identity.inode != expected->identity.inode)
-        return fail_changed(walk, "was replaced by another while it was listed");
-    return 0;
-}
-
-/* Open and list the folder at walk->path; `expected` is what its parent's listing says, NULL for
- * the root. */
-static int enter_folder(struct walk *walk, const struct listed *expected)
-{
-    dray_autoclose int fd = -1;
-    dray_cleanup(close_stream) DIR *stream = NULL;
-
-    if (expected == NULL)
-        fd = openat(walk->root->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    else
-        fd = dray_roots_open_below(walk->roots, walk->root->fd, walk->path, O_RDONLY | O_DIRECTORY);
-    if (fd < 0)
-        return is_gone(errno) ? fail_changed(walk, "changed while it was listed")
-                              : fail_reading(walk, errno, walk->path);
-    int result = expected == NULL ? 0 : check_folder(walk, fd, expected);
-    if (result != 0)
-        return result;
-    if (DRAY_GROW(walk->folders, walk->depth, walk->depth_capacity) != 0)
+    if (DRAY_GROW(walk->levels, walk->depth, walk->depth_capacity) != 0)
         return dray_fail_memory(walk->error);
-    struct folder *folder = &walk->folders[walk->depth++];
-    *folder = (struct folder){.path_length = strlen(walk->path)};
-    stream = fdopendir(fd);
-    if (stream == NULL)
-        return fail_reading(walk, errno, walk->path);
-    fd = -1; /* the stream's */
-    return list_folder(walk, folder, stream);
+    if (listed != NULL) {
+        result = list_next(walk, listed, &level.folder);
+    } else {
+        struct dray_folder_place place = place_of(walk, walk->path, NULL);
+        result = dray_folder_list(&place, &level.folder, walk->error);
+    }
+    walk->levels[walk->depth++] = level;
+    return result;
 }
 
 /* ---- Hard links ---------------------------------------------------------------------------- */
@@ -318,7 +251,7 @@ static int grow_linked(struct linked_set *set)
     return 0;
 }
 
-static int link_group(struct walk *walk, const struct listed *listed, uint32_t *ret_group)
+static int link_group(struct walk *walk, const struct dray_listed_name *listed, uint32_t *ret_group)
 {
     *ret_group = 0;
     if (listed->type != DRAY_FILE || listed->links < 2)
@@ -339,7 +272,7 @@ static int link_group(struct walk *walk, const struct listed *listed, uint32_t *
 
 /* ---- The walk ------------------------------------------------------------------------------ */
 
-static int add_name(struct walk *walk, const struct listed *listed)
+static int add_name(struct walk *walk, const struct dray_listed_name *listed)
 {
     struct dray_tree_entry entry = {
         .path = walk->path,
@@ -364,19 +297,19 @@ static int walk_directory(struct walk *walk)
     int result = enter_folder(walk, NULL);
 
     while (result == 0 && walk->depth > 0) {
-        struct folder *folder = &walk->folders[walk->depth - 1];
-        if (folder->next == folder->count) {
-            folder_free(folder);
+        struct level *level = &walk->levels[walk->depth - 1];
+        if (level->next == level->folder.count) {
+            level_free(level);
             walk->depth--;
             continue;
         }
-        const struct listed *listed = &folder->names[folder->next++];
+        const struct dray_listed_name *listed = &level->folder.names[level->next++];
         result = check_cancelled(walk);
         if (result == 0)
-            result = enter_name(walk, folder->path_length, listed);
+            result = enter_name(walk, level->folder.path_length, listed);
         if (result == 0)
             result = add_name(walk, listed);
-        /* `listed` stays where it is: folders may move, their names do not. */
+        /* `listed` stays where it is: levels may move, their names do not. */
         if (result == 0 && listed->type == DRAY_DIRECTORY)
             result = enter_folder(walk, listed);
     }
@@ -406,11 +339,15 @@ static int add_file(struct walk *walk)
     return dray_tree_builder_add(walk->builder, &entry, walk->error);
 }
 
-int dray_walk(struct dray_tree_builder *builder, struct dray_roots *roots, const char *path,
-              int (*cancelled)(void *arg), void *arg, struct dray_error *error)
+int dray_walk(struct dray_tree_builder *builder, struct dray_roots *roots, struct dray_pool *pool,
+              const char *path, int (*cancelled)(void *arg), void *arg, struct dray_error *error)
 {
-    struct walk walk = {
-        .builder = builder, .roots = roots, .cancelled = cancelled, .arg = arg, .error = error};
+    struct walk walk = {.builder = builder,
+                        .roots = roots,
+                        .pool = pool,
+                        .cancelled = cancelled,
+                        .arg = arg,
+                        .error = error};
     int result = dray_roots_add(roots, path, &walk.root_number, error);
 
     if (result != 0)

@@ -23,7 +23,7 @@ static struct source source_open(const struct files *files, const char *name)
 
     assert_non_null(source.roots);
     assert_non_null(source.scratch);
-    assert_done(dray_walk(builder, source.roots, files_at(files, name), NULL, NULL, &error));
+    assert_done(dray_walk(builder, source.roots, NULL, files_at(files, name), NULL, NULL, &error));
     assert_done(dray_tree_builder_finish(builder, &source.tree, &error));
     dray_tree_builder_free(builder);
     return source;

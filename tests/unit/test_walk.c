@@ -14,6 +14,9 @@
 #include "core/tree/internal.h"
 #include "core/tree/walk.h"
 
+/* Of all tests. */
+static struct dray_pool *pool;
+
 /* The tree below a name of the folder, "" for the folder itself; NULL with an error. */
 static struct dray_tree *walk_with(struct dray_roots *roots, const struct files *files,
                                    const char *name, int (*cancelled)(void *), void *arg,
@@ -23,7 +26,7 @@ static struct dray_tree *walk_with(struct dray_roots *roots, const struct files 
     struct dray_tree *tree = NULL;
 
     assert_non_null(builder);
-    if (dray_walk(builder, roots, files_at(files, name), cancelled, arg, error) == 0)
+    if (dray_walk(builder, roots, pool, files_at(files, name), cancelled, arg, error) == 0)
         assert_int_equal(dray_tree_builder_finish(builder, &tree, error), 0);
     else
         assert_int_not_equal(error->class_, 0);
@@ -111,7 +114,7 @@ static void a_folder_of_many_names_becomes_an_ordered_tree(void **state)
         }
     }
     files_text(files, "f0-d/x", "");
-    assert_done(dray_walk(builder, roots, files->path, NULL, NULL, &error));
+    assert_done(dray_walk(builder, roots, pool, files->path, NULL, NULL, &error));
     assert_done(dray_tree_builder_finish(builder, &tree, &error));
     assert_int_equal(tree->count, 311);
     for (size_t i = 1; i < tree->count; i++)
@@ -120,6 +123,58 @@ static void a_folder_of_many_names_becomes_an_ordered_tree(void **state)
     dray_tree_unref(tree);
     dray_tree_builder_free(builder);
     dray_roots_free(roots);
+}
+
+/* More folders side by side, and below each other, than are listed ahead at once. */
+static void folders_that_are_listed_ahead_come_in_order(void **state)
+{
+    const struct files *files = *state;
+    struct dray_error error = {0};
+    char name[64];
+
+    for (int i = 0; i < 100; i++) {
+        (void)snprintf(name, sizeof name, "d%02d", i);
+        files_folder(files, name);
+        (void)snprintf(name, sizeof name, "d%02d/f", i);
+        files_text(files, name, "");
+        for (int j = 0; i % 25 == 0 && j < 40; j++) {
+            (void)snprintf(name, sizeof name, "d%02d/e%02d", i, j);
+            files_folder(files, name);
+            (void)snprintf(name, sizeof name, "d%02d/e%02d/g", i, j);
+            files_text(files, name, "");
+        }
+    }
+    struct dray_roots *roots = dray_roots_new();
+    struct dray_tree *ahead = walk_with(roots, files, "", NULL, NULL, &error);
+    struct dray_pool *others = pool;
+    pool = NULL;
+    struct dray_tree *alone = walk_with(roots, files, "", NULL, NULL, &error);
+    pool = others;
+    assert_non_null(ahead);
+    assert_non_null(alone);
+    assert_int_equal(ahead->count, 200 + 4 * 80);
+    assert_int_equal(alone->count, ahead->count);
+    for (size_t i = 0; i < ahead->count; i++) {
+        assert_string_equal(ahead->entries[i]->path, alone->entries[i]->path);
+        assert_int_equal(ahead->entries[i]->inode, alone->entries[i]->inode);
+    }
+    dray_tree_unref(ahead);
+    dray_tree_unref(alone);
+    dray_roots_free(roots);
+}
+
+/* Of what cannot be listed, the first in the order of the tree is named. */
+static void what_fails_ahead_is_told_in_its_turn(void **state)
+{
+    const struct files *files = *state;
+
+    files_folder(files, "a");
+    files_folder(files, "b");
+    files_folder(files, "c");
+    files_text(files, "a/f", "");
+    assert_int_equal(mkfifo(files_at(files, "b/pipe"), 0600), 0);
+    assert_int_equal(mkfifo(files_at(files, "c/pipe"), 0600), 0);
+    assert_no_walk(files, DRAY_PERMANENT, "/b: \"pipe\" is a fifo");
 }
 
 static void hard_links_share_a_group_that_no_other_tree_has(void **state)
@@ -444,7 +499,7 @@ static int look_without_openat2(const struct files *files, unsigned errnum)
 
     if (roots == NULL || builder == NULL || refuse_openat2(errnum) != 0)
         return 1;
-    if (dray_walk(builder, roots, files_at(files, "data"), NULL, NULL, &error) != 0 ||
+    if (dray_walk(builder, roots, NULL, files_at(files, "data"), NULL, NULL, &error) != 0 ||
         dray_tree_builder_finish(builder, &tree, &error) != 0 || tree->count != 4)
         return 2;
     struct dray_tree_entry entry = *tree->entries[2]; /* "d/e/f" */
@@ -501,6 +556,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         files_test(everything_below_becomes_an_entry),
         files_test(a_folder_of_many_names_becomes_an_ordered_tree),
+        files_test(folders_that_are_listed_ahead_come_in_order),
+        files_test(what_fails_ahead_is_told_in_its_turn),
         files_test(hard_links_share_a_group_that_no_other_tree_has),
         files_test(one_file_is_a_tree_of_one_entry),
         files_test(what_is_no_data_is_named),
@@ -516,5 +573,8 @@ int main(void)
         files_test(without_openat2_paths_are_opened_by_segments_as_safely),
     };
 
-    return cmocka_run_group_tests_name("walk", tests, NULL, NULL);
+    pool = dray_pool_new(3, NULL, NULL);
+    int failed = pool != NULL ? cmocka_run_group_tests_name("walk", tests, NULL, NULL) : 1;
+    dray_pool_free(pool);
+    return failed;
 }
