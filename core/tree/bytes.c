@@ -126,8 +126,8 @@ int dray_source_recheck(const struct dray_root *root, int fd, const struct dray_
     return check(root, &status, entry, error);
 }
 
-int dray_source_open(struct dray_source_file *ret_file, struct dray_roots *roots,
-                     const struct dray_tree_entry *entry, struct dray_error *error)
+int dray_source_open_unchecked(struct dray_source_file *ret_file, struct dray_roots *roots,
+                               const struct dray_tree_entry *entry, struct dray_error *error)
 {
     const struct dray_root *root = dray_roots_get(roots, entry->root);
     struct dray_source_file file = {.root = root, .fd = -1};
@@ -147,9 +147,21 @@ int dray_source_open(struct dray_source_file *ret_file, struct dray_roots *roots
                            error);
     if (file.fd < 0)
         return dray_source_failed(root, entry, errno, error);
-    int result = dray_status_of(file.fd, &file.status) != 0
-                     ? dray_source_failed(root, entry, errno, error)
-                     : check(root, &file.status, entry, error);
+    *ret_file = file;
+    return 0;
+}
+
+int dray_source_open(struct dray_source_file *ret_file, struct dray_roots *roots,
+                     const struct dray_tree_entry *entry, struct dray_error *error)
+{
+    struct dray_source_file file;
+    int result = dray_source_open_unchecked(&file, roots, entry, error);
+
+    if (result != 0)
+        return result;
+    result = dray_status_of(file.fd, &file.status) != 0
+                 ? dray_source_failed(file.root, entry, errno, error)
+                 : check(file.root, &file.status, entry, error);
     if (result != 0) {
         if (file.owned)
             (void)close(file.fd);

@@ -101,6 +101,11 @@ struct dray_source_file {
 };
 DRAY_MUST_CHECK int dray_source_open(struct dray_source_file *ret_file, struct dray_roots *roots,
                                      const struct dray_tree_entry *entry, struct dray_error *error);
+/* Only open: ret_file->status stays empty. It must be rechecked after the read. */
+DRAY_MUST_CHECK int dray_source_open_unchecked(struct dray_source_file *ret_file,
+                                               struct dray_roots *roots,
+                                               const struct dray_tree_entry *entry,
+                                               struct dray_error *error);
 /* Is it still that file? */
 DRAY_MUST_CHECK int dray_source_recheck(const struct dray_root *root, int fd,
                                         const struct dray_tree_entry *entry,
