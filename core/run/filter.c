@@ -103,12 +103,24 @@ static int count_rule(struct dray_step_run *step, size_t *capacity,
     return 0;
 }
 
+/* Are there entries without their bytes in a preview? */
+static int is_unread(const struct dray_step_run *step)
+{
+    const struct dray_run *run = step->run;
+
+    for (size_t i = 0; i < run->plan->step_count; i++)
+        if (run->plan->steps[i].role == DRAY_STEP_TRANSFORM &&
+            __atomic_load_n(&run->steps[i].unread, __ATOMIC_RELAXED) &&
+            dray_plan_depends(run->plan, step->index, i))
+            return 1;
+    return __atomic_load_n(&run->unread, __ATOMIC_RELAXED);
+}
+
 int dray_filter_execute(struct dray_step_run *step, struct dray_error *error)
 {
     size_t count = step->input->count, capacity = 0;
 
-    if ((step->instance->loaded->plugin.head.caps & DRAY_CAP_CONTENT) &&
-        __atomic_load_n(&step->run->unread, __ATOMIC_RELAXED)) {
+    if ((step->instance->loaded->plugin.head.caps & DRAY_CAP_CONTENT) && is_unread(step)) {
         step->undecided = 1;
         step->output = dray_tree_ref(step->input);
         return 0;

@@ -188,9 +188,26 @@ static void add_json_line(struct dray_buffer *out, const struct dray_tree_entry 
     dray_buffer_text(out, ", \"verdict\": \"");
     dray_buffer_text(out, verdict_name(verdict));
     dray_buffer_add(out, "\"", 1);
-    if (entry->at && entry->type == DRAY_FILE && !(entry->flags & DRAY_ENTRY_OURS)) {
+    const char *from = entry->from;
+    if (!from && entry->type == DRAY_FILE && !(entry->flags & DRAY_ENTRY_OURS))
+        from = entry->at;
+    if (from) {
         dray_buffer_text(out, ", ");
-        add_json_path(out, "from", entry->at, strlen(entry->at));
+        add_json_path(out, "from", from, strlen(from));
+    }
+}
+
+static void add_plain_path(struct dray_buffer *out, const char *path, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        size_t run = plain_run(path + i, length - i);
+        dray_buffer_add(out, path + i, run);
+        i += run;
+        if (i == length)
+            break;
+        size_t step = (unsigned char)path[i] < 0x80 ? 1 : dray_utf8_length(path + i, length - i);
+        dray_utf8_add(out, path + i, step ? step : 1, 1);
+        i += step ? step : 1;
     }
 }
 
@@ -208,18 +225,11 @@ static void add_text_line(struct dray_buffer *out, const struct dray_tree_entry 
     dray_buffer_add(out, spaces, length < 10 ? 11 - length : 1);
     dray_buffer_add(out, what, length);
     dray_buffer_add(out, spaces, 2);
-    for (size_t i = 0; i < entry->path_length;) {
-        size_t run = plain_run(entry->path + i, entry->path_length - i);
-        dray_buffer_add(out, entry->path + i, run);
-        i += run;
-        if (i == entry->path_length)
-            break;
-        size_t step = (unsigned char)entry->path[i] < 0x80
-                          ? 1
-                          : dray_utf8_length(entry->path + i, entry->path_length - i);
-        dray_utf8_add(out, entry->path + i, step ? step : 1, 1);
-        i += step ? step : 1;
+    if (entry->from) {
+        add_plain_path(out, entry->from, strlen(entry->from));
+        dray_buffer_text(out, " -> ");
     }
+    add_plain_path(out, entry->path, entry->path_length);
 }
 
 void dray_preview_line(struct dray_buffer *out, const struct dray_preview_format *format,

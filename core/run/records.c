@@ -152,6 +152,27 @@ static json_t *step_json(const struct dray_step *step)
     return object;
 }
 
+/* What a transform took and what it made of it. */
+static int add_digests(const struct dray_step_run *step, json_t *object)
+{
+    const struct dray_tree *trees[] = {step->input, step->output};
+    static const char *const names[] = {"input", "output"};
+
+    for (size_t i = 0; i < 2; i++) {
+        uint8_t digest[DRAY_SHA256_BYTES];
+        char text[DRAY_SHA256_HEX];
+        if (!trees[i] || dray_tree_digest(trees[i], digest) != 0)
+            return DRAY_NO_MEMORY;
+        dray_hex(digest, sizeof(digest), text);
+        if (json_object_set_new(object, names[i],
+                                json_pack("{s:s, s:I, s:I}", "sha256", text, "entries",
+                                          (json_int_t)trees[i]->listed, "bytes",
+                                          (json_int_t)trees[i]->bytes)) != 0)
+            return DRAY_NO_MEMORY;
+    }
+    return 0;
+}
+
 static int add_history(const struct dray_step_run *push, json_t *receipt)
 {
     const struct dray_run *run = push->run;
@@ -162,7 +183,10 @@ static int add_history(const struct dray_step_run *push, json_t *receipt)
         const struct dray_step_run *step = &run->steps[i];
         if (!dray_plan_depends(run->plan, push->index, i))
             continue;
-        if (json_array_append_new(steps, step_json(step->step)) != 0)
+        json_t *object = step_json(step->step);
+        if (step->step->role == DRAY_STEP_TRANSFORM && object)
+            result = add_digests(step, object);
+        if (json_array_append_new(steps, object) != 0)
             result = DRAY_NO_MEMORY;
         else if (step->decisions && step->step->mode == DRAY_MODE_ENFORCE)
             result = add_left_out(step, left_out);

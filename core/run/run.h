@@ -79,7 +79,7 @@ struct dray_step_run {
     struct dray_hard_link *links;            /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
-    int unread;     /* of a source: it listed entries without their bytes. Atomic */
+    int unread;     /* of a source or transform: it has entries without their bytes. Atomic */
     int undecided;  /* of a filter: it needs bytes that are not there; it decided nothing. Of
                        a guard: one before it did not */
     json_t *advice; /* of a preview: what its plugin said with advise_option, or NULL */
@@ -171,6 +171,7 @@ int dray_service_walk(struct dray_ctx *ctx, const char *path);
 char *dray_service_revision(struct dray_ctx *ctx);
 int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item);
 int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path);
+int dray_service_keep_link(struct dray_ctx *ctx, uint64_t id, const char *path, const char *link);
 int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item,
                         struct dray_writer *ret_writer);
 int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data,

@@ -331,6 +331,7 @@ const struct dray_host dray_services = {
     .revision = dray_service_revision,
     .wanted = dray_service_wanted,
     .keep = dray_service_keep,
+    .keep_link = dray_service_keep_link,
     .create = dray_service_create,
     .write = dray_service_write,
     .finish = dray_service_finish,

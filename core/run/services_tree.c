@@ -13,7 +13,7 @@
 /* A file that a source or transform is writing. */
 struct dray_writer_state {
     struct dray_writer_state *next;
-    int fd;
+    int fd; /* -1: of a preview without scratch, which keeps no bytes */
     struct dray_digest *digest;
     struct dray_tree_entry entry;
     char *path;
@@ -401,6 +401,14 @@ int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item)
     return 0;
 }
 
+static void entry_rename(struct dray_tree_entry *entry, const char *path)
+{
+    if (!entry->from)
+        entry->from = entry->path;
+    entry->path = path;
+    entry->path_length = (uint32_t)strlen(path);
+}
+
 int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path)
 {
     struct dray_call *call = call_of(ctx);
@@ -414,11 +422,29 @@ int dray_service_keep(struct dray_ctx *ctx, uint64_t id, const char *path)
     if (!path)
         return dray_tree_builder_keep(step->builder, step->input, id, &call->error);
     struct dray_tree_entry entry = *step->input->entries[id];
-    if (entry.type == DRAY_FILE && !entry.at)
-        entry.flags |= DRAY_ENTRY_RENAMED;
     entry.at = entry.at ? entry.at : entry.path;
-    entry.path = path;
-    entry.path_length = (uint32_t)strlen(path);
+    entry_rename(&entry, path);
+    return dray_tree_builder_add(step->builder, &entry, &call->error);
+}
+
+int dray_service_keep_link(struct dray_ctx *ctx, uint64_t id, const char *path, const char *link)
+{
+    struct dray_call *call = call_of(ctx);
+    struct dray_step_run *step = call->step;
+
+    if (!step->builder || step->step->role != DRAY_STEP_TRANSFORM)
+        return wrong_kind(call, "keep_link");
+    if (!input_entry(call, id))
+        return DRAY_BUG;
+    struct dray_tree_entry entry = *step->input->entries[id];
+    if (entry.type != DRAY_LINK)
+        return dray_fail(&call->error, DRAY_BUG,
+                         "plugin %s gave %s a target, which is no symbolic link", step->step->uses,
+                         entry.path);
+    dray_service_progress(ctx, 1, 0);
+    entry.at = link;
+    if (path && strcmp(path, entry.path) != 0)
+        entry_rename(&entry, path);
     return dray_tree_builder_add(step->builder, &entry, &call->error);
 }
 
@@ -455,6 +481,27 @@ static int no_scratch(struct dray_call *call)
                      call->step->step->uses);
 }
 
+/* Where the writer's bytes go. A preview without scratch counts and hashes them: what comes behind
+ * learns that they are not there. */
+static int open_scratch(struct dray_call *call, struct dray_writer_state *writer)
+{
+    struct dray_run *run = call->step->run;
+
+    pthread_mutex_lock(&run->lock);
+    unsigned long long number = ++run->next_scratch;
+    pthread_mutex_unlock(&run->lock);
+    (void)snprintf(writer->name, sizeof(writer->name), "file-%llu", number);
+    if (!run->scratch) {
+        __atomic_store_n(&call->step->unread, 1, __ATOMIC_RELAXED);
+        return 0;
+    }
+    writer->fd = openat(run->scratch_fd, writer->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (writer->fd < 0)
+        return dray_fail_errno(&call->error, errno, "making a file in scratch for %s",
+                               writer->path);
+    return dray_roots_add(run->roots, run->scratch, &writer->entry.root, &call->error);
+}
+
 int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item,
                         struct dray_writer *ret_writer)
 {
@@ -464,7 +511,7 @@ int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item,
 
     if (!step->builder)
         return wrong_kind(call, "create");
-    if (!run->scratch)
+    if (!run->scratch && !run->preview)
         return no_scratch(call);
     dray_cleanup(writer_freep) struct dray_writer_state *writer = calloc(1, sizeof(*writer));
     if (!writer)
@@ -475,15 +522,8 @@ int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item,
     writer->digest = dray_digest_new(DRAY_SHA256);
     if (!writer->path || !writer->digest || dray_digest_start(writer->digest) != 0)
         return dray_fail_memory(&call->error);
-    pthread_mutex_lock(&run->lock);
-    unsigned long long number = ++run->next_scratch;
-    pthread_mutex_unlock(&run->lock);
-    (void)snprintf(writer->name, sizeof(writer->name), "file-%llu", number);
-    writer->fd = openat(run->scratch_fd, writer->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    if (writer->fd < 0)
-        return dray_fail_errno(&call->error, errno, "making a file in scratch for %s",
-                               writer->path);
-    int result = dray_roots_add(run->roots, run->scratch, &writer->entry.root, &call->error);
+    writer->entry.bytes = 0;
+    int result = open_scratch(call, writer);
     if (result != 0)
         return result;
     *ret_writer = (struct dray_writer){sizeof(*ret_writer), writer->fd, writer};
@@ -502,10 +542,11 @@ int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const v
 
     if (dray_run_cancelled(call->step->run))
         return dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
-    if (dray_write_all(state->fd, data, size) != 0)
+    if (state->fd >= 0 && dray_write_all(state->fd, data, size) != 0)
         return dray_fail_errno(&call->error, errno, "writing %s to scratch", state->path);
     if (dray_digest_add(state->digest, data, size) != 0)
         return dray_fail(&call->error, DRAY_BUG, "hashing %s", state->path);
+    state->entry.bytes += size;
     dray_service_progress(ctx, 0, size);
     return DRAY_OK;
 }
@@ -526,8 +567,8 @@ int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer)
         }
     }
     pthread_mutex_unlock(&step->run->lock);
-    off_t end = lseek(state->fd, 0, SEEK_END);
-    if (end < 0 || dray_close(&state->fd) != 0)
+    off_t end = state->fd >= 0 ? lseek(state->fd, 0, SEEK_END) : (off_t)state->entry.bytes;
+    if (end < 0 || (state->fd >= 0 && dray_close(&state->fd) != 0))
         return dray_fail_errno(&call->error, errno, "writing %s to scratch", state->path);
     if (dray_digest_end(state->digest, sha256) != 0)
         return dray_fail(&call->error, DRAY_BUG, "hashing %s", state->path);

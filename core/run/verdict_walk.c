@@ -2,11 +2,14 @@
 /* verdict_walk.c - the verdicts of all filters before a push, merged in the order of paths. */
 #include "core/run/verdict_walk.h"
 
+#include <string.h>
+
 /* One filter that a push's tree came through, and how far its input was walked. */
 struct passed {
     const struct dray_step_run *filter;
     size_t drops, keeps; /* positions in its input */
-    int hidden;          /* it was not asked, and a transform behind it makes entries anew */
+    int transformed;     /* a transform behind it makes entries anew */
+    int hidden;          /* and it was not asked */
 };
 
 struct walk {
@@ -51,6 +54,18 @@ static struct passed *first_drop(struct walk *walk, const struct dray_tree_entry
     return first;
 }
 
+/* What the filter said of an entry that was renamed afterwards, or NULL. */
+static const struct dray_decision *decision_before(const struct passed *passed,
+                                                   const struct dray_tree_entry *entry)
+{
+    const struct dray_tree *input = passed->filter->input;
+    int64_t found = dray_tree_find(input, entry->from, strlen(entry->from));
+
+    return found >= 0 && !input->entries[found]->from && input->entries[found]->type == entry->type
+               ? &passed->filter->decisions[found]
+               : NULL;
+}
+
 /* Where the entry is in the filter's input, or NULL: it came another way. */
 static const struct dray_decision *decision_on(struct passed *passed,
                                                const struct dray_tree_entry *entry)
@@ -61,8 +76,11 @@ static const struct dray_decision *decision_on(struct passed *passed,
     while (passed->keeps < input->count && input->entries[passed->keeps] != entry &&
            compare(input->entries[passed->keeps], entry) < 0)
         passed->keeps++;
-    if (passed->keeps >= input->count || input->entries[passed->keeps] != entry)
-        return passed->hidden ? &undecided : NULL;
+    if (passed->keeps >= input->count || input->entries[passed->keeps] != entry) {
+        if (passed->hidden)
+            return &undecided;
+        return passed->transformed && entry->from ? decision_before(passed, entry) : NULL;
+    }
     return passed->filter->undecided ? &undecided : &passed->filter->decisions[passed->keeps];
 }
 
@@ -113,10 +131,21 @@ static int collect_filters(struct walk *walk)
         if (step->step->role == DRAY_STEP_FILTER && (step->decisions || step->undecided) &&
             step->step->mode == DRAY_MODE_ENFORCE &&
             dray_plan_depends(run->plan, walk->push->index, i))
-            walk->filters[walk->filter_count++] = (struct passed){
-                .filter = step, .hidden = step->undecided && is_transformed(walk, i)};
+            walk->filters[walk->filter_count++] =
+                (struct passed){.filter = step, .transformed = is_transformed(walk, i)};
     }
+    for (size_t i = 0; i < walk->filter_count; i++)
+        walk->filters[i].hidden =
+            walk->filters[i].transformed && walk->filters[i].filter->undecided;
     return 0;
+}
+
+/* Of branches that join, one may keep what another drops. Behind a transform another entry may have
+ * the path now. */
+static int is_kept(const struct passed *passed, const struct dray_tree_entry *dropped,
+                   const struct dray_tree_entry *kept)
+{
+    return kept && compare(dropped, kept) == 0 && (!passed->transformed || !kept->from);
 }
 
 static int walk_all(struct walk *walk)
@@ -130,8 +159,8 @@ static int walk_all(struct walk *walk)
         const struct dray_tree_entry *kept = i < input->count ? input->entries[i] : NULL;
         const struct dray_tree_entry *last = NULL;
         while (result == 0 && passed && (!kept || compare(dropped, kept) <= 0)) {
-            /* Of branches that join, one may keep what another drops, or both may drop it. */
-            if (!(kept && compare(dropped, kept) == 0) && !(last && compare(dropped, last) == 0))
+            /* Of branches that join, both may drop it. */
+            if (!is_kept(passed, dropped, kept) && !(last && compare(dropped, last) == 0))
                 result = walk->sink(walk->arg, dropped, DRAY_DROP, passed->filter,
                                     &passed->filter->decisions[passed->drops]);
             passed->drops++;

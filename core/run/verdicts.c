@@ -79,10 +79,9 @@ static int sink(void *arg, const struct dray_tree_entry *entry, unsigned verdict
     struct dray_verdict_teller *teller = arg;
     /* As it is called in the source, where rules of policies look. A copy of a link has the link's
      * name, which is what they looked at. */
-    int renamed = entry->at && (entry->flags & DRAY_ENTRY_RENAMED);
     const struct dray_verdict_row row = {
-        .path = renamed ? entry->at : entry->path,
-        .path_length = renamed ? strlen(entry->at) : entry->path_length,
+        .path = entry->from ? entry->from : entry->path,
+        .path_length = entry->from ? strlen(entry->from) : entry->path_length,
         .type = entry->type == DRAY_FILE   ? 'f'
                 : entry->type == DRAY_LINK ? 'l'
                                            : 'd',

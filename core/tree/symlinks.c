@@ -281,7 +281,7 @@ static int add_copy(struct dray_tree_builder *builder, const struct dray_tree_en
     if (copy.at == NULL)
         copy.at = file->path;
     copy.link_group = 0; /* a file of its own */
-    copy.flags &= (uint8_t)~DRAY_ENTRY_RENAMED;
+    copy.from = link->from;
     return dray_tree_builder_add(builder, &copy, error);
 }
 

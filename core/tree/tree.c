@@ -6,7 +6,7 @@
 
 #include "core/tree/internal.h"
 
-_Static_assert(sizeof(struct dray_tree_entry) == 120, "trees have millions of entries");
+_Static_assert(sizeof(struct dray_tree_entry) == 128, "trees have millions of entries");
 
 /* ---- Stores and parts ---------------------------------------------------------------------- */
 
@@ -86,9 +86,10 @@ const struct dray_tree_entry *dray_tree_parts_copy(struct dray_tree_parts *parts
 {
     struct dray_tree_store *store = own_store(parts);
     size_t at_length = entry->at == NULL ? 0 : strlen(entry->at);
+    size_t from_length = entry->from == NULL ? 0 : strlen(entry->from);
     size_t md5_length = entry->md5 == NULL ? 0 : DRAY_MD5_BYTES;
     size_t size = sizeof *entry + entry->path_length + 1 + (entry->at == NULL ? 0 : at_length + 1) +
-                  md5_length;
+                  (entry->from == NULL ? 0 : from_length + 1) + md5_length;
 
     if (store == NULL)
         return NULL;
@@ -101,6 +102,8 @@ const struct dray_tree_entry *dray_tree_parts_copy(struct dray_tree_parts *parts
     copy->path = put(&room, entry->path, entry->path_length);
     if (entry->at != NULL)
         copy->at = put(&room, entry->at, at_length);
+    if (entry->from != NULL)
+        copy->from = put(&room, entry->from, from_length);
     if (entry->md5 != NULL) {
         memcpy(room, entry->md5, DRAY_MD5_BYTES);
         copy->md5 = (const uint8_t *)room;

@@ -17,15 +17,15 @@
 
 #include "core/base/digest.h"
 
-#define DRAY_ENTRY_SHA256  1u /* sha256 is recorded: the bytes must have it */
-#define DRAY_ENTRY_MD5     2u
-#define DRAY_ENTRY_OURS    4u /* the bytes lie in our own scratch: nobody else can change them */
-#define DRAY_ENTRY_RENAMED 8u /* by a transform: the source calls it `at` */
+#define DRAY_ENTRY_SHA256 1u /* sha256 is recorded: the bytes must have it */
+#define DRAY_ENTRY_MD5    2u
+#define DRAY_ENTRY_OURS   4u /* the bytes lie in our own scratch: nobody else can change them */
 
-/* 120 bytes and its path: trees have millions of them. */
+/* 128 bytes and its path: trees have millions of them. */
 struct dray_tree_entry {
     const char *path; /* ends with NUL */
     const char *at;   /* file: where it lies below its root, NULL: at `path`; link: its target */
+    const char *from; /* what the source calls it, where a transform renamed it; else NULL */
     uint64_t bytes;
     uint64_t offset; /* file: where its bytes begin */
     int64_t mtime;   /* ns */

@@ -414,6 +414,10 @@ struct dray_host {
      * of it where they differ. Other arguments as of fail_option. */
     void (*advise_option)(struct dray_ctx *ctx, const char *option, int64_t index, uint64_t offset,
                           const char *instead, const char *format, ...) DRAY_PRINTF(6, 7);
+
+    /* [transform] Pass an input symbolic link on under `path` (NULL: its own) with another target.
+     */
+    int (*keep_link)(struct dray_ctx *ctx, uint64_t id, const char *path, const char *link);
 };
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */

@@ -194,7 +194,7 @@ static int apply(void *self, struct dray_ctx *ctx)
     return result;
 }
 static const struct dray_transform_operations operations = {.size = sizeof(operations), .apply = apply};
-DRAY_PLUGIN(DRAY_KIND_TRANSFORM, 0, "rename", "1.0.0", "Turn the order of entries around", struct rename,
+DRAY_PLUGIN(DRAY_KIND_TRANSFORM, 0, "turn", "1.0.0", "Turn the order of entries around", struct rename,
             options, &operations);
 """
 
@@ -206,9 +206,9 @@ def build(dray, folder, name, text):
 
 
 def test_entries_that_were_renamed_are_found_by_their_names_in_the_source(dray, site, content, tmp_path):
-    build(dray, tmp_path, "transform-rename", RENAME)
+    build(dray, tmp_path, "transform-turn", RENAME)
     (tmp_path / "data" / os.fsdecode(b"\xff.bin")).write_text("f")
-    turn = "  - { id: turn, uses: transform/rename }\n"
+    turn = "  - { id: turn, uses: transform/turn }\n"
     late = '  - { id: late, uses: filter/glob, with: { exclude: ["day.txt"] } }\n'
     dray("run", *site.workflow(turn, late, TO_LAB))
     answer = replay(dray, draft(site, NOTHING))
