@@ -46,6 +46,7 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/place.c \
 	plugins/hpfs/probe.c \
 	plugins/hpfs/probe.h \
+	plugins/hpfs/space.c \
 	plugins/hpfs/write.c
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
 plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS) $(CRYPTO_LIBS)

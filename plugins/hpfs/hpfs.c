@@ -54,6 +54,8 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
     if (result == DRAY_OK)
         result = hpfs_check_free(hpfs, ctx, &staging, place);
     if (result == DRAY_OK)
+        result = hpfs_check_space(ctx, &staging, place);
+    if (result == DRAY_OK)
         result = hpfs_write_tree(hpfs, ctx, &staging);
     if (result == DRAY_OK)
         result = ctx->host->may_commit(ctx);

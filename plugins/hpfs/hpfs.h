@@ -6,6 +6,7 @@
  * hpfs.c   options, operations and the order of a push
  * place.c  where it delivers
  * probe.c  what is there already; compare.c  is it whole?
+ * space.c  is there room?
  * write.c  the tree's entries into staging
  * commit.c records, durability and the rename
  */
@@ -45,6 +46,10 @@ void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
 int64_t hpfs_count_names(int parent, const char *name);
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);
+
+/* DRAY_NO_SPACE when the input cannot fit where staging is. */
+int hpfs_check_space(struct dray_ctx *ctx, const struct dray_staging *staging,
+                     const struct hpfs_place *place);
 
 /* All entries of the input into staging, with their modes and times. */
 int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
