@@ -414,6 +414,10 @@ struct dray_host {
      * of it where they differ. Other arguments as of fail_option. */
     void (*advise_option)(struct dray_ctx *ctx, const char *option, int64_t index, uint64_t offset,
                           const char *instead, const char *format, ...) DRAY_PRINTF(6, 7);
+
+    /* [push, before records] The mode that an entry has at the target, where that is not its own
+     * without set-user-ID and set-group-ID: records say it. */
+    int (*set_mode)(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
 };
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */
