@@ -39,6 +39,7 @@ plugins_filter_glob_la_LDFLAGS = $(plugin_link_flags)
 plugins_filter_glob_la_LIBADD = libdraypattern.la
 
 plugins_push_hpfs_la_SOURCES = \
+	plugins/hpfs/acl.c \
 	plugins/hpfs/commit.c \
 	plugins/hpfs/compare.c \
 	plugins/hpfs/hpfs.c \
@@ -46,6 +47,9 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/place.c \
 	plugins/hpfs/probe.c \
 	plugins/hpfs/probe.h \
+	plugins/hpfs/rights.c \
+	plugins/hpfs/rights.h \
+	plugins/hpfs/space.c \
 	plugins/hpfs/write.c
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
 plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS) $(CRYPTO_LIBS)

@@ -74,9 +74,12 @@ static int build_tree(struct dray_step_run *step, struct dray_buffer *out, struc
     for (size_t i = 0; i < tree->count; i++) {
         const struct dray_tree_entry *entry = tree->entries[i];
         const struct dray_tree_entry *same = entry->link_group ? first[entry->link_group] : NULL;
-        /* What was delivered: set-user-ID and set-group-ID are never passed on. */
+        /* What was delivered: set-user-ID and set-group-ID are not passed on, unless the push says
+         * that it set another mode. */
         struct dray_tree_entry delivered = *entry;
         delivered.mode &= 01777;
+        if (step->modes && (step->modes[i] & DRAY_MODE_SET))
+            delivered.mode = step->modes[i] & 07777;
         if (dray_tree_line(out, &delivered, entry->type == DRAY_FILE ? step->digests[i] : NULL,
                            same) != 0)
             return dray_fail_memory(error);

@@ -53,6 +53,9 @@ struct dray_staging_place {
 struct dray_run;
 
 /* One step of the plan as it runs. */
+/* Beside the bits of a mode: it was set. */
+#define DRAY_MODE_SET 0x8000u
+
 struct dray_step_run {
     struct dray_run *run;
     const struct dray_step *step;
@@ -91,6 +94,8 @@ struct dray_step_run {
     uint8_t (
         *digests)[DRAY_SHA256_BYTES]; /* of a push: what was read, one for each entry of input */
     uint8_t *digested;
+    uint16_t
+        *modes; /* of a push: modes at the target and DRAY_MODE_SET, by entry; NULL: their own */
     struct dray_verdict_teller *teller; /* of a push, until all is told */
     struct dray_staging_place staging;
     struct dray_record *records;
@@ -165,6 +170,7 @@ int64_t dray_service_read(struct dray_ctx *ctx, struct dray_reader *reader, void
                           uint64_t size);
 int dray_service_close(struct dray_ctx *ctx, struct dray_reader *reader);
 int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd);
+int dray_service_set_mode(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
 int dray_service_root(struct dray_ctx *ctx, const char *path, uint32_t *ret_root);
 int dray_service_add(struct dray_ctx *ctx, const struct dray_item *item);
 int dray_service_walk(struct dray_ctx *ctx, const char *path);

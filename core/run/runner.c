@@ -66,11 +66,14 @@ static int grant_paths(struct dray_sandbox *sandbox, enum dray_grant_kind kind, 
     return result;
 }
 
-/* Reading is all that loading needs; nothing may be executed as a program. */
+/* Reading is all that loading needs, and finding users and groups by their names; nothing may be
+ * executed as a program. */
 static int grant_common(struct dray_sandbox *sandbox, const struct orders *orders,
                         struct dray_error *error)
 {
-    static const char *const system[] = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache"};
+    static const char *const system[] = {
+        "/usr",        "/lib",       "/lib64",         "/etc/ld.so.cache", "/etc/nsswitch.conf",
+        "/etc/passwd", "/etc/group", "/var/lib/sss/mc"};
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < sizeof(system) / sizeof(system[0]); i++)

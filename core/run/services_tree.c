@@ -208,6 +208,24 @@ int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd)
     return result;
 }
 
+/* ---- Modes ---- */
+
+int dray_service_set_mode(struct dray_ctx *ctx, uint64_t id, uint32_t mode)
+{
+    struct dray_call *call = call_of(ctx);
+    struct dray_step_run *step = call->step;
+
+    if (!input_entry(call, id))
+        return DRAY_BUG;
+    pthread_mutex_lock(&step->run->lock);
+    if (!step->modes)
+        step->modes = calloc(step->input->count, sizeof(*step->modes));
+    if (step->modes)
+        step->modes[id] = (uint16_t)((mode & 07777) | DRAY_MODE_SET);
+    pthread_mutex_unlock(&step->run->lock);
+    return step->modes ? DRAY_OK : dray_fail_memory(&call->error);
+}
+
 /* ---- Adding entries ---- */
 
 static int wrong_kind(struct dray_call *call, const char *service)

@@ -418,6 +418,10 @@ struct dray_host {
     /* [transform] Pass an input symbolic link on under `path` (NULL: its own) with another target.
      */
     int (*keep_link)(struct dray_ctx *ctx, uint64_t id, const char *path, const char *link);
+
+    /* [push, before records] The mode that an entry has at the target, where that is not its own
+     * without set-user-ID and set-group-ID: records say it. */
+    int (*set_mode)(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
 };
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */

@@ -259,6 +259,8 @@ int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray
         result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
     if (result == DRAY_OK)
         result = finish_root(ctx, staging, each);
+    if (result == DRAY_OK)
+        result = hpfs_rights_root(hpfs, ctx, staging);
     if (result != DRAY_OK)
         return result;
     if (rename_into_place(staging) != 0) {

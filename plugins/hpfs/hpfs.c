@@ -12,11 +12,21 @@ static const struct dray_option options[] = {
         struct hpfs, durability, "syncfs", "syncfs|fsync",
         "How bytes are made durable before the delivery becomes visible: the whole file system, "
         "or file by file"),
+    DRAY_OPTION_STRING(
+        struct hpfs, permissions, 0, "keep",
+        "`keep` for the entries' own modes, `private`, `group`, `public`, or the mode of "
+        "directories in octal, which files get without x where their owner may not execute them"),
+    DRAY_OPTION_STRING(struct hpfs, group, 0, NULL,
+                       "The group, by name or number, that everything delivered gets"),
+    DRAY_OPTION_STRINGS(
+        struct hpfs, acl, 0,
+        "Who may what besides, as user:NAME:rwX or group:NAME:r-X; directories get it as their "
+        "default too"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)
 {
-    const struct hpfs *hpfs = self;
+    struct hpfs *hpfs = self;
 
     if (hpfs->path != NULL && hpfs->into != NULL)
         return ctx->host->fail_option(ctx, "into", DRAY_NO_INDEX, 0,
@@ -26,7 +36,7 @@ static int prepare(void *self, struct dray_ctx *ctx)
             ctx, "path", DRAY_NO_INDEX, 0,
             "say where to deliver: `path` is the new directory itself, `into` one "
             "that will hold it");
-    return DRAY_OK;
+    return hpfs_rights_prepare(hpfs, ctx);
 }
 
 static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
@@ -54,11 +64,19 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
     if (result == DRAY_OK)
         result = hpfs_check_free(hpfs, ctx, &staging, place);
     if (result == DRAY_OK)
+        result = hpfs_check_space(ctx, &staging, place);
+    if (result == DRAY_OK)
+        result = hpfs_acl_check(hpfs, ctx, &staging);
+    if (result == DRAY_OK)
         result = hpfs_write_tree(hpfs, ctx, &staging);
+    if (result == DRAY_OK)
+        result = hpfs_rights_tell(hpfs, ctx);
     if (result == DRAY_OK)
         result = ctx->host->may_commit(ctx);
     if (result == DRAY_OK)
         result = hpfs_write_records(hpfs, ctx, &staging);
+    if (result == DRAY_OK)
+        result = hpfs_rights_records(hpfs, ctx, &staging);
     if (result == DRAY_OK)
         result = hpfs_commit(hpfs, ctx, &staging, place);
     return result == DRAY_OK ? ctx->host->confirm(ctx, "path", place->whole) : result;

@@ -6,7 +6,9 @@
  * hpfs.c   options, operations and the order of a push
  * place.c  where it delivers
  * probe.c  what is there already; compare.c  is it whole?
+ * space.c  is there room?
  * write.c  the tree's entries into staging
+ * rights.c modes and groups as asked for; acl.c  ACLs
  * commit.c records, durability and the rename
  */
 #ifndef DRAY_PLUGINS_HPFS_H
@@ -24,10 +26,29 @@
 
 enum { HPFS_SYNCFS, HPFS_FSYNC }; /* choices of `durability` */
 
+/* More entries than an ACL may be asked to have. */
+#define HPFS_ACL_MAX 64
+
+/* An entry of `acl`: sorted by tag, then id, which is the order that the kernel wants. */
+struct hpfs_acl_entry {
+    uint16_t tag; /* ACL_USER or ACL_GROUP of linux/posix_acl.h */
+    uint16_t rights;
+    uint32_t id;
+    int x_where_useful; /* X: execute for directories, and for files that their owner may execute */
+};
+
 struct hpfs {
     const char *path; /* of path and into, one is not NULL */
     const char *into;
     int64_t durability;
+    const char *permissions; /* NULL: the entries' own, as with "keep" */
+    const char *group;
+    struct dray_strings acl;
+    /* What prepare makes of them. */
+    uint32_t mode; /* of directories; 0: the entries' own */
+    uint32_t gid;  /* where group is not NULL */
+    uint64_t acl_count;
+    struct hpfs_acl_entry acl_entries[HPFS_ACL_MAX];
 };
 
 /* Where a delivery goes. Strings are made with host->format. */
@@ -45,6 +66,39 @@ void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
 int64_t hpfs_count_names(int parent, const char *name);
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);
+
+/* DRAY_NO_SPACE when the input cannot fit where staging is. */
+int hpfs_check_space(struct dray_ctx *ctx, const struct dray_staging *staging,
+                     const struct hpfs_place *place);
+
+/* ---- Rights ---- */
+
+/* The options that ask for them, checked. */
+int hpfs_rights_prepare(struct hpfs *hpfs, struct dray_ctx *ctx);
+/* Do they ask for other than the entries' own modes? */
+int hpfs_rights_asked(const struct hpfs *hpfs);
+/* The mode of an entry whose own is `own`. */
+uint32_t hpfs_rights_mode(const struct hpfs *hpfs, int directory, uint32_t own);
+/* Set group, mode and ACL of what was asked for, and see that they are kept. `path` is for
+ * messages. */
+int hpfs_rights_set(const struct hpfs *hpfs, struct dray_ctx *ctx, int fd, int directory,
+                    uint32_t mode, const char *path);
+/* Tell the host the modes that entries got, for the records. */
+int hpfs_rights_tell(const struct hpfs *hpfs, struct dray_ctx *ctx);
+/* A symbolic link has a group only. */
+int hpfs_rights_set_link(const struct hpfs *hpfs, struct dray_ctx *ctx, int directory,
+                         const char *name, const char *path);
+/* The records in staging, and the directories that they lie in. */
+int hpfs_rights_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                        const struct dray_staging *staging);
+/* The root, last before it is renamed. */
+int hpfs_rights_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                     const struct dray_staging *staging);
+/* Does the file system of staging know ACLs, where they are asked for? */
+int hpfs_acl_check(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                   const struct dray_staging *staging);
+
+/* ---- Bytes ---- */
 
 /* All entries of the input into staging, with their modes and times. */
 int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,

@@ -29,8 +29,10 @@ struct batch {
 };
 
 struct write {
+    const struct hpfs *hpfs;
     struct dray_ctx *ctx; /* of the caller: not for other threads */
     int root;             /* of the delivery, in staging */
+    int rights;           /* others than the entries' own are asked for */
     int each;             /* sync file by file */
     uint32_t lost;        /* mode bits that a new file does not get: a umask, or a default ACL */
     uint64_t count;
@@ -203,7 +205,7 @@ static int enter(struct write *write, struct dray_ctx *ctx, const struct dray_en
 static int write_file(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
                       int directory, const char *name)
 {
-    uint32_t mode = entry->mode & 01777;
+    uint32_t mode = hpfs_rights_mode(write->hpfs, 0, entry->mode);
     struct timespec times[2];
     HPFS_FD fd =
         openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
@@ -213,7 +215,11 @@ static int write_file(struct write *write, struct dray_ctx *ctx, const struct dr
     int result = ctx->host->copy(ctx, entry->id, fd);
     if (result != DRAY_OK)
         return result;
-    if ((mode & write->lost) != 0 && fchmod(fd, mode) != 0)
+    if (write->rights)
+        result = hpfs_rights_set(write->hpfs, ctx, fd, 0, mode, entry->path);
+    if (result != DRAY_OK)
+        return result;
+    if (!write->rights && (mode & write->lost) != 0 && fchmod(fd, mode) != 0)
         return fail_at(ctx, errno, "setting the mode of", entry);
     hpfs_times(entry->mtime, times);
     if (futimens(fd, times) != 0)
@@ -226,8 +232,8 @@ static int write_file(struct write *write, struct dray_ctx *ctx, const struct dr
     return close(closing) == 0 || errno == EINTR ? DRAY_OK : fail_at(ctx, errno, "closing", entry);
 }
 
-static int write_link(struct dray_ctx *ctx, const struct dray_entry *entry, int directory,
-                      const char *name)
+static int write_link(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
+                      int directory, const char *name)
 {
     struct timespec times[2];
 
@@ -237,7 +243,7 @@ static int write_link(struct dray_ctx *ctx, const struct dray_entry *entry, int 
     if (utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) != 0)
         return fail_at(ctx, errno, "setting the time of", entry);
     ctx->host->progress(ctx, 1, 0);
-    return DRAY_OK;
+    return hpfs_rights_set_link(write->hpfs, ctx, directory, name, entry->path);
 }
 
 static int write_one(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
@@ -251,7 +257,7 @@ static int write_one(struct write *write, struct dray_ctx *ctx, const struct dra
     int result = enter(write, ctx, entry, folder, &directory, &name);
     if (result != DRAY_OK)
         return result;
-    return entry->type == DRAY_LINK ? write_link(ctx, entry, directory, name)
+    return entry->type == DRAY_LINK ? write_link(write, ctx, entry, directory, name)
                                     : write_file(write, ctx, entry, directory, name);
 }
 
@@ -311,7 +317,7 @@ static int write_followers(struct write *write)
 
 static int sync_directory(struct write *write, const struct dray_entry *entry, int fd)
 {
-    if (fd >= 0 && fsync(fd) != 0)
+    if (write->each && fsync(fd) != 0)
         return fail_at(write->ctx, errno, "making durable", entry);
     return DRAY_OK;
 }
@@ -322,7 +328,7 @@ static int finish_directory(struct write *write, const struct dray_entry *entry)
     /* Its mode may take away the right to open it. */
     HPFS_FD fd = -1;
 
-    if (write->each) {
+    if (write->each || write->rights) {
         fd = openat(write->root, entry->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             return fail_at(write->ctx, errno, "opening the directory", entry);
@@ -330,8 +336,14 @@ static int finish_directory(struct write *write, const struct dray_entry *entry)
     hpfs_times(entry->mtime, times);
     if (utimensat(write->root, entry->path, times, AT_SYMLINK_NOFOLLOW) != 0)
         return fail_at(write->ctx, errno, "setting the time of", entry);
-    if (fchmodat(write->root, entry->path, entry->mode & 01777, 0) != 0)
+    if (write->rights) {
+        int result = hpfs_rights_set(write->hpfs, write->ctx, fd, 1,
+                                     hpfs_rights_mode(write->hpfs, 1, entry->mode), entry->path);
+        if (result != DRAY_OK)
+            return result;
+    } else if (fchmodat(write->root, entry->path, entry->mode & 01777, 0) != 0) {
         return fail_at(write->ctx, errno, "setting the mode of", entry);
+    }
     if (!entry->parent)
         write->ctx->host->progress(write->ctx, 1, 0);
     return sync_directory(write, entry, fd);
@@ -356,7 +368,9 @@ int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging)
 {
     struct write write = {
+        .hpfs = hpfs,
         .ctx = ctx,
+        .rights = hpfs_rights_asked(hpfs),
         .root = staging->directory,
         .each = hpfs->durability == HPFS_FSYNC,
         .count = ctx->host->count(ctx),
