@@ -65,6 +65,31 @@ plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS)
 plugins_source_directory_la_SOURCES = plugins/sources/directory.c
 plugins_source_directory_la_LDFLAGS = $(plugin_link_flags)
 
+# Mocks go wrong in any way a test asks for. They are built beside the plugins, in a folder where no
+# program looks for them, and are not installed.
+mock_modules = \
+	plugins/mock/filter-mock.la \
+	plugins/mock/push-mock.la \
+	plugins/mock/source-mock.la \
+	plugins/mock/transform-mock.la
+noinst_LTLIBRARIES += $(mock_modules)
+noinst_DATA = $(mock_modules:.la=.so)
+CLEANFILES += $(noinst_DATA)
+
+plugins_mock_filter_mock_la_SOURCES = plugins/mock/filter.c plugins/mock/mock.h
+plugins_mock_filter_mock_la_LDFLAGS = $(plugin_link_flags)
+plugins_mock_push_mock_la_SOURCES = \
+	plugins/mock/mock.h \
+	plugins/mock/push.c \
+	plugins/mock/push.h \
+	plugins/mock/push_directory.c
+plugins_mock_push_mock_la_LDFLAGS = $(plugin_link_flags)
+plugins_mock_push_mock_la_LIBADD = $(JANSSON_LIBS)
+plugins_mock_source_mock_la_SOURCES = plugins/mock/mock.h plugins/mock/source.c
+plugins_mock_source_mock_la_LDFLAGS = $(plugin_link_flags)
+plugins_mock_transform_mock_la_SOURCES = plugins/mock/mock.h plugins/mock/transform.c
+plugins_mock_transform_mock_la_LDFLAGS = $(plugin_link_flags)
+
 # The loader refuses a file or a folder that others may write, whatever the umask was.
 SUFFIXES = .la .so
 .la.so:

@@ -238,8 +238,8 @@ static int64_t backoff_ms(const struct dray_retry *retry, uint32_t tried)
     int64_t longest = retry->backoff;
     uint32_t random = 0;
 
-    for (uint32_t i = 1; i < tried && longest < retry->max_backoff / 2; i++)
-        longest *= 2;
+    for (uint32_t i = 1; i < tried && longest < retry->max_backoff; i++)
+        longest = longest < retry->max_backoff / 2 ? longest * 2 : retry->max_backoff;
     if (longest > retry->max_backoff)
         longest = retry->max_backoff;
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))

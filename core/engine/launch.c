@@ -46,9 +46,17 @@ int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char
     int result =
         dray_registry_find(engine->registry, dray_kind_of_name(uses, (size_t)(slash - uses)),
                            slash + 1, &plugin, error);
+    /* The host makes staging for a file system target; another push that delivers to a directory
+     * writes there itself. */
+    uint32_t written = !deliveries && result == 0 && plugin->kind == DRAY_KIND_PUSH &&
+                               plugin->target_type != DRAY_TARGET_HPFS
+                           ? DRAY_OPTION_DELIVERS
+                           : 0;
     for (size_t i = 0; result == 0 && i < plugin->option_count; i++) {
         const char *path = json_string_value(json_object_get(with, plugin->options[i].name));
-        if ((plugin->options[i].flags & wanted) && path && append_text(start, "reads", path) != 0)
+        uint32_t flags = path ? plugin->options[i].flags : 0;
+        if (((flags & wanted) && append_text(start, "reads", path) != 0) ||
+            ((flags & written) && append_text(start, "writes", path) != 0))
             result = dray_fail_memory(error);
     }
     return result;

@@ -115,6 +115,9 @@ static int enter_sandbox(struct orders *orders, struct dray_error *error)
         result = dray_sandbox_path(&sandbox, DRAY_GRANT_WRITE, orders->run.scratch, error);
     if (result == 0 && orders->run.steps && !orders->run.planning)
         result = grant_staging(&sandbox, &orders->run, error);
+    if (result == 0 && !orders->run.preview)
+        result = grant_paths(&sandbox, DRAY_GRANT_WRITE, json_object_get(orders->message, "writes"),
+                             error);
     if (result == 0)
         result = dray_sandbox_enter(&sandbox, error);
     dray_sandbox_free(&sandbox);

@@ -224,6 +224,36 @@ static void push_undo(struct dray_step_run *step, struct dray_error *error)
     *error = first;
 }
 
+/* A push that writes by itself may have lost bytes without noticing. What goes to staging was
+ * written by the host, or is looked at before it is renamed; of any other target its own probe is
+ * asked. One that cannot say what is there is believed. */
+static int check_delivered(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_push_operations *push = &step->instance->loaded->operations.push;
+    struct dray_presence presence = {.size = sizeof(presence), .free_bytes = DRAY_NOT_KNOWN};
+    struct dray_call call;
+
+    if (push->target_type == DRAY_TARGET_HPFS)
+        return 0;
+    dray_call_init(&call, step);
+    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_PROBE);
+    int result = push->probe(step->instance->self, &call.ctx, &presence);
+    dray_blame_leave(before);
+    if (result == DRAY_OK && presence.state == DRAY_OCCUPIED) {
+        result = dray_fail(error, DRAY_INTEGRITY, "plugin %s says it delivered, but %s holds %s",
+                           step->step->uses, step->target->uri,
+                           presence.what ? presence.what : "something else");
+        dray_hint(error, "remove it before you run the same command again");
+    } else {
+        result = 0;
+    }
+    free(presence.request_key);
+    free(presence.job);
+    free(presence.time);
+    free(presence.what);
+    return result;
+}
+
 static int push_execute(struct dray_step_run *step, struct dray_error *error)
 {
     const struct dray_push_operations *push = &step->instance->loaded->operations.push;
@@ -244,6 +274,8 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
             result = dray_fail(error, DRAY_BUG,
                                "plugin %s says it delivered but never asked whether it may commit",
                                step->step->uses);
+        if (result == 0)
+            result = check_delivered(step, error);
     }
     /* What did not come as far as asking for leave. */
     struct dray_error ignored = {0};

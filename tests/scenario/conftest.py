@@ -125,6 +125,17 @@ def workflow(tmp_path):
     return write
 
 
+@pytest.fixture
+def mocks(dray):
+    """The mocks (plugins/mock/) become plugins of the user's own: source/mock, filter/mock and so on."""
+    plugins = dray.home / ".local/lib/dray/plugins"
+    plugins.mkdir(parents=True, mode=0o755)
+    for kind in ("source", "filter", "transform", "push"):
+        (plugins / f"{kind}-mock.so").write_bytes((BUILD / f"plugins/mock/{kind}-mock.so").read_bytes())
+        (plugins / f"{kind}-mock.so").chmod(0o755)
+    return plugins
+
+
 def contents(root):
     """All below root but Dray's records, by path: bytes of a file, target of a link as text, None."""
     found = {}
