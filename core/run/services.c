@@ -345,4 +345,5 @@ const struct dray_host dray_services = {
     .confirm = dray_service_confirm,
     .later = service_later,
     .advise_option = service_advise_option,
+    .supersedes = dray_service_supersedes,
 };

@@ -12,6 +12,10 @@ static const struct dray_option options[] = {
         struct hpfs, durability, "syncfs", "syncfs|fsync",
         "How bytes are made durable before the delivery becomes visible: the whole file system, "
         "or file by file"),
+    DRAY_OPTION_CHOICE(
+        struct hpfs, existing, "fail", "fail|replace",
+        "What if something is there already: refuse, or take the place of a whole delivery of the "
+        "same dataset in which nothing was changed"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)
@@ -49,18 +53,24 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
 static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place)
 {
     struct dray_staging staging = {.size = sizeof(staging)};
+    struct hpfs_old old = {.job = NULL};
     int result = ctx->host->staging(ctx, &staging);
+    int replaces = result == DRAY_OK && hpfs->existing == HPFS_REPLACE && staging.old >= 0;
 
     if (result == DRAY_OK)
-        result = hpfs_check_free(hpfs, ctx, &staging, place);
+        result = replaces ? hpfs_old_look(ctx, &staging, place, &old)
+                          : hpfs_check_free(hpfs, ctx, &staging, place);
     if (result == DRAY_OK)
         result = hpfs_write_tree(hpfs, ctx, &staging);
+    if (result == DRAY_OK && replaces)
+        result = ctx->host->supersedes(ctx, old.job, old.request_key, old.manifest_sha256);
     if (result == DRAY_OK)
         result = ctx->host->may_commit(ctx);
     if (result == DRAY_OK)
         result = hpfs_write_records(hpfs, ctx, &staging);
     if (result == DRAY_OK)
-        result = hpfs_commit(hpfs, ctx, &staging, place);
+        result = hpfs_commit(hpfs, ctx, &staging, place, replaces ? &old : NULL);
+    hpfs_old_free(ctx->host, &old);
     return result == DRAY_OK ? ctx->host->confirm(ctx, "path", place->whole) : result;
 }
 
