@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/engine/deliver.h"
+#include "core/run/run.h"
 
 void dray_standing_free(struct dray_standing *standing)
 {
@@ -38,6 +39,7 @@ static int set_presence(struct dray_plan_target *target, const json_t *answer,
     target->found_what = what ? strdup(what) : NULL;
     target->found_job = job ? strdup(job) : NULL;
     target->found_time = time ? strdup(time) : NULL;
+    target->goes_over = json_is_true(json_object_get(presence, "goes_over"));
     target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
     target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
     if ((key && !target->found_key) || (what && !target->found_what) ||
@@ -88,6 +90,8 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
         dray_fail(error, DRAY_CONFLICT, "%s exists: %s; nothing was written", target->uri, what);
     dray_hint(error, "move away what is there, or deliver to another place\n"
                      "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:");
+    if (target->presence == DRAY_DELIVERED && target->target_type == DRAY_TARGET_HPFS)
+        dray_hint(error, "to put this delivery in its place, in a workflow:  existing: replace");
     error->side = DRAY_SIDE_TARGET;
     return error->class_;
 }
@@ -101,7 +105,8 @@ static int holds_request(const struct dray_plan_target *target)
 int dray_targets_free(const struct dray_plan *plan, struct dray_error *error)
 {
     for (size_t i = 0; i < plan->target_count; i++)
-        if (plan->targets[i].presence != DRAY_ABSENT && !holds_request(&plan->targets[i]))
+        if (plan->targets[i].presence != DRAY_ABSENT && !plan->targets[i].goes_over &&
+            !holds_request(&plan->targets[i]))
             return occupied(&plan->targets[i], NULL, 0, error);
     return 0;
 }
@@ -120,9 +125,10 @@ static int mark_delivered(struct dray_standing *standing, size_t target, const c
 }
 
 /* A target that has what was asked for, though the store does not know that its commit succeeded.
- */
-static int record_found(struct dray_engine *engine, const struct dray_job_row *job,
-                        const struct dray_target_row *row, struct dray_error *error)
+ * What it replaced may still be beside it. */
+static int record_found(struct dray_engine *engine, const struct dray_plan_target *target,
+                        const struct dray_job_row *job, const struct dray_target_row *row,
+                        struct dray_error *error)
 {
     struct dray_target_row found = {.step = row->step,
                                     .push = row->push,
@@ -132,8 +138,18 @@ static int record_found(struct dray_engine *engine, const struct dray_job_row *j
                                     .entries = row->entries,
                                     .bytes = row->bytes};
 
-    return row->state == DRAY_COMMITTING ? dray_store_target(engine->store, job->id, &found, error)
-                                         : 0;
+    if (row->state != DRAY_COMMITTING)
+        return 0;
+    int result = dray_staging_clean(target, error);
+    return result == 0 ? dray_store_target(engine->store, job->id, &found, error) : result;
+}
+
+/* With --again, what is replaced may have the same request key. */
+static int is_by(const json_t *presence, const struct dray_job_row *job)
+{
+    const char *by = json_string_value(json_object_get(presence, "job"));
+
+    return !by || strcmp(by, job->id) == 0;
 }
 
 int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const char *id,
@@ -156,8 +172,8 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
             result = dray_fail(error, DRAY_TEMPORARY, "%s does not say what it holds",
                                plan->targets[i].uri);
         else if (json_integer_value(json_object_get(presence, "state")) == DRAY_DELIVERED && key &&
-                 strcmp(key, row->request_key) == 0) {
-            result = record_found(engine, job, row, error);
+                 strcmp(key, row->request_key) == 0 && is_by(presence, job)) {
+            result = record_found(engine, &plan->targets[i], job, row, error);
             delivered[i] = result == 0;
         }
     }
@@ -166,8 +182,8 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
 }
 
 /* The target has the delivery of this job: record it, unless its engine is at it just now. */
-static int settle_found(struct dray_engine *engine, const char *id, const char *key, int *ret_busy,
-                        struct dray_error *error)
+static int settle_found(struct dray_engine *engine, const struct dray_plan_target *target,
+                        const char *id, int *ret_busy, struct dray_error *error)
 {
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
     int lock = -1, locked = dray_store_lock(engine->store, id, &lock, error);
@@ -176,9 +192,9 @@ static int settle_found(struct dray_engine *engine, const char *id, const char *
     if (locked <= 0)
         return locked;
     int result = dray_store_job(engine->store, id, &job, error);
-    const struct dray_target_row *row = dray_row_of_key(job, key);
+    const struct dray_target_row *row = dray_row_of_key(job, target->request_key);
     if (result == 0 && row)
-        result = record_found(engine, job, row, error);
+        result = record_found(engine, target, job, row, error);
     dray_store_unlock(engine->store, id, &lock);
     return result;
 }
@@ -197,7 +213,9 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
     if (!again && there) {
         int busy = 0;
         if (row && !dray_state_is_final(row->state))
-            result = settle_found(engine, job->id, row->request_key, &busy, error);
+            result = settle_found(engine, target, job->id, &busy, error);
+        else if (!row && target->goes_over) /* lost, and with it whether its end was told */
+            result = dray_staging_clean(target, error);
         if (busy) {
             if (!standing->job)
                 standing->job = DRAY_TAKE(job);
@@ -207,7 +225,7 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
                    ? result
                    : mark_delivered(standing, index, row ? job->id : target->found_job, error);
     }
-    if (target->presence != DRAY_ABSENT)
+    if (target->presence != DRAY_ABSENT && !target->goes_over)
         return occupied(target, job, again, error);
     if (!again && row && row->state == DRAY_JOB_DELIVERED) {
         standing->gone = 1;

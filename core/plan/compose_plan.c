@@ -175,6 +175,7 @@ static int copy_target(const struct dray_draft_target *from, size_t step,
     target->presence = from->presence;
     target->found_entries = from->found_entries;
     target->found_bytes = from->found_bytes;
+    target->goes_over = from->goes_over;
     target->free_known = from->free_known;
     target->free_bytes = from->free_bytes;
     return copy(&target->uri, from->uri) || copy(&target->host, from->host) ||

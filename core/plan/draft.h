@@ -30,6 +30,7 @@ struct dray_draft_target {
     uint32_t presence;
     const char *found_key, *found_job, *found_time, *found_what;
     uint64_t found_entries, found_bytes;
+    int goes_over;
     int free_known;
     uint64_t free_bytes;
 };

@@ -83,6 +83,7 @@ struct dray_plan_target {
     uint32_t presence; /* DRAY_ABSENT, ...; DRAY_UNSEEN */
     char *found_key, *found_job, *found_time, *found_what;
     uint64_t found_entries, found_bytes; /* of a delivery */
+    int goes_over;                       /* the push puts its own in the place of that */
     int free_known;                      /* how much room there is; not in the JSON */
     uint64_t free_bytes;
 };

@@ -136,7 +136,12 @@ static json_t *presence_json(const struct dray_plan_target *target)
     json = dray_json_with(json, "request_key", target->found_key);
     json = dray_json_with(json, "job", target->found_job);
     json = dray_json_with(json, "time", target->found_time);
-    return dray_json_with(json, "what", target->found_what);
+    json = dray_json_with(json, "what", target->found_what);
+    if (json && target->goes_over && json_object_set_new(json, "goes_over", json_true()) != 0) {
+        json_decref(json);
+        return NULL;
+    }
+    return json;
 }
 
 static json_t *target_json(const struct dray_plan *plan, const struct dray_plan_target *target)

@@ -199,8 +199,9 @@ static void presence(struct dray_buffer *out, const struct dray_plan_target *tar
         dray_buffer_format(out, "already delivered %s\n",
                            target->found_time ? target->found_time : "");
     } else {
-        dray_buffer_format(out, "another delivery is there, of %s\n",
-                           target->found_time ? target->found_time : "an unknown time");
+        dray_buffer_format(out, "another delivery is there, of %s%s\n",
+                           target->found_time ? target->found_time : "an unknown time",
+                           target->goes_over ? ", and will be replaced" : "");
     }
 }
 

@@ -292,7 +292,9 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
         "SHA-256 of every file, computed while it was delivered", "against_recorded_digests",
         (json_int_t)count_recorded(step->input));
 
-    if (receipt && add_history(step, receipt) != 0) {
+    if (receipt &&
+        ((step->superseded && json_object_set(receipt, "supersedes", step->superseded) != 0) ||
+         add_history(step, receipt) != 0)) {
         json_decref(receipt);
         return NULL;
     }
@@ -449,6 +451,22 @@ int dray_service_may_commit(struct dray_ctx *ctx)
     json_decref(receipt);
     json_decref(reply);
     return result;
+}
+
+int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *request_key,
+                            const char *manifest_sha256)
+{
+    struct dray_call *call = call_of(ctx);
+    struct dray_step_run *step = call->step;
+
+    if (!step->target || step->committed)
+        return dray_fail(&call->error, DRAY_BUG,
+                         "plugin %s told what it supersedes outside of a push or too late",
+                         step->step->uses);
+    json_decref(step->superseded);
+    step->superseded = json_pack("{s:s, s:s, s:s}", "job", job, "request_key", request_key,
+                                 "manifest_sha256", manifest_sha256);
+    return step->superseded ? DRAY_OK : dray_fail_memory(&call->error);
 }
 
 int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records,

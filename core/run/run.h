@@ -46,6 +46,7 @@ struct dray_rule_count {
 /* The staging directory of a push to a file system, made before the sandbox is. */
 struct dray_staging_place {
     int directory, parent; /* -1: none */
+    int old;               /* the directory that the push goes over; -1: none */
     char *name;
     struct dray_error error; /* why there is none */
 };
@@ -101,6 +102,7 @@ struct dray_step_run {
     struct dray_record *records;
     size_t record_count;
     json_t *confirmation; /* guarded by run->lock */
+    json_t *superseded;   /* what the push said that its delivery takes the place of, or NULL */
     int committed;        /* may_commit was granted */
     uint64_t out_entries, out_bytes;
 
@@ -185,6 +187,8 @@ int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const v
 int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
+int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *request_key,
+                            const char *manifest_sha256);
 int dray_service_may_commit(struct dray_ctx *ctx);
 int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records,
                          uint64_t *ret_count);
@@ -249,9 +253,16 @@ void dray_records_free(struct dray_step_run *step);
 /* Make the staging directory of each push to a file system, removing what earlier attempts of the
  * same request left; when discarding, only the latter. What fails is in step->staging.error. */
 DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
-/* Remove it with all it holds, unless it was renamed to its place. */
+/* Remove it with all it holds, unless it was renamed to its place. What a push goes over is left.
+ */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
-/* Remove what any attempt of this target left. */
+/* After a push that succeeded: remove what it went over. */
+DRAY_MUST_CHECK int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error);
+/* Of a target that has its delivery, if it is one on a file system: remove what any attempt left
+ * beside it, once the delivery's name is durable. */
+DRAY_MUST_CHECK int dray_staging_clean(const struct dray_plan_target *target,
+                                       struct dray_error *error);
+/* The same in its parent. */
 DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent,
                                        struct dray_error *error);
 

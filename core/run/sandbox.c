@@ -43,6 +43,7 @@ struct ruleset {
      LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE |                              \
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM |     \
      LANDLOCK_ACCESS_FS_REFER)
+#define REMOVE        (READ | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE)
 #define DELIVER       (LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR)
 #define EVERYTHING_V1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
@@ -125,6 +126,8 @@ static uint64_t rights_of(enum dray_grant_kind kind)
         return READ;
     case DRAY_GRANT_WRITE:
         return WRITE;
+    case DRAY_GRANT_REMOVE:
+        return REMOVE;
     case DRAY_GRANT_DELIVER:
         return DELIVER;
     }

@@ -12,6 +12,7 @@
 enum dray_grant_kind {
     DRAY_GRANT_READ,    /* read files and list directories at and below it */
     DRAY_GRANT_WRITE,   /* everything at and below it but executing */
+    DRAY_GRANT_REMOVE,  /* read and remove what is at and below it */
     DRAY_GRANT_DELIVER, /* make and remove directories, nothing more: a target's parent */
 };
 

@@ -77,6 +77,27 @@ static int open_parent(const char *path, struct dray_error *error)
                : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
 }
 
+int dray_staging_clean(const struct dray_plan_target *target, struct dray_error *error)
+{
+    if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
+        return 0;
+    dray_autoclose int parent = open_parent(target->parent, error);
+    if (parent < 0)
+        return error->class_;
+    if (fsync(parent) != 0)
+        return dray_fail_errno(error, errno, "making the names in %s durable", target->parent);
+    return dray_staging_sweep(target, parent, error);
+}
+
+/* What the push goes over is held from before the sandbox on. What it is by then, the push judges.
+ */
+static void hold_old(struct dray_step_run *step)
+{
+    if (step->target->goes_over)
+        step->staging.old = openat(step->staging.parent, step->target->name,
+                                   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static int prepare(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
@@ -95,6 +116,7 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
     if (result != 0 || step->run->discarding)
         return result;
     staging->name = DRAY_TAKE(name);
+    hold_old(step);
     if (mkdirat(staging->parent, staging->name, 0700) != 0) {
         result = dray_fail_errno(error, errno, "making a directory in %s", step->target->parent);
         if (errno == EACCES || errno == EPERM || result == DRAY_DENIED)
@@ -123,13 +145,36 @@ int dray_staging_prepare(struct dray_run *run, struct dray_error *error)
     return 0;
 }
 
+/* Remove what has the staging directory's name if it is this directory: once names were exchanged
+ * that may be the old delivery, or what somebody put there at that moment. */
+static int remove_held(struct dray_step_run *step, int fd, struct dray_error *error)
+{
+    const struct dray_staging_place *staging = &step->staging;
+    struct stat held, named;
+
+    if (fstatat(staging->parent, staging->name, &named, AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno == ENOENT)
+        return 0;
+    if (fd < 0 || fstat(fd, &held) != 0 || held.st_dev != named.st_dev ||
+        held.st_ino != named.st_ino)
+        return dray_fail(error, DRAY_CONFLICT, "%s in %s is something else by now", staging->name,
+                         step->target->parent);
+    return dray_remove_tree(staging->parent, staging->name, error);
+}
+
 int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
 
     if (staging->parent < 0 || !staging->name)
         return 0;
-    return dray_remove_tree(staging->parent, staging->name, error);
+    return staging->old >= 0 ? remove_held(step, staging->directory, error)
+                             : dray_remove_tree(staging->parent, staging->name, error);
+}
+
+int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error)
+{
+    return step->staging.old >= 0 ? remove_held(step, step->staging.old, error) : 0;
 }
 
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
@@ -152,6 +197,7 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         .name = step->staging.name,
         .final = step->target->name,
         .mtime = step->input ? step->input->root_mtime : 0,
+        .old = step->staging.old,
     };
     return DRAY_OK;
 }

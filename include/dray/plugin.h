@@ -224,6 +224,10 @@ struct dray_presence {
     uint64_t entries;
     uint64_t bytes;
     uint64_t free_bytes; /* room for a delivery at the target; DRAY_NOT_KNOWN: not known */
+    /* DRAY_DELIVERED: 1 where the push, as it is asked for, puts its delivery in the place of this
+     * one. */
+    uint32_t goes_over;
+    uint32_t reserved;
 };
 
 /* A directory on a file system target that the host made for one attempt's bytes. */
@@ -235,6 +239,11 @@ struct dray_staging {
     const char *name;  /* name of the staging directory in parent */
     const char *final; /* name of the delivery in parent */
     int64_t mtime;     /* modification time that the delivery's root gets */
+    /* Descriptor of the directory that is at `final`, where the probe said that the push goes over
+     * it: it may be read, and the host removes it once it has the staging directory's name after a
+     * push that succeeded. -1: none. Borrowed. */
+    int32_t old;
+    uint32_t reserved;
 };
 
 /* A file that the host asks a push to place below the delivery's root. */
@@ -422,6 +431,10 @@ struct dray_host {
     /* [push, before records] The mode that an entry has at the target, where that is not its own
      * without set-user-ID and set-group-ID: records say it. */
     int (*set_mode)(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
+
+    /* [push, before may_commit] The delivery takes the place of this one: the receipt says so. */
+    int (*supersedes)(struct dray_ctx *ctx, const char *job, const char *request_key,
+                      const char *manifest_sha256);
 };
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */

@@ -234,6 +234,58 @@ static int check_committed(struct dray_ctx *ctx, const struct dray_staging *stag
     return result;
 }
 
+static int is_named(const struct dray_staging *staging, const char *name, dev_t device, ino_t inode)
+{
+    struct stat status;
+
+    return fstatat(staging->parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           status.st_dev == device && status.st_ino == inode;
+}
+
+/* Both names are checked afterwards, since nobody can hold them meanwhile; what was not meant is
+ * exchanged back. */
+static int exchange(struct dray_ctx *ctx, const struct dray_staging *staging,
+                    const struct hpfs_place *place, const struct hpfs_old *old)
+{
+    const struct dray_host *host = ctx->host;
+    struct stat held;
+
+    if (fstat(staging->directory, &held) != 0)
+        return host->fail_errno(ctx, errno, "looking at the delivery %s", place->whole);
+    if (renameat2(staging->parent, staging->name, staging->parent, staging->final,
+                  RENAME_EXCHANGE) != 0)
+        return host->fail_errno(ctx, errno, "putting the finished delivery in the place of %s",
+                                place->whole);
+    if (is_named(staging, staging->name, old->device, old->inode) &&
+        is_named(staging, staging->final, held.st_dev, held.st_ino))
+        return DRAY_OK;
+    if (renameat2(staging->parent, staging->name, staging->parent, staging->final,
+                  RENAME_EXCHANGE) != 0)
+        return host->fail_errno(ctx, errno, "giving back what is %s in %s now to %s", staging->name,
+                                place->parent, place->whole);
+    int result = host->fail(ctx, DRAY_CONFLICT,
+                            "somebody replaced names in %s while %s was replaced; that was undone",
+                            place->parent, place->whole);
+    host->hint(ctx, "deliver into a directory that nobody else may write");
+    return result;
+}
+
+static int take_name(struct dray_ctx *ctx, const struct dray_staging *staging,
+                     const struct hpfs_place *place)
+{
+    const struct dray_host *host = ctx->host;
+
+    if (rename_into_place(staging) == 0)
+        return check_committed(ctx, staging, place);
+    if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
+        return host->fail_errno(ctx, errno, "renaming the finished delivery to %s", place->whole);
+    int result = host->fail(
+        ctx, DRAY_CONFLICT,
+        "%s came into being while the delivery was written, and was left as it is", place->whole);
+    host->hint(ctx, "deliver to another place, or move away what is there");
+    return result;
+}
+
 static int finish_root(struct dray_ctx *ctx, const struct dray_staging *staging, int each)
 {
     struct timespec times[2];
@@ -247,7 +299,7 @@ static int finish_root(struct dray_ctx *ctx, const struct dray_staging *staging,
 }
 
 int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray_staging *staging,
-                const struct hpfs_place *place)
+                const struct hpfs_place *place, const struct hpfs_old *old)
 {
     const struct dray_host *host = ctx->host;
     int each = hpfs->durability == HPFS_FSYNC;
@@ -261,20 +313,10 @@ int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray
         result = finish_root(ctx, staging, each);
     if (result == DRAY_OK)
         result = hpfs_rights_root(hpfs, ctx, staging);
-    if (result != DRAY_OK)
-        return result;
-    if (rename_into_place(staging) != 0) {
-        if (errno != EEXIST && errno != ENOTEMPTY && errno != ENOTDIR)
-            return host->fail_errno(ctx, errno, "renaming the finished delivery to %s",
-                                    place->whole);
-        result =
-            host->fail(ctx, DRAY_CONFLICT,
-                       "%s came into being while the delivery was written, and was left as it is",
-                       place->whole);
-        host->hint(ctx, "deliver to another place, or move away what is there");
-        return result;
-    }
-    result = check_committed(ctx, staging, place);
+    if (result == DRAY_OK && old != NULL)
+        result = hpfs_old_check(ctx, staging, place, old);
+    if (result == DRAY_OK)
+        result = old != NULL ? exchange(ctx, staging, place, old) : take_name(ctx, staging, place);
     if (result == DRAY_OK && fsync(staging->parent) != 0)
         result = host->fail_errno(ctx, errno,
                                   "%s was delivered, but making its name in %s durable failed",

@@ -128,6 +128,55 @@ static void compare_link(struct probe *probe, const json_t *line, const char *pa
         PROBE_NOT_WHOLE(probe, "%.*s links to something else", NAME_SHOWN, path);
 }
 
+static void free_digest(EVP_MD_CTX **context)
+{
+    EVP_MD_CTX_free(*context);
+}
+
+/* SHA-256 of a file in 64 digits; 0, or -1 where it cannot be read or computed. */
+static int digest_of(struct probe *probe, int fd, char ret_digits[static 65])
+{
+    EVP_MD_CTX *context __attribute__((cleanup(free_digest))) = EVP_MD_CTX_new();
+    PROBE_TEXT buffer = malloc(READ_STEP);
+    unsigned char digest[32];
+    unsigned length = 0;
+    ssize_t got = 0;
+
+    if (context == NULL || buffer == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
+        return -1;
+    while ((got = probe_read(fd, buffer, READ_STEP)) > 0) {
+        if (EVP_DigestUpdate(context, buffer, (size_t)got) != 1)
+            return -1;
+        probe->ctx->host->progress(probe->ctx, 0, 0);
+    }
+    if (got < 0 || EVP_DigestFinal_ex(context, digest, &length) != 1 || length != sizeof(digest))
+        return -1;
+    for (size_t i = 0; i < sizeof(digest); i++) {
+        ret_digits[2 * i] = "0123456789abcdef"[digest[i] >> 4];
+        ret_digits[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    }
+    ret_digits[2 * sizeof(digest)] = '\0';
+    return 0;
+}
+
+/* A file that was not touched since it was delivered has the time that it was given then. Any other
+ * may be somebody's work, unless its bytes are still those. */
+static void compare_bytes(struct probe *probe, const json_t *line, const char *path,
+                          const struct stat *status)
+{
+    char found[65];
+    struct timespec times[2];
+
+    hpfs_times(json_integer_value(json_object_get(line, "mtime")), times);
+    if (status->st_mtim.tv_sec == times[1].tv_sec && status->st_mtim.tv_nsec == times[1].tv_nsec)
+        return;
+    HPFS_FD fd = probe_open_file(probe->root, path);
+    if (fd < 0 || digest_of(probe, fd, found) != 0)
+        PROBE_NOT_WHOLE(probe, "%.*s was changed, and cannot be read", NAME_SHOWN, path);
+    else if (strcmp(found, probe_text(line, "sha256")) != 0)
+        PROBE_NOT_WHOLE(probe, "%.*s was changed", NAME_SHOWN, path);
+}
+
 /* What is there by that path against what the line says. */
 static void compare_entry(struct probe *probe, const json_t *line, const char *path)
 {
@@ -152,6 +201,8 @@ static void compare_entry(struct probe *probe, const json_t *line, const char *p
         json_int_t size = json_integer_value(json_object_get(line, "size"));
         if (status.st_size != size)
             PROBE_NOT_WHOLE(probe, "%.*s has another size", NAME_SHOWN, path);
+        else if (probe->strict)
+            compare_bytes(probe, line, path, &status);
         probe->bytes += (uint64_t)status.st_size;
     } else if (wanted == S_IFLNK) {
         compare_link(probe, line, path);
@@ -300,36 +351,38 @@ static void check_nothing_else(struct probe *probe)
                         found - probe->names == 1 ? "was" : "were");
 }
 
-/* ---- The manifest ---- */
-
-static void free_digest(EVP_MD_CTX **context)
+/* Of records, only ours may be there. */
+static int is_record(const char *name)
 {
-    EVP_MD_CTX_free(*context);
+    static const char *const ours[] = {"manifest-sha256.txt", "manifest-md5.txt", "tree.jsonl",
+                                       "receipt.json",        "receipt.sig",      "README.txt",
+                                       "delivered.json"};
+
+    for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+        if (strcmp(name, ours[i]) == 0)
+            return 1;
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* SHA-256 of a file in 64 digits; 0, or -1 where it cannot be read or computed. */
-static int digest_of(int fd, char ret_digits[static 65])
+static void check_records(struct probe *probe, int records)
 {
-    EVP_MD_CTX *context __attribute__((cleanup(free_digest))) = EVP_MD_CTX_new();
-    PROBE_TEXT buffer = malloc(READ_STEP);
-    unsigned char digest[32];
-    unsigned length = 0;
-    ssize_t got = 0;
+    HPFS_FD fd = openat(records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
 
-    if (context == NULL || buffer == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-        return -1;
-    while ((got = probe_read(fd, buffer, READ_STEP)) > 0)
-        if (EVP_DigestUpdate(context, buffer, (size_t)got) != 1)
-            return -1;
-    if (got < 0 || EVP_DigestFinal_ex(context, digest, &length) != 1 || length != sizeof(digest))
-        return -1;
-    for (size_t i = 0; i < sizeof(digest); i++) {
-        ret_digits[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        ret_digits[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
+    if (listing == NULL) {
+        PROBE_NOT_WHOLE(probe, "its records cannot be listed: %s", strerror(errno));
+        return;
     }
-    ret_digits[2 * sizeof(digest)] = '\0';
-    return 0;
+    fd = -1; /* the listing's */
+    for (const struct dirent *one; (one = readdir(listing)) != NULL;)
+        if (!is_record(one->d_name))
+            PROBE_NOT_WHOLE(probe, "among its records is %.*s", NAME_SHOWN, one->d_name);
+    (void)closedir(listing);
+    if (hpfs_count_names(probe->root, ".dray") != 1)
+        PROBE_NOT_WHOLE(probe, "its .dray holds more than records of this dataset");
 }
+
+/* ---- The manifest ---- */
 
 void probe_compare(struct probe *probe, int records, const char *digest)
 {
@@ -342,7 +395,7 @@ void probe_compare(struct probe *probe, int records, const char *digest)
         PROBE_NOT_WHOLE(probe, "it has no %s", fd < 0 ? "tree.jsonl" : "manifest-sha256.txt");
         return;
     }
-    if (digest_of(manifest, found) != 0)
+    if (digest_of(probe, manifest, found) != 0)
         PROBE_NOT_WHOLE(probe, "its manifest-sha256.txt cannot be read");
     else if (strcmp(found, digest) != 0)
         PROBE_NOT_WHOLE(probe, "its manifest-sha256.txt is not the one that its marker names");
@@ -352,4 +405,6 @@ void probe_compare(struct probe *probe, int records, const char *digest)
     free(last.path);
     if (probe->why == NULL && probe->failed == 0)
         check_nothing_else(probe);
+    if (probe->strict && probe->why == NULL && probe->failed == 0)
+        check_records(probe, records);
 }

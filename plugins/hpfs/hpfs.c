@@ -22,6 +22,10 @@ static const struct dray_option options[] = {
         struct hpfs, acl, 0,
         "Who may what besides, as user:NAME:rwX or group:NAME:r-X; directories get it as their "
         "default too"),
+    DRAY_OPTION_CHOICE(
+        struct hpfs, existing, "fail", "fail|replace",
+        "What if something is there already: refuse, or take the place of a whole delivery of the "
+        "same dataset in which nothing was changed"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)
@@ -59,16 +63,21 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
 static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place)
 {
     struct dray_staging staging = {.size = sizeof(staging)};
+    struct hpfs_old old = {.job = NULL};
     int result = ctx->host->staging(ctx, &staging);
+    int replaces = result == DRAY_OK && hpfs->existing == HPFS_REPLACE && staging.old >= 0;
 
     if (result == DRAY_OK)
-        result = hpfs_check_free(hpfs, ctx, &staging, place);
+        result = replaces ? hpfs_old_look(ctx, &staging, place, &old)
+                          : hpfs_check_free(hpfs, ctx, &staging, place);
     if (result == DRAY_OK)
         result = hpfs_check_space(ctx, &staging, place);
     if (result == DRAY_OK)
         result = hpfs_acl_check(hpfs, ctx, &staging);
     if (result == DRAY_OK)
         result = hpfs_write_tree(hpfs, ctx, &staging);
+    if (result == DRAY_OK && replaces)
+        result = ctx->host->supersedes(ctx, old.job, old.request_key, old.manifest_sha256);
     if (result == DRAY_OK)
         result = hpfs_rights_tell(hpfs, ctx);
     if (result == DRAY_OK)
@@ -78,7 +87,8 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
     if (result == DRAY_OK)
         result = hpfs_rights_records(hpfs, ctx, &staging);
     if (result == DRAY_OK)
-        result = hpfs_commit(hpfs, ctx, &staging, place);
+        result = hpfs_commit(hpfs, ctx, &staging, place, replaces ? &old : NULL);
+    hpfs_old_free(ctx->host, &old);
     return result == DRAY_OK ? ctx->host->confirm(ctx, "path", place->whole) : result;
 }
 

@@ -9,6 +9,7 @@
  * space.c  is there room?
  * write.c  the tree's entries into staging
  * rights.c modes and groups as asked for; acl.c  ACLs
+ * old.c    the delivery that another one replaces
  * commit.c records, durability and the rename
  */
 #ifndef DRAY_PLUGINS_HPFS_H
@@ -25,6 +26,7 @@
 #define HPFS_SHOWN 400
 
 enum { HPFS_SYNCFS, HPFS_FSYNC }; /* choices of `durability` */
+enum { HPFS_FAIL, HPFS_REPLACE }; /* choices of `existing` */
 
 /* More entries than an ACL may be asked to have. */
 #define HPFS_ACL_MAX 64
@@ -49,6 +51,7 @@ struct hpfs {
     uint32_t gid;  /* where group is not NULL */
     uint64_t acl_count;
     struct hpfs_acl_entry acl_entries[HPFS_ACL_MAX];
+    int64_t existing;
 };
 
 /* Where a delivery goes. Strings are made with host->format. */
@@ -100,6 +103,24 @@ int hpfs_acl_check(const struct hpfs *hpfs, struct dray_ctx *ctx,
 
 /* ---- Bytes ---- */
 
+/* The delivery that another one takes the place of, as it was looked at. Strings are made with
+ * host->format. */
+struct hpfs_old {
+    dev_t device;
+    ino_t inode;
+    char *job, *request_key, *manifest_sha256;
+};
+
+/* Look at what is at the target: it must be the directory that the host holds and a whole delivery
+ * of this dataset, in which nothing was changed, and names must be such that they can be exchanged.
+ * DRAY_CONFLICT says what is wrong. Free it in any case. */
+int hpfs_old_look(struct dray_ctx *ctx, const struct dray_staging *staging,
+                  const struct hpfs_place *place, struct hpfs_old *ret_old);
+/* Is it still just that? */
+int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
+                   const struct hpfs_place *place, const struct hpfs_old *old);
+void hpfs_old_free(const struct dray_host *host, struct hpfs_old *old);
+
 /* All entries of the input into staging, with their modes and times. */
 int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging);
@@ -109,9 +130,10 @@ int hpfs_check_free(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place);
 int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
                        const struct dray_staging *staging);
-/* Make all of it durable, then visible. */
+/* Make all of it durable, then visible, in the place of `old` unless that is NULL, which has the
+ * name of the staging directory then. */
 int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray_staging *staging,
-                const struct hpfs_place *place);
+                const struct hpfs_place *place, const struct hpfs_old *old);
 
 /* ---- Small things that all of them use ---- */
 

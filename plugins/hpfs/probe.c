@@ -94,7 +94,9 @@ static void tell_delivered(struct probe *probe, const json_t *marker,
     presence->request_key = host->format("%s", probe_text(marker, "request_key"));
     presence->job = host->format("%s", probe_text(marker, "job"));
     presence->time = host->format("%s", probe_text(marker, "time"));
-    if (presence->request_key == NULL || presence->job == NULL || presence->time == NULL)
+    probe->manifest = host->format("%s", probe_text(marker, "manifest_sha256"));
+    if (presence->request_key == NULL || presence->job == NULL || presence->time == NULL ||
+        probe->manifest == NULL)
         probe_no_memory(probe);
 }
 
@@ -115,7 +117,7 @@ static void tell_directory(struct probe *probe, struct dray_presence *presence)
         probe_no_memory(probe);
 }
 
-static void look_inside(struct probe *probe, struct dray_presence *presence)
+void probe_look_inside(struct probe *probe, struct dray_presence *presence)
 {
     const char *dataset = probe->ctx->host->job(probe->ctx)->dataset;
     HPFS_FD ours = openat(probe->root, ".dray", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -152,11 +154,11 @@ static const char *type_name(mode_t mode)
     }
 }
 
-static int look(struct dray_ctx *ctx, const struct hpfs_place *place,
+static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place,
                 struct dray_presence *presence)
 {
     const struct dray_host *host = ctx->host;
-    struct probe probe = {.ctx = ctx};
+    struct probe probe = {.ctx = ctx, .strict = hpfs->existing == HPFS_REPLACE};
     struct stat status;
 
     if (lstat(place->whole, &status) != 0) {
@@ -177,8 +179,10 @@ static int look(struct dray_ctx *ctx, const struct hpfs_place *place,
                    : host->fail(ctx, DRAY_NO_MEMORY, "looking at %s: out of memory", place->whole);
     }
     probe.root = root;
-    look_inside(&probe, presence);
+    probe_look_inside(&probe, presence);
+    presence->goes_over = probe.strict && presence->state == DRAY_DELIVERED;
     host->free(probe.why);
+    host->free(probe.manifest);
     return probe.failed;
 }
 
@@ -201,7 +205,7 @@ int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_prese
     int result = hpfs_place_find(self, ctx, &place);
 
     if (result == DRAY_OK)
-        result = look(ctx, &place, ret_presence);
+        result = look(self, ctx, &place, ret_presence);
     if (result == DRAY_OK)
         ret_presence->free_bytes = free_bytes(place.parent);
     hpfs_place_free(ctx->host, &place);

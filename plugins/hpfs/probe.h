@@ -18,6 +18,8 @@ struct probe {
     /* What tree.jsonl lists: all, those that are no directories with something in them, and the
      * bytes. */
     uint64_t names, listed, bytes;
+    int strict;     /* it may be removed: there must be nothing else in it, nor an edited file */
+    char *manifest; /* of a whole delivery: the manifest's digest, made with host->format */
 };
 
 static inline void probe_no_memory(struct probe *probe)
@@ -41,6 +43,10 @@ int probe_open_file(int directory, const char *name);
 ssize_t probe_read(int fd, char *buffer, size_t size);
 /* A member of a JSON object, "" where it is missing or no text. */
 const char *probe_text(const json_t *object, const char *key);
+
+/* What is in root; probe->failed says whether that could be found out. The caller frees why and
+ * manifest. */
+void probe_look_inside(struct probe *probe, struct dray_presence *presence);
 
 /* Is the manifest in the directory of records the one of this digest, and does the tree.jsonl say
  * what is there? Sets why, failed and the numbers. */

@@ -24,6 +24,10 @@
 static struct answers {
     int no_replace; /* errno of renameat2, 0: it works */
     int swaps;      /* somebody puts a directory of theirs in the place of ours */
+    int exchanges;  /* names are exchanged */
+    int exchanged;  /* calls of renameat2 until one was interfered with */
+    int takes;      /* somebody puts a directory of theirs in the place of the old one */
+    int changed;    /* the old delivery is another one by now */
     int appears;    /* something appears at the last moment before renameat */
     int syncfs;     /* errno */
     int fsync;
@@ -39,10 +43,14 @@ int __wrap_fsync(int fd);
 
 int __wrap_renameat2(int from, const char *old, int to, const char *new_name, unsigned flags)
 {
-    assert_int_equal(flags, RENAME_NOREPLACE);
-    if (answers.swaps) {
+    assert_int_equal(flags, answers.exchanges ? RENAME_EXCHANGE : RENAME_NOREPLACE);
+    if (answers.swaps && answers.exchanged++ == 0) {
         assert_int_equal(__real_renameat(from, old, from, "ours"), 0);
         assert_int_equal(mkdirat(from, old, 0755), 0);
+    }
+    if (answers.takes && answers.exchanged++ == 0) {
+        assert_int_equal(__real_renameat(to, new_name, to, "ours"), 0);
+        assert_int_equal(mkdirat(to, new_name, 0755), 0);
     }
     if (answers.no_replace == 0)
         return __real_renameat2(from, old, to, new_name, flags);
@@ -96,6 +104,17 @@ int hpfs_rights_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
     (void)ctx;
     (void)staging;
     return DRAY_OK;
+}
+
+/* Of old.c. */
+int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
+                   const struct hpfs_place *place, const struct hpfs_old *old)
+{
+    (void)staging;
+    (void)place;
+    (void)old;
+    (void)ctx;
+    return answers.changed ? DRAY_CONFLICT : DRAY_OK;
 }
 
 /* ---- A host that remembers what it was told -------------------------------------------------- */
@@ -202,7 +221,30 @@ static int clean(void **state)
 
 static int commit(struct ready *ready)
 {
-    return hpfs_commit(&ready->hpfs, &ready->fake.ctx, &ready->staging, &ready->place);
+    return hpfs_commit(&ready->hpfs, &ready->fake.ctx, &ready->staging, &ready->place, NULL);
+}
+
+/* In the place of an old delivery. */
+static int commit_over(struct ready *ready)
+{
+    char final[] = "final";
+    struct hpfs_old old = {.job = NULL};
+    struct stat status;
+
+    answers.exchanges = 1;
+    assert_int_equal(mkdirat(ready->staging.parent, final, 0711), 0);
+    assert_int_equal(fstatat(ready->staging.parent, final, &status, 0), 0);
+    old.device = status.st_dev;
+    old.inode = status.st_ino;
+    return hpfs_commit(&ready->hpfs, &ready->fake.ctx, &ready->staging, &ready->place, &old);
+}
+
+/* Which directory of the test has the name, by its mode; 0: none. */
+static unsigned mode_at(const struct ready *ready, const char *name)
+{
+    struct stat status;
+
+    return fstatat(ready->staging.parent, name, &status, 0) == 0 ? status.st_mode & 07777 : 0;
 }
 
 static int is_there(const struct ready *ready, const char *name)
@@ -323,6 +365,60 @@ static void test_a_late_cancel_makes_nothing_visible(void **state)
     assert_false(is_there(ready, "final"));
 }
 
+static void test_an_old_delivery_gets_the_name_of_the_staging_directory(void **state)
+{
+    struct ready *ready = *state;
+
+    assert_int_equal(commit_over(ready), DRAY_OK);
+    assert_int_equal(mode_at(ready, "final"), 0750);
+    assert_int_equal(mode_at(ready, "staging"), 0711);
+    assert_int_equal(answers.plain, 0);
+}
+
+static void test_an_old_delivery_that_changed_is_left(void **state)
+{
+    struct ready *ready = *state;
+
+    answers.changed = 1;
+    assert_int_equal(commit_over(ready), DRAY_CONFLICT);
+    assert_int_equal(mode_at(ready, "final"), 0711);
+}
+
+/* There is no plain rename that could do it. */
+static void test_an_exchange_that_fails_changes_nothing(void **state)
+{
+    struct ready *ready = *state;
+
+    answers.no_replace = EINVAL;
+    assert_int_equal(commit_over(ready), DRAY_TEMPORARY);
+    assert_told(ready, "putting the finished delivery in the place of");
+    assert_int_equal(mode_at(ready, "final"), 0711);
+    assert_int_equal(answers.plain, 0);
+}
+
+static void test_what_took_the_place_of_the_old_delivery_gets_it_back(void **state)
+{
+    struct ready *ready = *state;
+
+    answers.takes = 1;
+    assert_int_equal(commit_over(ready), DRAY_CONFLICT);
+    assert_told(ready, "that was undone");
+    assert_int_equal(mode_at(ready, "final"), 0755);
+    assert_int_equal(mode_at(ready, "staging"), 0750);
+    assert_int_equal(mode_at(ready, "ours"), 0711);
+}
+
+static void test_what_took_the_place_of_the_new_delivery_is_not_shown(void **state)
+{
+    struct ready *ready = *state;
+
+    answers.swaps = 1;
+    assert_int_equal(commit_over(ready), DRAY_CONFLICT);
+    assert_told(ready, "that was undone");
+    assert_int_equal(mode_at(ready, "final"), 0711);
+    assert_int_equal(mode_at(ready, "staging"), 0755);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +434,15 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_name_that_is_not_durable_is_told, prepare, clean),
         cmocka_unit_test_setup_teardown(test_a_delivery_that_was_swapped_is_none, prepare, clean),
         cmocka_unit_test_setup_teardown(test_a_late_cancel_makes_nothing_visible, prepare, clean),
+        cmocka_unit_test_setup_teardown(test_an_old_delivery_gets_the_name_of_the_staging_directory,
+                                        prepare, clean),
+        cmocka_unit_test_setup_teardown(test_an_old_delivery_that_changed_is_left, prepare, clean),
+        cmocka_unit_test_setup_teardown(test_an_exchange_that_fails_changes_nothing, prepare,
+                                        clean),
+        cmocka_unit_test_setup_teardown(test_what_took_the_place_of_the_old_delivery_gets_it_back,
+                                        prepare, clean),
+        cmocka_unit_test_setup_teardown(test_what_took_the_place_of_the_new_delivery_is_not_shown,
+                                        prepare, clean),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: MIT
+"""existing: replace: a delivery takes the place of an older one of the same dataset in one act, and of nothing
+else."""
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from trees import assert_same, listing
+
+WORKFLOW = """version: 1
+name: test
+dataset: {dataset}
+steps:
+  - id: deliver
+    uses: push/hpfs
+    with: {{ path: {target}, existing: {existing} }}
+"""
+
+
+@pytest.fixture
+def run(dray, tmp_path):
+    """run(dataset, target) runs a workflow whose push replaces; also run("plan", ...)."""
+
+    def start(dataset, target, *more, command="run", existing="replace", **keywords):
+        workflow = tmp_path / "replace.yaml"
+        workflow.write_text(WORKFLOW.format(dataset=dataset, target=target, existing=existing))
+        return dray(command, workflow, *more, **keywords)
+
+    return start
+
+
+@pytest.fixture
+def old(dray, files, tmp_path):
+    """A dataset that was delivered to tmp_path/out/x, and has changed since."""
+    data = files(tmp_path / "data", {"a": b"one", "d/b": b"two", "gone": b"three", "locked/c": b"four"})
+    (data / "l").symlink_to("a")
+    (data / "locked").chmod(0o555)
+    (tmp_path / "out").mkdir()
+    dray("push", data, "--to", tmp_path / "out" / "x")
+    (data / "gone").unlink()
+    (data / "a").write_bytes(b"new one")
+    (data / "e").write_bytes(b"five")
+    return data
+
+
+def records(target, dataset="data"):
+    folder = target / ".dray" / dataset
+    return json.loads((folder / "delivered.json").read_text()), json.loads((folder / "receipt.json").read_text())
+
+
+def left(target):
+    return [name for name in os.listdir(target.parent) if name != target.name]
+
+
+def test_the_new_takes_the_place_of_the_old(run, dray, old, tmp_path):
+    target = tmp_path / "out" / "x"
+    before, _ = records(target)
+    inode = target.stat().st_ino
+    result = run(old, target)
+    assert "data is at" in result.out
+    assert_same(target, old)
+    assert target.stat().st_ino != inode and left(target) == []
+    _, receipt = records(target)
+    assert receipt["supersedes"] == {key: before[key] for key in ("job", "request_key", "manifest_sha256")}
+    dray("verify", target)
+    assert "already delivered" in run(old, target).out
+
+
+def test_where_nothing_is_it_is_a_new_directory(run, files, tmp_path):
+    data = files(tmp_path / "data", {"a": b"a"})
+    run(data, tmp_path / "x")
+    assert_same(tmp_path / "x", data)
+    assert "supersedes" not in records(tmp_path / "x")[1]
+
+
+def test_without_the_word_nothing_is_replaced(run, old, tmp_path):
+    target = tmp_path / "out" / "x"
+    before = listing(target)
+    result = run(old, target, existing="fail", exit=1)
+    assert "holds another delivery" in result.err and "existing: replace" in result.err
+    assert listing(target) == before and left(target) == []
+
+
+def test_plan_and_preview_show_what_will_be_replaced(run, old, tmp_path):
+    target = tmp_path / "out" / "x"
+    said = run(old, target, command="plan").out
+    assert "another delivery is there, of " in said and ", and will be replaced" in said
+    plan = run(old, target, "--json", command="plan").json()
+    presence = plan["targets"][0]["presence"]
+    assert presence["state"] == "delivered" and presence["goes_over"] is True
+    assert presence["request_key"] == records(target)[0]["request_key"]
+    assert "goes_over" not in run(old, target, "--json", command="plan", existing="fail").json()["targets"][0]["presence"]
+
+
+def test_the_word_is_no_part_of_the_request(run, files, tmp_path):
+    data = files(tmp_path / "data", {"a": b"a"})
+    run(data, tmp_path / "x", existing="fail")
+    inode = (tmp_path / "x").stat().st_ino
+    assert "already delivered" in run(data, tmp_path / "x").out
+    assert (tmp_path / "x").stat().st_ino == inode
+
+
+def test_again_puts_the_same_in_its_own_place(run, files, tmp_path):
+    data, target = files(tmp_path / "data", {"a": b"a"}), tmp_path / "out" / "x"
+    target.parent.mkdir()
+    run(data, target)
+    before, _ = records(target)
+    run(data, target, "--again")
+    after, receipt = records(target)
+    assert before["request_key"] == after["request_key"] and before["job"] != after["job"]
+    assert receipt["supersedes"]["job"] == before["job"]
+    assert left(target) == []
+
+
+def test_bytes_decide_where_times_do_not(run, old, tmp_path):
+    """A file that was touched, but not changed, keeps nobody from replacing it."""
+    target = tmp_path / "out" / "x"
+    os.utime(target / "d/b")
+    run(old, target)
+    assert_same(target, old)
+
+
+# ---- What is not replaced ----
+
+
+def wrong_states():
+    def no_marker(target):
+        (target / ".dray/data/delivered.json").unlink()
+
+    def other_dataset(target):
+        (target / ".dray/data").rename(target / ".dray/other")
+
+    def edited(target):
+        (target / "a").write_bytes(b"eno")  # of the same size
+
+    def grown(target):
+        (target / "d/b").write_bytes(b"two and more")
+
+    def extra(target):
+        (target / "d/mine").write_bytes(b"x")
+
+    def lost(target):
+        (target / "gone").unlink()
+
+    def another_beside(target):
+        shutil.copytree(target / ".dray/data", target / ".dray/other")
+
+    def a_note(target):
+        (target / ".dray/data/note.txt").write_bytes(b"x")
+
+    def a_link(target):
+        target.rename(target.parent / "y")
+        target.symlink_to("y")
+
+    def a_file(target):
+        shutil.rmtree(target)
+        target.write_bytes(b"x")
+
+    def other_manifest(target):
+        with open(target / ".dray/data/manifest-sha256.txt", "ab") as file:
+            file.write(b"\n")
+
+    return [(no_marker, "a directory with 6 entries"), (other_dataset, "a directory with 6 entries"),
+            (edited, "a was changed"), (grown, "d/b has another size"),
+            (extra, "1 entry is in it that was not delivered"), (lost, "missing gone"),
+            (another_beside, "its .dray holds more than records of this dataset"),
+            (a_note, "among its records is note.txt"), (a_link, "a symbolic link"), (a_file, "a file"),
+            (other_manifest, "its manifest-sha256.txt is not the one that its marker names")]
+
+
+@pytest.mark.parametrize("change, reason", wrong_states(), ids=lambda value: getattr(value, "__name__", None))
+def test_anything_else_is_refused_and_left_alone(run, old, tmp_path, change, reason):
+    target = tmp_path / "out" / "x"
+    change(target)
+    before, names = listing(target.parent), sorted(os.listdir(target.parent))
+    result = run(old, target, exit=1)
+    assert reason in result.err and "nothing was written" in result.err
+    assert listing(target.parent) == before and sorted(os.listdir(target.parent)) == names
+
+
+def stopped_while_copying(dray, run, old, target, change):
+    """The runner is held while it reads the source, `change` is made, and it goes on."""
+    with open(old / "large", "wb") as file:
+        for _ in range(64):
+            file.write(os.urandom(1 << 20))
+    workflow = target.parent.parent / "replace.yaml"
+    workflow.write_text(WORKFLOW.format(dataset=old, target=target, existing="replace"))
+    running = dray.start("run", workflow, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def has_begun():
+        return any((target.parent / name / "large").exists() for name in left(target))
+
+    while not has_begun():
+        assert running.poll() is None
+        time.sleep(0.0005)
+    os.killpg(running.pid, signal.SIGSTOP)
+    change()
+    os.killpg(running.pid, signal.SIGCONT)
+    _, err = running.communicate(timeout=60)
+    return running.returncode, err.decode()
+
+
+def test_an_edit_while_the_new_is_written_is_found(dray, run, old, tmp_path):
+    target = tmp_path / "out" / "x"
+    code, err = stopped_while_copying(dray, run, old, target, lambda: (target / "a").write_bytes(b"eno"))
+    assert code == 1 and "a was changed" in err
+    assert (target / "a").read_bytes() == b"eno" and left(target) == []
+
+
+def test_a_directory_put_there_meanwhile_is_left(dray, run, old, tmp_path):
+    target = tmp_path / "out" / "x"
+
+    def swap():
+        target.rename(tmp_path / "away")
+        target.mkdir()
+        (target / "theirs").write_bytes(b"theirs")
+
+    code, err = stopped_while_copying(dray, run, old, target, swap)
+    assert code == 1 and "was moved or replaced since it was looked at" in err
+    assert (target / "theirs").read_bytes() == b"theirs" and left(target) == []
+
+
+def test_where_names_cannot_be_exchanged_it_is_said_before_the_first_byte(dray, old, tmp_path):
+    """As NFS and Lustre answer."""
+    target, workflow = tmp_path / "out" / "x", tmp_path / "replace.yaml"
+    workflow.write_text(WORKFLOW.format(dataset=old, target=target, existing="replace"))
+    before = listing(target)
+    done = subprocess.run(["strace", "-f", "-o", tmp_path / "trace", "-e", "trace=renameat2",
+                           "-e", "inject=renameat2:error=EINVAL", dray.program, "run", workflow],
+                          env=dray.env, capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "cannot exchange two names in one act" in done.stderr
+    assert listing(target) == before and left(target) == []
+
+
+# ---- Killed ----
+
+
+def tree_of(root, generation, count):
+    shutil.rmtree(root, ignore_errors=True)
+    for number in range(count):
+        folder = root / f"d{number // 100:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"f{number % 100:03}").write_bytes(b"%d %d" % (generation, number) * 50)
+
+
+def whole(target, count):
+    """Complete by its own manifest; the generation that it is of."""
+    manifest = ".dray/data/manifest-sha256.txt"
+    done = subprocess.run(["sha256sum", "--quiet", "-c", manifest], cwd=target, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert len((target / manifest).read_text().splitlines()) == count
+    return int((target / "d000/f000").read_bytes().split()[0])
+
+
+def test_killed_at_random_moments(dray, run, tmp_path):
+    data, target, count = tmp_path / "data", tmp_path / "out" / "x", 800
+    target.parent.mkdir()
+    tree_of(data, 0, count)
+    run(data, target)
+    tree_of(data, 1, count)
+    start = time.monotonic()
+    run(data, target)
+    length = time.monotonic() - start
+    seed = random.randrange(1 << 32)
+    print(f"seed {seed}, one delivery takes {length:.2f} s")
+    moments = random.Random(seed)
+    killed = 0
+    for generation in range(2, 12):
+        tree_of(data, generation, count)
+        running = dray.start("run", tmp_path / "replace.yaml", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        # The later half is where names are exchanged and the old one is removed.
+        time.sleep(moments.uniform(0.0 if generation % 2 else 0.5, 1.0) * length)
+        try:
+            os.killpg(running.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        killed += running.wait() == -signal.SIGKILL
+        time.sleep(0.05)  # the runner hears of it
+        assert whole(target, count) in (generation - 1, generation)
+        run(data, target)
+        assert whole(target, count) == generation
+        assert left(target) == [], "left beside the target"
+        assert os.listdir(dray.state / "scratch") == []
+    assert killed >= 4, "too few were killed while they worked"
+    assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["state kept", "state lost"])
+def test_killed_between_exchange_and_removal(dray, run, tmp_path, lost):
+    """Held by a trace at the call that follows the exchange: the parent's fsync."""
+    data, target, workflow = tmp_path / "data", tmp_path / "out" / "x", tmp_path / "replace.yaml"
+    target.parent.mkdir()
+    tree_of(data, 0, 50)
+    run(data, target)
+    tree_of(data, 1, 50)
+    running = subprocess.Popen(["strace", "-f", "-o", tmp_path / "trace", "-e", "trace=fsync",
+                                "-P", target.parent, "-e", "inject=fsync:delay_enter=30000000",
+                                dray.program, "run", workflow],
+                               env=dray.env, start_new_session=True, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while whole(target, 50) == 0:
+        assert running.poll() is None
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    time.sleep(0.2)
+    assert len(left(target)) == 1, "the old one is still there"
+    if lost:
+        shutil.rmtree(dray.state)
+    assert "already delivered" in run(data, target).out
+    assert whole(target, 50) == 1 and left(target) == []
+    if not lost:
+        assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
