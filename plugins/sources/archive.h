@@ -63,6 +63,8 @@ int archive_failed(struct reading *reading);
 /* There are no more entries: is that the archive's end, or was it cut off? */
 int archive_check_end(struct reading *reading);
 int archive_check_unchanged(struct reading *reading);
+/* Is all that was read, and so many bytes more, within what the options allow? */
+int archive_check_limits(struct reading *reading, uint64_t more);
 
 /* Find out whether the file is compressed, and be ready to expand it. */
 int archive_stream_open(struct reading *reading);
