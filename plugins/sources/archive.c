@@ -32,38 +32,13 @@ static const struct dray_option options[] = {
         "is never too much"),
     DRAY_OPTION_INT(struct archive_source, max_entries, "20000000", 1, INT64_MAX,
                     "Refuse an archive with more entries than this"),
+    DRAY_OPTION_STRING(
+        struct archive_source, strip, 0, "0",
+        "Take so many segments off the front of every path; auto: the directory that "
+        "all entries lie in, if there is one"),
 };
 
-/* ---- Names --------------------------------------------------------------------------------- */
-
-/* A path as the tree has it: without `.` segments and superfluous slashes, empty for the root.
- * NULL, or why it may not be used. */
-static const char *clean_path(const char *raw, char *path, size_t *ret_length)
-{
-    size_t used = 0;
-
-    if (raw == NULL || raw[0] == '\0')
-        return "is empty, or not in the character set that the archive says";
-    if (raw[0] == '/')
-        return "is absolute";
-    for (const char *segment = raw; *segment != '\0';) {
-        size_t length = strcspn(segment, "/");
-        if (length == 2 && segment[0] == '.' && segment[1] == '.')
-            return "has a segment \"..\"";
-        if (length > 1 || (length == 1 && segment[0] != '.')) {
-            if (used + length + 2 > ARCHIVE_PATH_ROOM)
-                return "is too long";
-            if (used > 0)
-                path[used++] = '/';
-            memcpy(path + used, segment, length);
-            used += length;
-        }
-        segment += length + (segment[length] == '/');
-    }
-    path[used] = '\0';
-    *ret_length = used;
-    return NULL;
-}
+/* ---- Reasons ------------------------------------------------------------------------------- */
 
 static int refuse(struct reading *reading, const char *what)
 {
@@ -304,13 +279,15 @@ static int take_hard_link(struct reading *reading, const char *target, struct dr
 {
     char path[ARCHIVE_PATH_ROOM];
     size_t length;
-    const char *fault = clean_path(target, path, &length);
+    const char *fault = archive_clean_path(target, path, &length);
 
     if (fault != NULL || length == 0)
         return refuse(reading, "is a hard link to a path outside of it");
     item->type = DRAY_FILE;
-    item->same_as = path;
-    item->same_as_length = length;
+    item->same_as = archive_strip(reading, path);
+    if (item->same_as == NULL)
+        return refuse(reading, "is a hard link to a path that strip takes off");
+    item->same_as_length = strlen(item->same_as);
     return reading->ctx->host->add(reading->ctx, item);
 }
 
@@ -343,32 +320,59 @@ static int take_by_type(struct reading *reading, struct archive_entry *entry,
     }
 }
 
+/* Nothing is left of its path. Of directories that is in order. */
+static int take_off(struct reading *reading, struct archive_entry *entry, struct dray_item *item)
+{
+    int root;
+
+    if (archive_entry_filetype(entry) != AE_IFDIR)
+        return archive_fail_vanishing(reading);
+    int result = archive_note_taken_off(reading, item->path, &root);
+    if (result != DRAY_OK || !root)
+        return result;
+    item->type = DRAY_DIRECTORY;
+    item->path = "";
+    item->path_length = 0;
+    return reading->ctx->host->add(reading->ctx, item);
+}
+
+static int fail_path(struct reading *reading, const char *fault)
+{
+    const struct dray_host *host = reading->ctx->host;
+    int result = host->fail(reading->ctx, DRAY_INVALID, "the path of the entry \"%.*s\" of %s %s",
+                            ARCHIVE_SHOWN, reading->reached, reading->options->path, fault);
+
+    host->hint(reading->ctx, "extract what is wanted of it by hand, and deliver the directory");
+    return result;
+}
+
 static int take_entry(struct reading *reading, struct archive_entry *entry)
 {
     const char *raw = archive_entry_pathname(entry), *target = archive_entry_hardlink(entry);
     char path[ARCHIVE_PATH_ROOM];
     struct dray_item item = {.size = sizeof(item), .path = path};
     size_t length;
-    const char *fault = clean_path(raw, path, &length);
+    const char *fault = archive_clean_path(raw, path, &length);
 
     archive_reach(reading, raw);
     reading->entries++;
     int result = archive_check_limits(reading, 0);
     if (result != DRAY_OK)
         return result;
-    if (fault != NULL) {
-        result = reading->ctx->host->fail(reading->ctx, DRAY_INVALID,
-                                          "the path of the entry \"%.*s\" of %s %s", ARCHIVE_SHOWN,
-                                          reading->reached, reading->options->path, fault);
-        reading->ctx->host->hint(reading->ctx,
-                                 "extract what is wanted of it by hand, and deliver the directory");
-        return result;
-    }
+    if (fault != NULL)
+        return fail_path(reading, fault);
     if (length == 0 && archive_entry_filetype(entry) != AE_IFDIR)
         return refuse(reading, "has the path of the archive's root, but is no directory");
-    item.path_length = length;
     item.mode = archive_entry_perm(entry) & 07777;
     item.mtime = mtime_of(entry);
+    const char *left = archive_strip(reading, path);
+    if (left == NULL)
+        return take_off(reading, entry, &item);
+    item.path = left;
+    item.path_length = strlen(left);
+    result = archive_note_left(reading, path, left);
+    if (result != DRAY_OK)
+        return result;
     return target != NULL ? take_hard_link(reading, target, &item)
                           : take_by_type(reading, entry, &item);
 }
@@ -404,13 +408,19 @@ static int take_all(struct reading *reading)
 
 static int read_archive(struct reading *reading)
 {
-    int result = archive_open(reading);
+    int result = archive_find_strip(reading);
 
+    if (result == DRAY_OK)
+        result = archive_open(reading);
     if (result == DRAY_OK)
         result = take_all(reading);
     if (result == DRAY_OK)
+        result = archive_check_taken_off(reading);
+    if (result == DRAY_OK)
         result = archive_check_unchanged(reading);
     archive_close(reading);
+    archive_free_names(&reading->gone);
+    archive_free_names(&reading->fronts);
     return result;
 }
 
@@ -456,4 +466,4 @@ static const struct dray_source_operations operations = {
 };
 
 DRAY_PLUGIN(DRAY_KIND_SOURCE, 0, "archive", "1.0.0", "Bring the entries of a tar, zip or 7z file",
-            struct archive_source, options, &operations);
+            struct archive_source, options, &operations, .prepare = archive_prepare_strip);
