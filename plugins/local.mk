@@ -58,6 +58,7 @@ plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS) $(CRYPTO_LIBS)
 plugins_source_archive_la_SOURCES = \
 	plugins/sources/archive.c \
 	plugins/sources/archive.h \
+	plugins/sources/archive_names.c \
 	plugins/sources/archive_open.c \
 	plugins/sources/archive_stream.c
 plugins_source_archive_la_LDFLAGS = $(plugin_link_flags)

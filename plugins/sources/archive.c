@@ -32,38 +32,13 @@ static const struct dray_option options[] = {
         "is never too much"),
     DRAY_OPTION_INT(struct archive_source, max_entries, "20000000", 1, INT64_MAX,
                     "Refuse an archive with more entries than this"),
+    DRAY_OPTION_STRING(
+        struct archive_source, strip, 0, "0",
+        "Take so many segments off the front of every path; auto: the directory that "
+        "all entries lie in, if there is one"),
 };
 
-/* ---- Names --------------------------------------------------------------------------------- */
-
-/* A path as the tree has it: without `.` segments and superfluous slashes, empty for the root.
- * NULL, or why it may not be used. */
-static const char *clean_path(const char *raw, char *path, size_t *ret_length)
-{
-    size_t used = 0;
-
-    if (raw == NULL || raw[0] == '\0')
-        return "is empty, or not in the character set that the archive says";
-    if (raw[0] == '/')
-        return "is absolute";
-    for (const char *segment = raw; *segment != '\0';) {
-        size_t length = strcspn(segment, "/");
-        if (length == 2 && segment[0] == '.' && segment[1] == '.')
-            return "has a segment \"..\"";
-        if (length > 1 || (length == 1 && segment[0] != '.')) {
-            if (used + length + 2 > ARCHIVE_PATH_ROOM)
-                return "is too long";
-            if (used > 0)
-                path[used++] = '/';
-            memcpy(path + used, segment, length);
-            used += length;
-        }
-        segment += length + (segment[length] == '/');
-    }
-    path[used] = '\0';
-    *ret_length = used;
-    return NULL;
-}
+/* ---- Reasons ------------------------------------------------------------------------------- */
 
 static int refuse(struct reading *reading, const char *what)
 {
@@ -87,18 +62,22 @@ static int exceeds(struct reading *reading, const char *option, const char *what
     return result;
 }
 
-static int check_limits(struct reading *reading)
+int archive_check_limits(struct reading *reading, uint64_t more)
 {
     const struct archive_source *limits = reading->options;
+    uint64_t bytes, grown = (uint64_t)reading->expanded;
     int64_t most;
 
     if (reading->entries > (uint64_t)limits->max_entries)
         return exceeds(reading, "max_entries", "has more entries than max_entries allows");
-    if (limits->max_bytes != DRAY_NONE && reading->bytes > (uint64_t)limits->max_bytes)
+    if (__builtin_add_overflow(reading->bytes, more, &bytes) ||
+        (limits->max_bytes != DRAY_NONE && bytes > (uint64_t)limits->max_bytes))
         return exceeds(reading, "max_bytes", "holds more bytes than max_bytes allows");
     if (__builtin_mul_overflow(reading->before.st_size, limits->max_ratio, &most))
         return DRAY_OK;
-    if (reading->extracted > RATIO_FLOOR && reading->extracted > (uint64_t)most)
+    if (reading->extracted + more > grown)
+        grown = reading->extracted + more;
+    if (grown > RATIO_FLOOR && grown > (uint64_t)most)
         return exceeds(reading, "max_ratio",
                        "expands to more times its size than max_ratio allows");
     return DRAY_OK;
@@ -111,7 +90,7 @@ static int write_bytes(struct reading *reading, struct dray_writer *writer, cons
 {
     reading->bytes += size;
     reading->extracted += size;
-    int result = check_limits(reading);
+    int result = archive_check_limits(reading, 0);
 
     return result != DRAY_OK ? result : reading->ctx->host->write(reading->ctx, writer, data, size);
 }
@@ -130,10 +109,18 @@ static int write_zeros(struct reading *reading, struct dray_writer *writer, uint
     return result;
 }
 
+static int fail_size(struct reading *reading, const char *what, int64_t size)
+{
+    return reading->ctx->host->fail(
+        reading->ctx, DRAY_INTEGRITY, "the entry \"%.*s\" of %s is damaged: %s %" PRId64 " bytes",
+        ARCHIVE_SHOWN, reading->reached, reading->options->path, what, size);
+}
+
 static int extract_bytes(struct reading *reading, struct archive_entry *entry,
                          struct dray_writer *writer)
 {
-    int64_t position = 0, size = archive_entry_size(entry), offset;
+    int64_t position = 0, offset;
+    int64_t size = archive_entry_size_is_set(entry) ? archive_entry_size(entry) : INT64_MAX;
     int sparse = archive_entry_sparse_count(entry) > 0;
     const void *data;
     size_t length;
@@ -143,6 +130,9 @@ static int extract_bytes(struct reading *reading, struct archive_entry *entry,
            ARCHIVE_OK) {
         if (offset < position || (offset > position && !sparse))
             return refuse(reading, "has bytes that do not follow each other");
+        /* Before they fill the disk: what an entry says of its size was held against the limits. */
+        if (offset > size || length > (uint64_t)(size - offset))
+            return fail_size(reading, "it has more than the stated", size);
         int result = write_zeros(reading, writer, (uint64_t)(offset - position));
         if (result == DRAY_OK)
             result = write_bytes(reading, writer, data, length);
@@ -152,14 +142,11 @@ static int extract_bytes(struct reading *reading, struct archive_entry *entry,
     }
     if (status != ARCHIVE_EOF)
         return archive_failed(reading);
-    if (!archive_entry_size_is_set(entry) || position == size)
+    if (size == INT64_MAX || position == size)
         return DRAY_OK;
-    if (position < size && sparse)
+    if (sparse)
         return write_zeros(reading, writer, (uint64_t)(size - position));
-    return reading->ctx->host->fail(
-        reading->ctx, DRAY_INTEGRITY,
-        "the entry \"%.*s\" of %s is damaged: %" PRId64 " bytes instead of %" PRId64, ARCHIVE_SHOWN,
-        reading->reached, reading->options->path, position, size);
+    return fail_size(reading, "it ends before the stated", size);
 }
 
 static int extract(struct reading *reading, struct archive_entry *entry,
@@ -186,11 +173,32 @@ static int skip_bytes(struct reading *reading)
 
     while ((status = archive_read_data_block(reading->archive, &data, &length, &offset)) ==
            ARCHIVE_OK) {
+        reading->bytes += length;
+        int result = archive_check_limits(reading, 0);
+        if (result != DRAY_OK)
+            return result;
         host->progress(reading->ctx, 0, 0);
         if (host->cancelled(reading->ctx))
             return host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
     }
     return status == ARCHIVE_EOF ? DRAY_OK : archive_failed(reading);
+}
+
+/* A sparse file whose pieces all lie beyond its size counts as one without holes. Where its first
+ * bytes belong tells. */
+static int check_start(struct reading *reading, uint64_t size)
+{
+    const void *data;
+    size_t length;
+    int64_t offset = 0;
+    int status =
+        size > 0 ? archive_read_data_block(reading->archive, &data, &length, &offset) : ARCHIVE_OK;
+
+    if (status != ARCHIVE_OK && status != ARCHIVE_EOF)
+        return archive_failed(reading);
+    return status == ARCHIVE_OK && offset == 0
+               ? DRAY_OK
+               : refuse(reading, "has bytes that lie elsewhere than its size says");
 }
 
 /* The tar's own file holds the bytes, right behind the header that was just read. Where the next
@@ -208,7 +216,9 @@ static int add_in_place(struct reading *reading, struct dray_item *item)
     item->root = reading->root;
     item->offset = (uint64_t)start;
     reading->bytes += item->bytes;
-    int result = check_limits(reading);
+    int result = archive_check_limits(reading, 0);
+    if (result == DRAY_OK)
+        result = check_start(reading, item->bytes);
     return result != DRAY_OK ? result : host->add(reading->ctx, item);
 }
 
@@ -255,10 +265,13 @@ static int take_file(struct reading *reading, struct archive_entry *entry, struc
     }
     if (reading->plain && archive_entry_sparse_count(entry) == 0)
         return add_in_place(reading, item);
+    int result = archive_check_limits(reading, item->bytes);
+    if (result != DRAY_OK)
+        return result;
     if (host->wanted(reading->ctx, item))
         return extract(reading, entry, item);
     item->root = reading->root;
-    int result = host->add(reading->ctx, item);
+    result = host->add(reading->ctx, item);
     return result == DRAY_OK ? skip_bytes(reading) : result;
 }
 
@@ -266,13 +279,15 @@ static int take_hard_link(struct reading *reading, const char *target, struct dr
 {
     char path[ARCHIVE_PATH_ROOM];
     size_t length;
-    const char *fault = clean_path(target, path, &length);
+    const char *fault = archive_clean_path(target, path, &length);
 
     if (fault != NULL || length == 0)
         return refuse(reading, "is a hard link to a path outside of it");
     item->type = DRAY_FILE;
-    item->same_as = path;
-    item->same_as_length = length;
+    item->same_as = archive_strip(reading, path);
+    if (item->same_as == NULL)
+        return refuse(reading, "is a hard link to a path that strip takes off");
+    item->same_as_length = strlen(item->same_as);
     return reading->ctx->host->add(reading->ctx, item);
 }
 
@@ -305,32 +320,59 @@ static int take_by_type(struct reading *reading, struct archive_entry *entry,
     }
 }
 
+/* Nothing is left of its path. Of directories that is in order. */
+static int take_off(struct reading *reading, struct archive_entry *entry, struct dray_item *item)
+{
+    int root;
+
+    if (archive_entry_filetype(entry) != AE_IFDIR)
+        return archive_fail_vanishing(reading);
+    int result = archive_note_taken_off(reading, item->path, &root);
+    if (result != DRAY_OK || !root)
+        return result;
+    item->type = DRAY_DIRECTORY;
+    item->path = "";
+    item->path_length = 0;
+    return reading->ctx->host->add(reading->ctx, item);
+}
+
+static int fail_path(struct reading *reading, const char *fault)
+{
+    const struct dray_host *host = reading->ctx->host;
+    int result = host->fail(reading->ctx, DRAY_INVALID, "the path of the entry \"%.*s\" of %s %s",
+                            ARCHIVE_SHOWN, reading->reached, reading->options->path, fault);
+
+    host->hint(reading->ctx, "extract what is wanted of it by hand, and deliver the directory");
+    return result;
+}
+
 static int take_entry(struct reading *reading, struct archive_entry *entry)
 {
     const char *raw = archive_entry_pathname(entry), *target = archive_entry_hardlink(entry);
     char path[ARCHIVE_PATH_ROOM];
     struct dray_item item = {.size = sizeof(item), .path = path};
     size_t length;
-    const char *fault = clean_path(raw, path, &length);
+    const char *fault = archive_clean_path(raw, path, &length);
 
     archive_reach(reading, raw);
     reading->entries++;
-    int result = check_limits(reading);
+    int result = archive_check_limits(reading, 0);
     if (result != DRAY_OK)
         return result;
-    if (fault != NULL) {
-        result = reading->ctx->host->fail(reading->ctx, DRAY_INVALID,
-                                          "the path of the entry \"%.*s\" of %s %s", ARCHIVE_SHOWN,
-                                          reading->reached, reading->options->path, fault);
-        reading->ctx->host->hint(reading->ctx,
-                                 "extract what is wanted of it by hand, and deliver the directory");
-        return result;
-    }
+    if (fault != NULL)
+        return fail_path(reading, fault);
     if (length == 0 && archive_entry_filetype(entry) != AE_IFDIR)
         return refuse(reading, "has the path of the archive's root, but is no directory");
-    item.path_length = length;
     item.mode = archive_entry_perm(entry) & 07777;
     item.mtime = mtime_of(entry);
+    const char *left = archive_strip(reading, path);
+    if (left == NULL)
+        return take_off(reading, entry, &item);
+    item.path = left;
+    item.path_length = strlen(left);
+    result = archive_note_left(reading, path, left);
+    if (result != DRAY_OK)
+        return result;
     return target != NULL ? take_hard_link(reading, target, &item)
                           : take_by_type(reading, entry, &item);
 }
@@ -346,8 +388,12 @@ static int take_all(struct reading *reading)
     while (result == DRAY_OK) {
         int status = archive_read_next_header(reading->archive, &entry);
         if (status != ARCHIVE_OK && status != ARCHIVE_EOF &&
-            !archive_is_only_charset(reading, status))
+            !archive_is_only_charset(reading, status)) {
+            if (status == ARCHIVE_WARN) /* of this entry, and it has a name */
+                archive_reach(reading, archive_entry_pathname(entry));
+            reading->entries += status == ARCHIVE_WARN;
             return archive_failed(reading);
+        }
         result = check_position(reading);
         if (result != DRAY_OK || status == ARCHIVE_EOF)
             break;
@@ -362,13 +408,19 @@ static int take_all(struct reading *reading)
 
 static int read_archive(struct reading *reading)
 {
-    int result = archive_open(reading);
+    int result = archive_find_strip(reading);
 
+    if (result == DRAY_OK)
+        result = archive_open(reading);
     if (result == DRAY_OK)
         result = take_all(reading);
     if (result == DRAY_OK)
+        result = archive_check_taken_off(reading);
+    if (result == DRAY_OK)
         result = archive_check_unchanged(reading);
     archive_close(reading);
+    archive_free_names(&reading->gone);
+    archive_free_names(&reading->fronts);
     return result;
 }
 
@@ -414,4 +466,4 @@ static const struct dray_source_operations operations = {
 };
 
 DRAY_PLUGIN(DRAY_KIND_SOURCE, 0, "archive", "1.0.0", "Bring the entries of a tar, zip or 7z file",
-            struct archive_source, options, &operations);
+            struct archive_source, options, &operations, .prepare = archive_prepare_strip);

@@ -19,6 +19,13 @@ struct archive_source {
     int64_t max_bytes;
     int64_t max_ratio;
     int64_t max_entries;
+    const char *strip;
+    int64_t segments; /* what strip says, or less than 0: auto */
+};
+
+struct archive_names {
+    char **items;
+    size_t count, room;
 };
 
 /* One reading of the archive. */
@@ -36,6 +43,9 @@ struct reading {
     uint64_t bytes;                  /* of their files */
     uint64_t extracted;              /* of them, written to scratch */
     char reached[ARCHIVE_SHOWN + 1]; /* name of the last entry that was read */
+    int64_t segments;                /* to take off the front of every path */
+    struct archive_names gone;       /* directories of which nothing was left then */
+    struct archive_names fronts;     /* what was taken off of others, directory by directory */
 
     /* The stream of a compressed tar. */
     struct archive_gzip *gzip; /* either this */
@@ -63,6 +73,27 @@ int archive_failed(struct reading *reading);
 /* There are no more entries: is that the archive's end, or was it cut off? */
 int archive_check_end(struct reading *reading);
 int archive_check_unchanged(struct reading *reading);
+/* Is all that was read, and so many bytes more, within what the options allow? */
+int archive_check_limits(struct reading *reading, uint64_t more);
+
+/* A path as the tree has it: without `.` segments and superfluous slashes, empty for the root.
+ * NULL, or why it may not be used. */
+const char *archive_clean_path(const char *raw, char *path, size_t *ret_length);
+/* prepare of the plugin: what does `strip` say? */
+int archive_prepare_strip(void *self, struct dray_ctx *ctx);
+/* How many segments are to be taken off? `auto` reads all names for that. */
+int archive_find_strip(struct reading *reading);
+/* What is left of a clean path, or NULL: nothing. */
+const char *archive_strip(const struct reading *reading, const char *path);
+/* Of a directory of which nothing is left: it may go when something lies below it. Is it what the
+ * root of the dataset was? */
+int archive_note_taken_off(struct reading *reading, const char *path, int *ret_root);
+/* Of a path of which something is left. */
+int archive_note_left(struct reading *reading, const char *path, const char *left);
+/* At the end: did every directory that went have something below it? */
+int archive_check_taken_off(struct reading *reading);
+int archive_fail_vanishing(struct reading *reading);
+void archive_free_names(struct archive_names *names);
 
 /* Find out whether the file is compressed, and be ready to expand it. */
 int archive_stream_open(struct reading *reading);

@@ -255,9 +255,11 @@ int archive_stream_drain(struct reading *reading)
 {
     const void *data;
     ssize_t length;
+    int result = DRAY_OK;
 
-    do
+    do {
         length = archive_stream_read(reading->archive, reading, &data);
-    while (length > 0);
-    return length == 0 ? DRAY_OK : archive_failed(reading);
+        result = archive_check_limits(reading, 0);
+    } while (length > 0 && result == DRAY_OK);
+    return length < 0 ? archive_failed(reading) : result;
 }

@@ -1,81 +1,17 @@
 # SPDX-License-Identifier: MIT
 """source/directory and source/archive: what is staged is what is there, and nothing that an archive
 says can lead out of the dataset, fill the disk or pass as whole when it is not."""
-import ctypes
-import ctypes.util
 import io
 import os
 import stat
-import struct
 import subprocess
 import tarfile
 import zipfile
-import zlib
 
 import pytest
 
+from bundles import FILE, FOLDER, HARD, LINK, Libarchive, forge
 from trees import TIME, assert_same, listing, make_sample
-
-FILE, LINK, HARD, FOLDER = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
-FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
-
-
-# ---- Making archives ----
-
-
-def forge(path, *entries, form="pax", **keywords):
-    """A tar of (name, type, link target or content) as they are given, whatever they say."""
-    with tarfile.open(path, "w", format=FORMATS[form], **keywords) as tar:
-        for name, kind, *rest in entries:
-            info = tarfile.TarInfo(name)
-            info.type = kind
-            info.mode, info.mtime = (0o755 if kind == FOLDER else 0o644), 1_000_000_000
-            data = b"content"
-            if kind in (LINK, HARD):
-                info.linkname = rest[0]
-            elif rest:
-                data = rest[0]
-            info.size = len(data) if kind == FILE else 0
-            tar.addfile(info, io.BytesIO(data))
-    return path
-
-
-class Libarchive:
-    """Writes what Python cannot: 7z, and compressions that it has no module for."""
-
-    def __init__(self):
-        self.library = ctypes.CDLL(ctypes.util.find_library("archive") or "libarchive.so.13")
-        for name in ("archive_write_new", "archive_entry_new"):
-            getattr(self.library, name).restype = ctypes.c_void_p
-        self.library.archive_error_string.restype = ctypes.c_char_p
-
-    def call(self, name, *arguments):
-        function = getattr(self.library, name)
-        return function(*(ctypes.c_void_p(a) if isinstance(a, int) and a > 1 << 40 else a
-                          for a in arguments))
-
-    def write(self, path, form, compression, files):
-        archive = self.call("archive_write_new")
-        assert self.call(f"archive_write_set_format_{form}", archive) == 0
-        if compression:
-            status = self.call(f"archive_write_add_filter_{compression}", archive)
-            if status != 0:
-                pytest.skip(f"this libarchive writes no {compression}")
-        assert self.call("archive_write_open_filename", archive, os.fsencode(path)) == 0
-        for name, data in files.items():
-            entry = self.call("archive_entry_new")
-            self.call("archive_entry_set_pathname_utf8", entry, name.encode())
-            self.call("archive_entry_set_filetype", entry, stat.S_IFREG)
-            self.call("archive_entry_set_perm", entry, 0o644)
-            self.call("archive_entry_set_mtime", entry, ctypes.c_int64(1_000_000_000), ctypes.c_long(0))
-            self.call("archive_entry_set_size", entry, ctypes.c_int64(len(data)))
-            assert self.call("archive_write_header", archive, entry) == 0, \
-                self.call("archive_error_string", archive)
-            self.library.archive_write_data.restype = ctypes.c_ssize_t
-            assert self.call("archive_write_data", archive, data, ctypes.c_size_t(len(data))) == len(data)
-            self.call("archive_entry_free", entry)
-        assert self.call("archive_write_free", archive) == 0
-        return path
 
 
 @pytest.fixture(scope="module")
@@ -286,46 +222,6 @@ def test_the_same_archive_is_delivered_once(dray, sample, tmp_path):
 # ---- Archives as they should not be ----
 
 
-def device():
-    return ("dev/null", tarfile.CHRTYPE)
-
-
-@pytest.mark.parametrize("entries, reason", [
-    ([("ok", FILE), ("/etc/cron.d/x", FILE)], 'the path of the entry "/etc/cron.d/x" of {} is absolute'),
-    ([("a/../../x", FILE)], 'the path of the entry "a/../../x" of {} has a segment ".."'),
-    ([("..", FOLDER)], 'the path of the entry "../" of {} has a segment ".."'),
-    ([device()], 'the entry "dev/null" of {} is a device'),
-    ([("disk", tarfile.BLKTYPE)], 'the entry "disk" of {} is a device'),
-    ([("p/ipe", tarfile.FIFOTYPE)], 'the entry "p/ipe" of {} is a fifo'),
-    ([("h", HARD, "/etc/passwd")], 'the entry "h" of {} is a hard link to a path outside of it'),
-    ([("d/h", HARD, "../../etc/passwd")], 'the entry "d/h" of {} is a hard link to a path outside of it'),
-    ([("h", HARD, "missing")], "h is a hard link to missing, which is no file of the dataset"),
-    ([("d", FOLDER), ("h", HARD, "d")], "h is a hard link to d, which is no file of the dataset"),
-    ([("l", LINK, "/tmp"), ("l/x", FILE)], '"l/x" cannot be below "l", which is a symbolic link'),
-    ([("l/x", FILE), ("l", LINK, "/tmp")], '"l/x" cannot be below "l", which is a symbolic link'),
-    ([("f", FILE), ("f/x", FILE)], '"f/x" cannot be below "f", which is a file'),
-    ([("f", FILE), ("./f", FILE)], 'two entries have the path "f"'),
-    ([("f", FILE), ("f", LINK, "x")], 'two entries have the path "f"'),
-    ([("a", FILE), ("h", HARD, "a"), ("h", FILE)], 'two entries have the path "h"'),
-    ([("l", LINK, "")], 'the entry "l" of {} is a symbolic link to nothing'),
-    ([("l", LINK, "../outside")], '"l" -> "../outside" leaves the dataset'),
-    ([("l", LINK, "/etc/passwd")], '"l" -> "/etc/passwd" leaves the dataset'),
-    ([("d/l", LINK, "m/../../.."), ("d/m", LINK, ".")], '"d/l" -> "m/../../.." leaves the dataset'),
-    ([(".", FILE)], 'the entry "." of {} has the path of the archive\'s root, but is no directory'),
-    ([(".dray/x/delivered.json", FILE)], 'a dataset may have no ".dray" at its top'),
-    ([("n" * 256, FILE)], "holds a segment longer than 255 bytes"),
-    ([("/".join(["n" * 200] * 21), FILE)], "is too long"),
-], ids=lambda value: None)
-@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gz"])
-def test_what_an_archive_may_not_hold(deliver, tmp_path, entries, reason, compressed):
-    tar = forge(tmp_path / "x.tar", *entries)
-    if compressed:
-        subprocess.run(["gzip", tar], check=True)
-        tar = tmp_path / "x.tar.gz"
-    result = deliver(tar, exit=1)
-    assert reason.format(tar) in result.err
-
-
 def test_a_tar_cut_off_anywhere_is_refused(deliver, files, tmp_path):
     """Also between two entries, where nothing but the missing end tells."""
     data = files(tmp_path / "data", {"a": b"1" * 600, "b": b"2" * 1024})
@@ -447,57 +343,7 @@ def test_a_directory_is_no_archive(deliver, tmp_path):
     assert "is not a file, so it is no archive" in result.err
 
 
-def zip_with(path, flags=0, method=zipfile.ZIP_STORED):
-    """A zip whose only member says these flags and this method."""
-    data = b"0123456789ab"
-    name, crc = b"data", zlib.crc32(data)
-    sizes = struct.pack("<III", crc, len(data), len(data))
-    local = b"PK\3\4" + struct.pack("<HHHHH", 20, flags, method, 0, 33) + sizes + struct.pack("<HH", 4, 0)
-    central = (b"PK\1\2" + struct.pack("<HHHHHH", 0x314, 20, flags, method, 0, 33) + sizes +
-               struct.pack("<HHHHHII", 4, 0, 0, 0, 0, 0o100644 << 16, 0))
-    start = len(local) + 4 + len(data)
-    end = b"PK\5\6" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(central) + 4, start, 0)
-    path.write_bytes(local + name + data + central + name + end)
-    return path
-
-
-def test_an_encrypted_member_is_refused(deliver, tmp_path):
-    result = deliver(zip_with(tmp_path / "x.zip", flags=1), exit=1)
-    assert 'the entry "data" of' in result.err and "is encrypted" in result.err
-
-
-def test_an_unknown_compression_is_refused(deliver, tmp_path):
-    result = deliver(zip_with(tmp_path / "x.zip", method=77), exit=1)
-    assert 'at or after its entry "data": Unsupported ZIP compression method' in result.err
-
-
 # ---- Limits ----
-
-
-def test_limits_on_entries_and_bytes(deliver, tmp_path):
-    tar = forge(tmp_path / "x.tar", ("a", FILE, b"1" * 1000), ("b", FILE, b"2" * 1000))
-    result = deliver(tar, exit=1, max_entries=1)
-    assert f'{tar} has more entries than max_entries allows, as found at its entry "b"' in result.err
-    result = deliver(tar, exit=1, max_bytes=1999)
-    assert f'{tar} holds more bytes than max_bytes allows, as found at its entry "b"' in result.err
-    assert "raise max_bytes" in result.err
-    assert deliver(tar, max_bytes=2000, max_entries=2).is_dir()
-
-
-@pytest.mark.slow
-def test_a_decompression_bomb_is_stopped(deliver, tmp_path):
-    """2 GiB of zeros, held in a few bytes as a sparse file and again as a compressed one."""
-    data = tmp_path / "data"
-    data.mkdir()
-    with open(data / "bomb", "wb") as file:
-        file.truncate(2 << 30)
-    sparse = gnu_tar(tmp_path / "sparse.tar", data, "--sparse")
-    reason = 'expands to more times its size than max_ratio allows, as found at its entry "./bomb"'
-    assert f"{sparse} {reason}" in deliver(sparse, exit=1).err
-    packed = tmp_path / "bomb.tar.bz2"
-    with tarfile.open(packed, "w:bz2") as tar:
-        tar.add(data / "bomb", "./bomb")
-    assert f"{packed} {reason}" in deliver(packed, exit=1).err
 
 
 def test_small_data_of_great_regularity_is_no_bomb(deliver, tmp_path):
