@@ -95,6 +95,12 @@ def test_plan_and_preview_show_what_will_be_replaced(run, old, tmp_path):
     presence = plan["targets"][0]["presence"]
     assert presence["state"] == "delivered" and presence["goes_over"] is True
     assert presence["request_key"] == records(target)[0]["request_key"]
+    said = run(old, target, command="preview").out
+    assert f"{target} holds another delivery, of " in said and "which a run replaces" in said
+    summary = run(old, target, "--json", command="preview").json_lines()[-1]["summary"]
+    assert [one["target"] for one in summary["replaces"]] == [str(target)]
+    assert summary["replaces"][0]["job"] == records(target)[0]["job"]
+    assert "replaces" not in run(old, tmp_path / "out" / "y", "--json", command="preview").json_lines()[-1]["summary"]
     assert "goes_over" not in run(old, target, "--json", command="plan", existing="fail").json()["targets"][0]["presence"]
 
 
@@ -122,6 +128,48 @@ def test_bytes_decide_where_times_do_not(run, old, tmp_path):
     """A file that was touched, but not changed, keeps nobody from replacing it."""
     target = tmp_path / "out" / "x"
     os.utime(target / "d/b")
+    run(old, target)
+    assert_same(target, old)
+
+
+def test_where_permissions_bind(bound, run, old, tmp_path):
+    """Directories that nobody may write are removed all the same: they are ours."""
+    target = tmp_path / "out" / "x"
+    (old / "d").chmod(0o500)
+    target.chmod(0o555)
+    run(old, target)
+    assert_same(target, old)
+    assert left(target) == []
+
+
+def test_several_targets_each_by_itself(dray, old, tmp_path):
+    """One is replaced, one is new, and one holds the same already."""
+    out, workflow = tmp_path / "out", tmp_path / "three.yaml"
+    dray("push", old, "--to", out / "same")
+    inode = (out / "same").stat().st_ino
+    steps = "".join(f"  - {{id: {name}, uses: push/hpfs, with: {{path: {out}/{name}, existing: replace}}}}\n"
+                    for name in ("x", "new", "same"))
+    workflow.write_text(f"version: 1\nname: three\ndataset: {old}\nsteps:\n{steps}")
+    dray("run", workflow)
+    for name in ("x", "new", "same"):
+        assert_same(out / name, old)
+    assert (out / "same").stat().st_ino == inode
+    assert sorted(os.listdir(out)) == ["new", "same", "x"]
+    assert "supersedes" in records(out / "x")[1] and "supersedes" not in records(out / "new")[1]
+
+
+def test_after_a_failure_the_old_one_is_whole(dray, run, old, small_disk):
+    """There is no room for both."""
+    disk = small_disk("1m")
+    target = disk / "x"
+    dray("push", old, "--to", target)
+    before, inode = listing(target), target.stat().st_ino
+    (old / "large").write_bytes(os.urandom(2 << 20))
+    result = run(old, target, exit=None)
+    assert result.code != 0 and "make room for" in result.err
+    assert listing(target) == before and target.stat().st_ino == inode and left(target) == []
+    dray("verify", target)
+    small_disk.grow("9m")
     run(old, target)
     assert_same(target, old)
 
@@ -260,7 +308,7 @@ def whole(target, count):
 
 
 def test_killed_at_random_moments(dray, run, tmp_path):
-    data, target, count = tmp_path / "data", tmp_path / "out" / "x", 800
+    data, target, count = tmp_path / "data", tmp_path / "out" / "x", 500
     target.parent.mkdir()
     tree_of(data, 0, count)
     run(data, target)
@@ -292,15 +340,13 @@ def test_killed_at_random_moments(dray, run, tmp_path):
     assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
 
 
-@pytest.mark.parametrize("lost", [False, True], ids=["state kept", "state lost"])
-def test_killed_between_exchange_and_removal(dray, run, tmp_path, lost):
-    """Held by a trace at the call that follows the exchange: the parent's fsync."""
-    data, target, workflow = tmp_path / "data", tmp_path / "out" / "x", tmp_path / "replace.yaml"
-    target.parent.mkdir()
+def killed_after_the_exchange(dray, run, data, target, workflow):
+    """Generation 1 has replaced 0, and its process is killed by way of a trace that holds it at the call
+    that follows the exchange: the parent's fsync."""
     tree_of(data, 0, 50)
     run(data, target)
     tree_of(data, 1, 50)
-    running = subprocess.Popen(["strace", "-f", "-o", tmp_path / "trace", "-e", "trace=fsync",
+    running = subprocess.Popen(["strace", "-f", "-o", workflow.parent / "trace", "-e", "trace=fsync",
                                 "-P", target.parent, "-e", "inject=fsync:delay_enter=30000000",
                                 dray.program, "run", workflow],
                                env=dray.env, start_new_session=True, stdin=subprocess.DEVNULL,
@@ -312,9 +358,28 @@ def test_killed_between_exchange_and_removal(dray, run, tmp_path, lost):
     running.wait()
     time.sleep(0.2)
     assert len(left(target)) == 1, "the old one is still there"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["state kept", "state lost"])
+def test_killed_between_exchange_and_removal(dray, run, tmp_path, lost):
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
     if lost:
         shutil.rmtree(dray.state)
     assert "already delivered" in run(data, target).out
     assert whole(target, 50) == 1 and left(target) == []
     if not lost:
         assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+
+
+def test_killed_between_exchange_and_removal_and_another_request_comes(dray, run, tmp_path):
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
+    between, _ = records(target)
+    tree_of(data, 2, 50)
+    run(data, target)
+    assert whole(target, 50) == 2 and left(target) == []
+    assert records(target)[1]["supersedes"]["job"] == between["job"]
+    assert dray.json("show", between["job"])["targets"][0]["state"] == "delivered"

@@ -42,6 +42,7 @@ unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
 unit_tests += tests/unit/test_registry
+unit_tests += tests/unit/test_sandbox
 unit_tests += tests/unit/test_sign
 unit_tests += tests/unit/test_store
 unit_tests += tests/unit/test_store_memory
