@@ -346,4 +346,5 @@ const struct dray_host dray_services = {
     .later = service_later,
     .advise_option = service_advise_option,
     .set_mode = dray_service_set_mode,
+    .attributes = dray_service_attributes,
 };

@@ -418,6 +418,13 @@ struct dray_host {
     /* [push, before records] The mode that an entry has at the target, where that is not its own
      * without set-user-ID and set-group-ID: records say it. */
     int (*set_mode)(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
+    /* [transform, push] Call fn for each extended attribute of the name space `user` (its whole
+     * name, its bytes) of a file or directory that lies in place at the source, until fn returns
+     * other than DRAY_OK, which is returned. Entries of archives have none. */
+    int (*attributes)(struct dray_ctx *ctx, uint64_t id,
+                      int (*fn)(struct dray_ctx *ctx, void *arg, const char *name,
+                                const void *value, uint64_t size),
+                      void *arg);
 };
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */

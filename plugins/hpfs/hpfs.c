@@ -22,6 +22,9 @@ static const struct dray_option options[] = {
         struct hpfs, acl, 0,
         "Who may what besides, as user:NAME:rwX or group:NAME:r-X; directories get it as their "
         "default too"),
+    DRAY_OPTION_CHOICE(struct hpfs, xattrs, "none", "none|user",
+                       "Extended attributes of files and directories that lie in place at the "
+                       "source: none, or those of the name space `user`"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)
