@@ -51,7 +51,8 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/rights.c \
 	plugins/hpfs/rights.h \
 	plugins/hpfs/space.c \
-	plugins/hpfs/write.c
+	plugins/hpfs/write.c \
+	plugins/hpfs/xattrs.c
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
 plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS) $(CRYPTO_LIBS)
 

@@ -173,6 +173,10 @@ int64_t dray_service_read(struct dray_ctx *ctx, struct dray_reader *reader, void
 int dray_service_close(struct dray_ctx *ctx, struct dray_reader *reader);
 int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd);
 int dray_service_set_mode(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
+int dray_service_attributes(struct dray_ctx *ctx, uint64_t id,
+                            int (*fn)(struct dray_ctx *ctx, void *arg, const char *name,
+                                      const void *value, uint64_t size),
+                            void *arg);
 int dray_service_root(struct dray_ctx *ctx, const char *path, uint32_t *ret_root);
 int dray_service_add(struct dray_ctx *ctx, const struct dray_item *item);
 int dray_service_walk(struct dray_ctx *ctx, const char *path);

@@ -348,4 +348,5 @@ const struct dray_host dray_services = {
     .advise_option = service_advise_option,
     .set_mode = dray_service_set_mode,
     .supersedes = dray_service_supersedes,
+    .attributes = dray_service_attributes,
 };

@@ -8,6 +8,7 @@
 
 #include "core/base/io.h"
 #include "core/run/run.h"
+#include "core/tree/attributes.h"
 #include "core/tree/walk.h"
 
 /* A file that a source or transform is writing. */
@@ -208,7 +209,7 @@ int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd)
     return result;
 }
 
-/* ---- Modes ---- */
+/* ---- Modes and attributes ---- */
 
 int dray_service_set_mode(struct dray_ctx *ctx, uint64_t id, uint32_t mode)
 {
@@ -224,6 +225,35 @@ int dray_service_set_mode(struct dray_ctx *ctx, uint64_t id, uint32_t mode)
         step->modes[id] = (uint16_t)((mode & 07777) | DRAY_MODE_SET);
     pthread_mutex_unlock(&step->run->lock);
     return step->modes ? DRAY_OK : dray_fail_memory(&call->error);
+}
+
+struct attributes {
+    struct dray_ctx *ctx;
+    int (*fn)(struct dray_ctx *ctx, void *arg, const char *name, const void *value, uint64_t size);
+    void *arg;
+};
+
+static int tell_attribute(void *arg, const char *name, const void *value, uint64_t size)
+{
+    const struct attributes *attributes = arg;
+
+    return attributes->fn(attributes->ctx, attributes->arg, name, value, size);
+}
+
+int dray_service_attributes(struct dray_ctx *ctx, uint64_t id,
+                            int (*fn)(struct dray_ctx *ctx, void *arg, const char *name,
+                                      const void *value, uint64_t size),
+                            void *arg)
+{
+    struct dray_call *call = call_of(ctx);
+    const struct dray_tree_entry *entry = input_entry(call, id);
+    struct attributes attributes = {ctx, fn, arg};
+
+    if (!entry)
+        return DRAY_BUG;
+    dray_blame_entry(entry->path, entry->path_length);
+    return dray_attributes_read(call->step->run->roots, entry, tell_attribute, &attributes,
+                                &call->error);
 }
 
 /* ---- Adding entries ---- */

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
+	core/tree/attributes.c \
+	core/tree/attributes.h \
 	core/tree/builder.c \
 	core/tree/bytes.c \
 	core/tree/bytes.h \

@@ -435,6 +435,14 @@ struct dray_host {
     /* [push, before may_commit] The delivery takes the place of this one: the receipt says so. */
     int (*supersedes)(struct dray_ctx *ctx, const char *job, const char *request_key,
                       const char *manifest_sha256);
+
+    /* [transform, push] Call fn for each extended attribute of the name space `user` (its whole
+     * name, its bytes) of a file or directory that lies in place at the source, until fn returns
+     * other than DRAY_OK, which is returned. Entries of archives have none. */
+    int (*attributes)(struct dray_ctx *ctx, uint64_t id,
+                      int (*fn)(struct dray_ctx *ctx, void *arg, const char *name,
+                                const void *value, uint64_t size),
+                      void *arg);
 };
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */

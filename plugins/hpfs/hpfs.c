@@ -26,6 +26,9 @@ static const struct dray_option options[] = {
         struct hpfs, existing, "fail", "fail|replace",
         "What if something is there already: refuse, or take the place of a whole delivery of the "
         "same dataset in which nothing was changed"),
+    DRAY_OPTION_CHOICE(struct hpfs, xattrs, "none", "none|user",
+                       "Extended attributes of files and directories that lie in place at the "
+                       "source: none, or those of the name space `user`"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)

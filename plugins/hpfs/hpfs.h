@@ -10,6 +10,7 @@
  * write.c  the tree's entries into staging
  * rights.c modes and groups as asked for; acl.c  ACLs
  * old.c    the delivery that another one replaces
+ * xattrs.c extended attributes
  * commit.c records, durability and the rename
  */
 #ifndef DRAY_PLUGINS_HPFS_H
@@ -25,8 +26,9 @@
 /* How much of a path a message shows. */
 #define HPFS_SHOWN 400
 
-enum { HPFS_SYNCFS, HPFS_FSYNC }; /* choices of `durability` */
-enum { HPFS_FAIL, HPFS_REPLACE }; /* choices of `existing` */
+enum { HPFS_SYNCFS, HPFS_FSYNC };            /* choices of `durability` */
+enum { HPFS_FAIL, HPFS_REPLACE };            /* choices of `existing` */
+enum { HPFS_XATTRS_NONE, HPFS_XATTRS_USER }; /* choices of `xattrs` */
 
 /* More entries than an ACL may be asked to have. */
 #define HPFS_ACL_MAX 64
@@ -46,6 +48,7 @@ struct hpfs {
     const char *permissions; /* NULL: the entries' own, as with "keep" */
     const char *group;
     struct dray_strings acl;
+    int64_t xattrs;
     /* What prepare makes of them. */
     uint32_t mode; /* of directories; 0: the entries' own */
     uint32_t gid;  /* where group is not NULL */
@@ -100,6 +103,10 @@ int hpfs_rights_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
 /* Does the file system of staging know ACLs, where they are asked for? */
 int hpfs_acl_check(const struct hpfs *hpfs, struct dray_ctx *ctx,
                    const struct dray_staging *staging);
+
+/* Give the file or directory the attributes that the entry has at the source, and see that they are
+ * kept. It must be open to us. */
+int hpfs_xattrs_keep(struct dray_ctx *ctx, const struct dray_entry *entry, int fd);
 
 /* ---- Bytes ---- */
 

@@ -33,6 +33,7 @@ struct write {
     struct dray_ctx *ctx; /* of the caller: not for other threads */
     int root;             /* of the delivery, in staging */
     int rights;           /* others than the entries' own are asked for */
+    int xattrs;           /* extended attributes are kept */
     int each;             /* sync file by file */
     uint32_t lost;        /* mode bits that a new file does not get: a umask, or a default ACL */
     uint64_t count;
@@ -207,19 +208,20 @@ static int write_file(struct write *write, struct dray_ctx *ctx, const struct dr
 {
     uint32_t mode = hpfs_rights_mode(write->hpfs, 0, entry->mode);
     struct timespec times[2];
-    HPFS_FD fd =
-        openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    /* Attributes are set by those only who may write the file. */
+    HPFS_FD fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                        write->xattrs ? 0600 : mode);
 
     if (fd < 0)
         return fail_at(ctx, errno, "making the file", entry);
     int result = ctx->host->copy(ctx, entry->id, fd);
-    if (result != DRAY_OK)
-        return result;
-    if (write->rights)
+    if (result == DRAY_OK && write->xattrs)
+        result = hpfs_xattrs_keep(ctx, entry, fd);
+    if (result == DRAY_OK && write->rights)
         result = hpfs_rights_set(write->hpfs, ctx, fd, 0, mode, entry->path);
     if (result != DRAY_OK)
         return result;
-    if (!write->rights && (mode & write->lost) != 0 && fchmod(fd, mode) != 0)
+    if (!write->rights && (write->xattrs || (mode & write->lost) != 0) && fchmod(fd, mode) != 0)
         return fail_at(ctx, errno, "setting the mode of", entry);
     hpfs_times(entry->mtime, times);
     if (futimens(fd, times) != 0)
@@ -328,17 +330,20 @@ static int finish_directory(struct write *write, const struct dray_entry *entry)
     /* Its mode may take away the right to open it. */
     HPFS_FD fd = -1;
 
-    if (write->each || write->rights) {
+    if (write->each || write->rights || write->xattrs) {
         fd = openat(write->root, entry->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
             return fail_at(write->ctx, errno, "opening the directory", entry);
     }
+    int result = write->xattrs ? hpfs_xattrs_keep(write->ctx, entry, fd) : DRAY_OK;
+    if (result != DRAY_OK)
+        return result;
     hpfs_times(entry->mtime, times);
     if (utimensat(write->root, entry->path, times, AT_SYMLINK_NOFOLLOW) != 0)
         return fail_at(write->ctx, errno, "setting the time of", entry);
     if (write->rights) {
-        int result = hpfs_rights_set(write->hpfs, write->ctx, fd, 1,
-                                     hpfs_rights_mode(write->hpfs, 1, entry->mode), entry->path);
+        result = hpfs_rights_set(write->hpfs, write->ctx, fd, 1,
+                                 hpfs_rights_mode(write->hpfs, 1, entry->mode), entry->path);
         if (result != DRAY_OK)
             return result;
     } else if (fchmodat(write->root, entry->path, entry->mode & 01777, 0) != 0) {
@@ -371,6 +376,7 @@ int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
         .hpfs = hpfs,
         .ctx = ctx,
         .rights = hpfs_rights_asked(hpfs),
+        .xattrs = hpfs->xattrs == HPFS_XATTRS_USER,
         .root = staging->directory,
         .each = hpfs->durability == HPFS_FSYNC,
         .count = ctx->host->count(ctx),

@@ -184,3 +184,95 @@ def test_the_names_in_a_dataset_do_not_matter(deliver, tmp_path):
     data = make_sample(tmp_path / "sample")
     deliver(data, "permissions: group, acl: ['user:4343:rwX']")
     assert_same(tmp_path / "x", data, modes=False)
+
+
+# ---- Extended attributes ----
+
+
+def attributes(path):
+    return {name: os.getxattr(path, name) for name in os.listxattr(path) if name.startswith("user.")}
+
+
+@pytest.fixture
+def attributed(data):
+    try:
+        os.setxattr(data / "d", "user.folder", b"of a folder")
+    except OSError as error:
+        pytest.skip(f"no extended attributes here: {error}")
+    (data / "sealed").write_bytes(b"s")
+    os.setxattr(data / "sealed", "user.empty", b"")
+    os.setxattr(data / "sealed", "user.bytes", bytes(range(256)))
+    (data / "sealed").chmod(0o400)
+    os.setxattr(data / "plain", "user.mime_type", b"text/plain")
+    return data
+
+
+@pytest.mark.parametrize("more", ["durability: syncfs", "durability: fsync", "permissions: '2550'"])
+def test_attributes_are_kept_where_asked_for(dray, deliver, attributed, tmp_path, more):
+    before = os.umask(0o077)
+    try:
+        deliver(attributed, f"xattrs: user, {more}")
+    finally:
+        os.umask(before)
+    for path, _ in everything(attributed):
+        copy = tmp_path / "x" / path.relative_to(attributed)
+        if not path.is_symlink() and path != attributed:
+            assert attributes(copy) == attributes(path), path
+    assert len(attributes(tmp_path / "x/sealed")) == 2 and len(attributes(tmp_path / "x/twin")) == 1
+    dray("verify", tmp_path / "x")
+    if "permissions" not in more:
+        (tmp_path / "x/tool").chmod(0o6711)
+        assert_same(tmp_path / "x", attributed)
+
+
+def test_attributes_are_left_out_by_default(deliver, attributed, tmp_path):
+    deliver(attributed, "permissions: keep")
+    assert {len(attributes(path)) for path, _ in everything(tmp_path / "x") if not path.is_symlink()} == {0}
+
+
+def test_an_archive_gives_no_attributes(deliver, attributed, tmp_path):
+    for name, options in (("plain.tar", []), ("packed.tar.gz", ["-z"])):
+        archive = tmp_path / name
+        subprocess.run(["tar", "--xattrs", *options, "-cf", archive, "-C", attributed, "."], check=True)
+        target = tmp_path / f"of-{name}"
+        deliver(archive, "xattrs: user", target)
+        assert {len(attributes(path)) for path, _ in everything(target) if not path.is_symlink()} == {0}
+
+
+def test_a_file_system_without_attributes_is_told(deliver, attributed, tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system of its own")
+    place = tmp_path / "ram"
+    place.mkdir()
+    subprocess.run(["mount", "-t", "ramfs", "dray-test", place], check=True)
+    try:
+        failed = deliver(attributed, "xattrs: user", place / "x", exit=1)
+        assert "setting the attribute user." in failed.err and "xattrs: none" in failed.err
+        assert os.listdir(place) == []
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def test_attributes_of_a_user_without_privileges(dray):
+    """Who may not write a file may not give it attributes, even who owns it."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    with tempfile.TemporaryDirectory(prefix="dray-nobody-") as name:
+        home = Path(name)
+        (home / "data/d").mkdir(parents=True)
+        (home / "data/d/a").write_bytes(b"a")
+        for path in (home / "data/d/a", home / "data/d"):
+            try:
+                os.setxattr(path, "user.x", b"value")
+            except OSError as error:
+                pytest.skip(f"no extended attributes here: {error}")
+        (home / "data/d/a").chmod(0o400)
+        (home / "data/d").chmod(0o500)
+        (home / "work.yaml").write_text("version: 1\ndataset: ./data\nsteps:\n"
+                                        "  - { id: deliver, uses: push/hpfs, with: { path: ./x, xattrs: user } }\n")
+        for path in (home, home / "data", home / "data/d", home / "data/d/a"):
+            os.chown(path, NOBODY, NOBODY)
+        done = as_nobody(dray, home, "run", home / "work.yaml")
+        assert done.returncode == 0, done.stderr
+        assert attributes(home / "x/d/a") == attributes(home / "x/d") == {"user.x": b"value"}
+        assert_same(home / "x", home / "data")
