@@ -212,20 +212,50 @@ static int change_case(int64_t letters, struct rename_path *path)
     return rename_path_set(path, path->spare, out);
 }
 
-/* What is no UTF-8 has no normal form. */
-static int normalize(struct dray_ctx *ctx, struct rename_path *path)
+static int is_ascii(const struct rename_path *path)
+{
+    for (size_t i = 0; i < path->length; i++)
+        if ((unsigned char)path->bytes[i] >= 0x80)
+            return 0;
+    return 1;
+}
+
+/* A segment that is no UTF-8 has no normal form. */
+static int normalize_segment(struct dray_ctx *ctx, const char *segment, size_t length,
+                             struct rename_path *path, size_t *at)
 {
     utf8proc_uint8_t *made = NULL;
-    utf8proc_ssize_t length =
-        utf8proc_map((const utf8proc_uint8_t *)path->bytes, (utf8proc_ssize_t)path->length, &made,
-                     UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    utf8proc_ssize_t got = utf8proc_map((const utf8proc_uint8_t *)segment, (utf8proc_ssize_t)length,
+                                        &made, UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+    const char *text = got >= 0 ? (const char *)made : segment;
+    size_t bytes = got >= 0 ? (size_t)got : length;
+    int fits = *at + bytes + 1 < sizeof(path->spare);
 
-    if (length == UTF8PROC_ERROR_NOMEM)
-        return ctx->host->fail(ctx, DRAY_NO_MEMORY, "renaming: out of memory");
-    if (length >= 0)
-        (void)rename_path_set(path, (const char *)made, (size_t)length);
+    if (fits)
+        memcpy(path->spare + *at, text, bytes);
+    *at += bytes;
     free(made);
-    return DRAY_OK;
+    if (got == UTF8PROC_ERROR_NOMEM)
+        return ctx->host->fail(ctx, DRAY_NO_MEMORY, "renaming: out of memory");
+    return fits ? 0 : -1;
+}
+
+/* Segment by segment, so that a directory has one name for all that is below it. */
+static int normalize(struct dray_ctx *ctx, struct rename_path *path)
+{
+    size_t at = 0;
+
+    if (is_ascii(path))
+        return 0;
+    for (const char *segment = path->bytes, *end = segment + path->length;;) {
+        const char *slash = memchr(segment, '/', (size_t)(end - segment));
+        size_t length = (size_t)((slash != NULL ? slash : end) - segment);
+        int result = normalize_segment(ctx, segment, length, path, &at);
+        if (result != 0 || slash == NULL)
+            return result != 0 ? result : rename_path_set(path, path->spare, at);
+        path->spare[at++] = '/';
+        segment = slash + 1;
+    }
 }
 
 static int fail_path(struct dray_ctx *ctx, const char *old, size_t length,

@@ -82,3 +82,12 @@ def test_tree(dray, place):
     found = contents(place / "delivered")
     assert found["link.csv"] == b"a" and not (place / "delivered/link.csv").is_symlink()
     assert found["only"] is None and "only/x.tmp" not in found
+
+
+def test_rename(dray, place):
+    assert "results/t_draft.csv -> survey/tables/t-draft.csv" in dray("preview", place / "rename.yaml").out
+    dray("run", place / "rename.yaml")
+    found = contents(place / "delivered/renamed")
+    assert found["survey/readme.txt"] == b"r" and found["survey/measured/raw/s1/r"] == b"1"
+    assert found["survey/tables/t-draft.csv"] == b"t" and (place / "delivered/renamed/survey/link.csv").is_symlink()
+    assert b"survey/a-draft.csv\ta_draft.csv\n" in found["renamed.tsv"]

@@ -217,13 +217,16 @@ def test_paths_that_are_not_utf8_and_normal_forms(site):
     odd = os.fsdecode(b"raw/odd\xff.txt")
     (site.data / odd).write_text("x")
     (site.data / "u\u0308ber").write_text("x")
+    (site.data / "o\u0308l").mkdir()
+    (site.data / "o\u0308l/plain").write_text("x")
+    (site.data / os.fsdecode("o\u0308l/".encode() + b"odd\xff")).write_text("x")
     place = site.run({"regex": {r"\.txt$": ".text", "^raw": "r"}, "unicode": "NFC", "mapping": "m"})
     assert os.fsencode(place / "r") and b"odd\xff.text" in os.listdir(os.fsencode(place / "r"))
-    assert "\u00fcber" in os.listdir(place)
+    assert "\u00fcber" in os.listdir(place) and len(os.listdir(place / "\u00f6l")) == 2
     assert b"r/odd\xff.text\traw/odd\xff.txt\n" in (place / "m").read_bytes()
     lines = site.dray.json_lines("preview", site.workflow({"prefix": "p"}))
-    [line] = [one for one in lines if "from_b64" in one]
-    assert base64.b64decode(line["from_b64"]) == b"raw/odd\xff.txt" and "path_b64" in line
+    odd = {base64.b64decode(one["from_b64"]): base64.b64decode(one["path_b64"]) for one in lines if "from_b64" in one}
+    assert odd[b"raw/odd\xff.txt"] == b"p/raw/odd\xff.txt" and len(odd) == 2
 
 
 def test_filters_before_and_after_keep_their_reasons(site):

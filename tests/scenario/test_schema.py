@@ -128,7 +128,7 @@ def test_every_plugin_of_the_site_is_in_it(site):
         shown = site.json("plugin", "show", f"{one['kind']}/{one['name']}", "--schema")
         assert schema["$defs"][f"{one['kind']}.{one['name']}"]["properties"] == shown["properties"]
     injected = validator(site, "policy").schema["$defs"]["injected"]["properties"]["uses"]["oneOf"]
-    assert {one["const"] for one in injected} == {"filter/glob", "filter/size"}
+    assert {one["const"] for one in injected} == {"filter/glob", "filter/size", "transform/rename"}
 
 
 def test_a_refused_plugin_is_not_in_it(dray):

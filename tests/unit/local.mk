@@ -55,6 +55,7 @@ unit_tests += tests/unit/test_store_take_up
 unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text
+unit_tests += tests/unit/test_transform_rename
 unit_tests += tests/unit/test_tree
 unit_tests += tests/unit/test_tree_memory
 unit_tests += tests/unit/test_verdict_list
