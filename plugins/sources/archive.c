@@ -365,6 +365,20 @@ static int take_entry(struct reading *reading, struct archive_entry *entry)
 
 /* ---- The archive --------------------------------------------------------------------------- */
 
+static int fail_header(struct reading *reading, struct archive_entry *entry, int status)
+{
+    /* What is wrong with a zip's table is said better by who compares it. */
+    int result = reading->entries == 0 ? archive_look_at_format(reading) : DRAY_OK;
+
+    if (result != DRAY_OK)
+        return result;
+    if (status == ARCHIVE_WARN) { /* it is about this entry, which has a name */
+        archive_reach(reading, archive_entry_pathname(entry));
+        reading->entries++;
+    }
+    return archive_failed(reading);
+}
+
 static int take_all(struct reading *reading)
 {
     const struct dray_host *host = reading->ctx->host;
@@ -374,17 +388,15 @@ static int take_all(struct reading *reading)
     while (result == DRAY_OK) {
         int status = archive_read_next_header(reading->archive, &entry);
         if (status != ARCHIVE_OK && status != ARCHIVE_EOF &&
-            !archive_is_only_charset(reading, status)) {
-            if (status == ARCHIVE_WARN) /* of this entry, and it has a name */
-                archive_reach(reading, archive_entry_pathname(entry));
-            reading->entries += status == ARCHIVE_WARN;
-            return archive_failed(reading);
-        }
+            !archive_is_only_charset(reading, status))
+            return fail_header(reading, entry, status);
         result = check_position(reading);
         if (result != DRAY_OK || status == ARCHIVE_EOF)
             break;
         if (reading->entries == 0)
-            archive_look_at_format(reading);
+            result = archive_look_at_format(reading);
+        if (result != DRAY_OK)
+            break;
         result = host->cancelled(reading->ctx)
                      ? host->fail(reading->ctx, DRAY_CANCELLED, "cancelled")
                      : take_entry(reading, entry);
