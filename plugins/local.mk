@@ -61,7 +61,8 @@ plugins_source_archive_la_SOURCES = \
 	plugins/sources/archive.h \
 	plugins/sources/archive_names.c \
 	plugins/sources/archive_open.c \
-	plugins/sources/archive_stream.c
+	plugins/sources/archive_stream.c \
+	plugins/sources/archive_zip.c
 plugins_source_archive_la_LDFLAGS = $(plugin_link_flags)
 plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS)
 

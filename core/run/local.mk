@@ -4,6 +4,7 @@ libdraycore_a_SOURCES += \
 	core/run/blame.c \
 	core/run/blame.h \
 	core/run/filter.c \
+	core/run/hand_down.c \
 	core/run/inquiry.c \
 	core/run/inquiry.h \
 	core/run/lint.c \

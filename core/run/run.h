@@ -83,6 +83,7 @@ struct dray_step_run {
     struct dray_hard_link *links;            /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
+    int all_wanted;                  /* of a source: no file is left out for what filters say */
     int unread;     /* of a source or transform: it has entries without their bytes. Atomic */
     int undecided;  /* of a filter: it needs bytes that are not there; it decided nothing. Of
                        a guard: one before it did not */
@@ -203,6 +204,12 @@ void dray_writers_drop(struct dray_step_run *step);
 /* The builder of a source or transform becomes its tree, hard links resolved. */
 DRAY_MUST_CHECK int dray_builder_take(struct dray_step_run *step, struct dray_tree **ret_tree,
                                       struct dray_error *error);
+
+/* Will anything read the bytes of this entry of a source? */
+int dray_is_wanted(struct dray_step_run *source, const struct dray_entry *entry);
+/* After staging: does something lack bytes because this was asked too early? Then the output is
+ * gone, and staging it again brings all. */
+int dray_hand_down_failed(struct dray_step_run *source);
 
 /* Fill the view of an entry. */
 void dray_entry_view(const struct dray_tree *tree, size_t index, struct dray_entry *ret_entry);

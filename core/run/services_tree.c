@@ -438,12 +438,22 @@ int dray_service_wanted(struct dray_ctx *ctx, const struct dray_item *item)
 {
     struct dray_step_run *step = call_of(ctx)->step;
     struct dray_run *run = step->run;
+    struct dray_entry entry = {
+        .size = sizeof(entry),
+        .type = item->type,
+        .id = DRAY_NOT_KNOWN,
+        .path = item->path,
+        .path_length = item->path_length,
+        .bytes = item->bytes,
+        .mtime = item->mtime,
+        .mode = item->mode & 07777,
+        .sha256 = item->sha256,
+        .md5 = item->md5,
+    };
 
-    (void)item;
-    /* A preview without scratch needs no bytes. Else no selection is handed down yet: everything
-     * is wanted, which is always right. */
+    /* A preview without scratch needs no bytes. */
     if (!run->preview || run->scratch)
-        return 1;
+        return dray_is_wanted(step, &entry);
     __atomic_store_n(&step->unread, 1, __ATOMIC_RELAXED);
     __atomic_store_n(&run->unread, 1, __ATOMIC_RELAXED);
     return 0;

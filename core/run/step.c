@@ -118,7 +118,7 @@ static int read_listing(struct dray_step_run *step, struct dray_error *error)
     return result;
 }
 
-static int stage(struct dray_step_run *step, struct dray_error *error)
+static int stage_once(struct dray_step_run *step, struct dray_error *error)
 {
     const struct dray_source_operations *source = &step->instance->loaded->operations.source;
     struct dray_call call;
@@ -134,6 +134,17 @@ static int stage(struct dray_step_run *step, struct dray_error *error)
         result = dray_builder_take(step, &step->output, error);
     dray_tree_builder_freep(&step->builder);
     step->builder = NULL;
+    return result;
+}
+
+static int stage(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_call call;
+    int result = stage_once(step, error);
+
+    if (result == 0 && dray_hand_down_failed(step))
+        result = stage_once(step, error);
+    dray_call_init(&call, step);
     if (result == 0 && step->step->revision)
         result = check_revision(step, &call, error);
     return result;

@@ -132,6 +132,11 @@ int dray_source_open_unchecked(struct dray_source_file *ret_file, struct dray_ro
     const struct dray_root *root = dray_roots_get(roots, entry->root);
     struct dray_source_file file = {.root = root, .fd = -1};
 
+    if (entry->type == DRAY_FILE && entry->root == DRAY_NO_ROOT)
+        return dray_fail(error, DRAY_BUG,
+                         "reading \"%.400s\": it was not brought, since a filter said that it "
+                         "drops it, and kept it later",
+                         entry->path);
     if (root == NULL || entry->type != DRAY_FILE)
         return dray_fail(error, DRAY_BUG, "reading \"%.400s\": it is %s of root %u", entry->path,
                          dray_tree_type_name(entry->type), entry->root);

@@ -117,6 +117,9 @@ extern "C" {
 /* Of a number that the host lets a plugin fill in: it is not known. The host sets it beforehand. */
 #define DRAY_NOT_KNOWN UINT64_MAX
 
+/* item.root of a file whose bytes lie nowhere, because host->wanted said that nobody wants them. */
+#define DRAY_NO_ROOT UINT32_MAX
+
 /* What kind of place a push delivers to: what policies call target.type. */
 #define DRAY_TARGET_HPFS   1u
 #define DRAY_TARGET_CLOUD  2u
@@ -377,7 +380,8 @@ struct dray_host {
     /* [source] Digest over path, type, size and mtime of what was added so far: a revision. */
     char *(*revision)(struct dray_ctx *ctx);
     /* [source] 0 if the steps that follow are known to drop this entry: its bytes are not needed.
-     */
+     * It is added all the same, with DRAY_NO_ROOT. A source may be asked to stage again when bytes
+     * are needed after all. */
     int (*wanted)(struct dray_ctx *ctx, const struct dray_item *item);
 
     /* [transform] Pass an input entry on, under `path` (NULL: its own). */
@@ -545,7 +549,9 @@ struct dray_source_operations {
 /* A filter gives each entry a verdict. It is pure: the same entry, the same verdict. Directories
  * that have entries below them are not asked about. One with DRAY_CAP_CONTENT is not asked at all
  * in a preview that has no bytes (of a list, or of an archive that is not extracted): what it gets
- * is then undecided, and passes. */
+ * is then undecided, and passes. One without it may be asked about a file before that is staged, to
+ * spare the staging of what is dropped, and again later: then it has no id (DRAY_NOT_KNOWN), no
+ * link group, and no digests but those that the source has. */
 struct dray_filter_operations {
     uint32_t size;
     uint32_t reserved;

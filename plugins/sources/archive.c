@@ -85,14 +85,23 @@ int archive_check_limits(struct reading *reading, uint64_t more)
 
 /* ---- Bytes --------------------------------------------------------------------------------- */
 
+/* Without a writer nobody wants them. What is compressed has to be expanded to get past it, which
+ * can take as long as extracting it, and what is wrong with it is told all the same. */
 static int write_bytes(struct reading *reading, struct dray_writer *writer, const void *data,
                        uint64_t size)
 {
+    const struct dray_host *host = reading->ctx->host;
+
     reading->bytes += size;
     reading->extracted += size;
     int result = archive_check_limits(reading, 0);
-
-    return result != DRAY_OK ? result : reading->ctx->host->write(reading->ctx, writer, data, size);
+    if (result != DRAY_OK)
+        return result;
+    if (writer != NULL)
+        return host->write(reading->ctx, writer, data, size);
+    host->progress(reading->ctx, 0, 0);
+    return host->cancelled(reading->ctx) ? host->fail(reading->ctx, DRAY_CANCELLED, "cancelled")
+                                         : DRAY_OK;
 }
 
 /* What an archive leaves out of a sparse file. */
@@ -159,29 +168,6 @@ static int extract(struct reading *reading, struct archive_entry *entry,
     if (result == DRAY_OK)
         result = extract_bytes(reading, entry, &writer);
     return result == DRAY_OK ? host->finish(reading->ctx, &writer) : result;
-}
-
-/* Of an entry that nobody wants. What is compressed has to be expanded to get past it, which can
- * take as long as extracting it. */
-static int skip_bytes(struct reading *reading)
-{
-    const struct dray_host *host = reading->ctx->host;
-    const void *data;
-    size_t length;
-    int64_t offset;
-    int status;
-
-    while ((status = archive_read_data_block(reading->archive, &data, &length, &offset)) ==
-           ARCHIVE_OK) {
-        reading->bytes += length;
-        int result = archive_check_limits(reading, 0);
-        if (result != DRAY_OK)
-            return result;
-        host->progress(reading->ctx, 0, 0);
-        if (host->cancelled(reading->ctx))
-            return host->fail(reading->ctx, DRAY_CANCELLED, "cancelled");
-    }
-    return status == ARCHIVE_EOF ? DRAY_OK : archive_failed(reading);
 }
 
 /* A sparse file whose pieces all lie beyond its size counts as one without holes. Where its first
@@ -270,9 +256,9 @@ static int take_file(struct reading *reading, struct archive_entry *entry, struc
         return result;
     if (host->wanted(reading->ctx, item))
         return extract(reading, entry, item);
-    item->root = reading->root;
+    item->root = DRAY_NO_ROOT;
     result = host->add(reading->ctx, item);
-    return result == DRAY_OK ? skip_bytes(reading) : result;
+    return result == DRAY_OK ? extract_bytes(reading, entry, NULL) : result;
 }
 
 static int take_hard_link(struct reading *reading, const char *target, struct dray_item *item)
@@ -379,6 +365,20 @@ static int take_entry(struct reading *reading, struct archive_entry *entry)
 
 /* ---- The archive --------------------------------------------------------------------------- */
 
+static int fail_header(struct reading *reading, struct archive_entry *entry, int status)
+{
+    /* What is wrong with a zip's table is said better by who compares it. */
+    int result = reading->entries == 0 ? archive_look_at_format(reading) : DRAY_OK;
+
+    if (result != DRAY_OK)
+        return result;
+    if (status == ARCHIVE_WARN) { /* it is about this entry, which has a name */
+        archive_reach(reading, archive_entry_pathname(entry));
+        reading->entries++;
+    }
+    return archive_failed(reading);
+}
+
 static int take_all(struct reading *reading)
 {
     const struct dray_host *host = reading->ctx->host;
@@ -388,17 +388,15 @@ static int take_all(struct reading *reading)
     while (result == DRAY_OK) {
         int status = archive_read_next_header(reading->archive, &entry);
         if (status != ARCHIVE_OK && status != ARCHIVE_EOF &&
-            !archive_is_only_charset(reading, status)) {
-            if (status == ARCHIVE_WARN) /* of this entry, and it has a name */
-                archive_reach(reading, archive_entry_pathname(entry));
-            reading->entries += status == ARCHIVE_WARN;
-            return archive_failed(reading);
-        }
+            !archive_is_only_charset(reading, status))
+            return fail_header(reading, entry, status);
         result = check_position(reading);
         if (result != DRAY_OK || status == ARCHIVE_EOF)
             break;
         if (reading->entries == 0)
-            archive_look_at_format(reading);
+            result = archive_look_at_format(reading);
+        if (result != DRAY_OK)
+            break;
         result = host->cancelled(reading->ctx)
                      ? host->fail(reading->ctx, DRAY_CANCELLED, "cancelled")
                      : take_entry(reading, entry);

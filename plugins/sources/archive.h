@@ -63,7 +63,9 @@ int archive_open_file(struct reading *reading);
 int archive_open(struct reading *reading);
 void archive_close(struct reading *reading);
 /* After the first header: which format is it? */
-void archive_look_at_format(struct reading *reading);
+int archive_look_at_format(struct reading *reading);
+/* Does a zip say the same in its table of contents as before each file? */
+int archive_check_zip(struct reading *reading);
 /* Note the name of an entry for messages. */
 void archive_reach(struct reading *reading, const char *name);
 /* Is a status of libarchive only about the character set of a name, which we take as it is? */

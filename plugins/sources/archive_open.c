@@ -99,11 +99,12 @@ int archive_open(struct reading *reading)
     return status == ARCHIVE_OK ? DRAY_OK : archive_failed(reading);
 }
 
-void archive_look_at_format(struct reading *reading)
+int archive_look_at_format(struct reading *reading)
 {
     int format = archive_format(reading->archive) & ARCHIVE_FORMAT_BASE_MASK;
 
     reading->plain = !reading->compressed && format == ARCHIVE_FORMAT_TAR;
+    return format == ARCHIVE_FORMAT_ZIP ? archive_check_zip(reading) : DRAY_OK;
 }
 
 void archive_reach(struct reading *reading, const char *name)

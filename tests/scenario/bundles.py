@@ -83,7 +83,8 @@ def member(name, data=b"0123456789ab", mode=stat.S_IFREG | 0o644, system=3, flag
              "method": method, "crc": zlib.crc32(data), "size": len(data), "packed": len(packed), "extra": b""}
     facts.update(lies)
     facts.setdefault("local_name", facts["name"])
-    facts.setdefault("local_size", facts["size"])
+    for name in ("size", "method", "flags"):
+        facts.setdefault(f"local_{name}", facts[name])
     return facts
 
 
@@ -93,7 +94,8 @@ def zip_of(path, *members, hidden=(), behind=b""):
     for i, m in enumerate(members):
         start = len(body)
         common = struct.pack("<HHHHI", m["flags"], m["method"], 0, 33, m["crc"])
-        body += b"PK\3\4" + struct.pack("<H", 20) + common + struct.pack(
+        local = struct.pack("<HHHHI", m["local_flags"], m["local_method"], 0, 33, m["crc"])
+        body += b"PK\3\4" + struct.pack("<H", 20) + local + struct.pack(
             "<IIHH", m["packed"], m["local_size"], len(m["local_name"]), 0) + m["local_name"] + m["data"]
         if i in hidden:
             continue

@@ -164,6 +164,17 @@ MEMBERS = {
     "more than it says": ([member("data", b"z" * 9000, method=8, size=10)], '"data"'),
     "less than it says": ([member("data", b"z" * 10, method=8, size=9000)], '"data"'),
     "another checksum": ([member("data", crc=1)], '"data"'),
+    "another name in the table": ([member("ok"), member("harmless", local_name=b"evil")],
+                                  'the entry "harmless" of {} is called otherwise before its bytes'),
+    "another way of packing in the table": ([member("data", b"z" * 99, method=8, local_method=0)],
+                                            'the entry "data" of {} is packed otherwise'),
+    "encrypted in the table alone": ([member("data", flags=1, local_flags=0)], '"data"'),
+    "bytes of another": ([member("a"), member("a", start=0)], 'the entry "a" of {} shares its bytes'),
+    "a place beyond the end": ([member("a", start=1 << 20)], 'the entry "a" of {} has a place beyond the end'),
+    "a place that is none": ([member("a", start=3)], 'the entry "a" of {} is not where the table of contents says'),
+    "a place of zip64 that is missing": ([member("a", start=0xffffffff)], 'the entry "a" of {} has a place beyond'),
+    "a size of zip64 that lies": ([member("a", size=0xffffffff, extra=struct.pack("<HHQ", 1, 8, 1 << 62))], '"a"'),
+    "a packed size beyond the end": ([member("a", packed=1 << 20)], 'the entry "a" of {} has more bytes'),
     "two sizes": ([member("ok"), member("data", local_size=5)], '"data"'),
 }
 
@@ -172,6 +183,23 @@ MEMBERS = {
 def test_what_a_zip_may_not_say(refused, tmp_path, case):
     members, reason = MEMBERS[case]
     refused(zip_of(tmp_path / "x.zip", *members), reason)
+
+
+def test_a_zip_that_is_cut_off_or_goes_on(refused, tmp_path):
+    path = zip_of(tmp_path / "x.zip", member("a"), member("b"))
+    whole = path.read_bytes()
+    for cut in (1, 21, 22, 60, 100):
+        path.write_bytes(whole[:-cut])
+        refused(path, str(path))
+    path.write_bytes(whole[:whole.index(b"PK\1\2")])
+    refused(path, "{} is cut off: it has no table of contents at its end")
+    path.write_bytes(whole + b"more")
+    refused(path, "{} does not end where its table of contents says")
+    end = whole.rindex(b"PK\5\6")
+    path.write_bytes(whole[:end + 8] + struct.pack("<HH", 1, 1) + whole[end + 12:])
+    refused(path, "{} has more or less in its table of contents than it says")
+    path.write_bytes(whole[:end + 8] + struct.pack("<HH", 900, 900) + whole[end + 12:])
+    refused(path, "{} says of its table of contents what cannot be")
 
 
 SEVEN = {

@@ -3,6 +3,7 @@
 says can lead out of the dataset, fill the disk or pass as whole when it is not."""
 import io
 import os
+import shutil
 import stat
 import subprocess
 import tarfile
@@ -186,6 +187,36 @@ def test_a_zip_keeps_modes_and_links(deliver, tmp_path):
     assert {name: entry[-1] for name, entry in found.items()} == {
         b"run.sh": "0750", b"d": "0700", b"d/data": "0600", b"d/link": b"data"}
     assert (out / "d" / "data").read_bytes() == b"z" * 99_999
+
+
+def test_zips_of_every_make(deliver, tmp_path):
+    """With zip64, a comment, sizes behind the bytes, and something before the archive."""
+    plain = io.BytesIO()
+
+    class Stream:  # which cannot go back, so that sizes come behind
+        write, flush = plain.write, plain.flush
+
+    with zipfile.ZipFile(Stream(), "w", zipfile.ZIP_DEFLATED) as out:
+        for name in ("a", "d/b"):
+            with out.open(zipfile.ZipInfo(name), "w", force_zip64=True) as file:
+                file.write(name.encode() * 3000)
+        out.comment = b"made by a test, PK"
+    for number, start in enumerate((b"", b"#!/bin/sh\nexit 1\n")):
+        path = tmp_path / f"{number}.zip"
+        path.write_bytes(start + plain.getvalue())
+        out = deliver(path)
+        assert (out / "a").read_bytes() == b"a" * 3000 and (out / "d/b").read_bytes() == b"d/b" * 3000
+        shutil.rmtree(out)
+
+
+@pytest.mark.slow
+def test_a_zip_of_more_entries_than_its_end_can_count(deliver, tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for number in range(65_600):
+            out.writestr(f"{number % 40}/{number}", b"")
+    out = deliver(path)
+    assert len(listing(out)) == 65_640
 
 
 def test_several_compressed_parts_are_one_archive(deliver, files, tmp_path):
