@@ -136,6 +136,15 @@ def test_mime_is_undecided_where_there_are_no_bytes_and_extensions_are_not(picks
         lines = picks.dray("preview", tmp_path / "listed.yaml", "--listing", tmp_path / "list", "--json",
                            cwd=tmp_path).json_lines()
         assert {line["verdict"] for line in lines if "path" in line} == wanted
+    with tarfile.open(tmp_path / "small.tar.gz", "w:gz") as tar:
+        tar.add(tmp_path / "source/picture.txt", "picture.txt")
+    (tmp_path / "packed.yaml").write_text(
+        "version: 1\ndataset: ./small.tar.gz\nsteps:\n"
+        "  - { id: pick, uses: filter/mime, with: { include: [image/*] } }\n"
+        "  - { id: deliver, uses: push/hpfs, with: { path: ./out/data } }\n")
+    for more, wanted in (([], "undecided"), (["--stage"], "keep")):
+        lines = picks.dray("preview", tmp_path / "packed.yaml", *more, "--json", cwd=tmp_path).json_lines()
+        assert [line["verdict"] for line in lines if "path" in line] == [wanted]
 
 
 def test_mime_reads_what_lies_in_archives_and_a_file_that_cannot_be_read_ends_it(dray, source, workflow, tmp_path, bound):
@@ -210,3 +219,21 @@ rules:
     found = subprocess.run(["find", "-not", "-path", "./.dray*"], cwd=tmp_path / "out/data", capture_output=True,
                            check=True).stdout.split(b"\n")
     assert sorted(found) == [b"", b".", b"./bad\xff.csv", b"./empty", b"./reads", b"./reads/y.fastq"]
+
+
+def test_tests_of_a_policy_are_decided_by_names_paths_and_sizes(dray, files, tmp_path):
+    files(tmp_path / "policies", {"site.yaml": """\
+version: 1
+policy: site
+revision: 1
+rules:
+  - { id: names, mode: enforce, inject: [{ uses: filter/type, with: { exclude_extensions: [bam] } }] }
+  - { id: paths, mode: enforce, inject: [{ uses: filter/regex, with: { exclude: ['raw/.*'] } }] }
+  - { id: sizes, mode: enforce, inject: [{ uses: filter/size, with: { max: 1 MB } }] }
+tests:
+  - { name: by name, given: { target.type: hpfs, path: x.BAM }, expect: { verdict: drop, rule: names } }
+  - { name: by path, given: { target.type: hpfs, path: raw/x }, expect: { verdict: drop, rule: paths } }
+  - { name: by size, given: { target.type: hpfs, path: x, size: 1000001 }, expect: { verdict: drop, rule: sizes } }
+  - { name: neither, given: { target.type: hpfs, path: x/raw/x.bam.bai, size: 1 MB }, expect: { verdict: keep } }
+"""})
+    dray("policy", "test", "./policies", cwd=tmp_path)
