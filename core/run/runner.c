@@ -70,7 +70,8 @@ static int grant_paths(struct dray_sandbox *sandbox, enum dray_grant_kind kind, 
 static int grant_common(struct dray_sandbox *sandbox, const struct orders *orders,
                         struct dray_error *error)
 {
-    static const char *const system[] = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache"};
+    static const char *const system[] = {"/usr", "/lib", "/lib64", "/etc/ld.so.cache",
+                                         "/etc/magic"};
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < sizeof(system) / sizeof(system[0]); i++)
