@@ -8,6 +8,11 @@
 
 plugin_modules = \
 	plugins/filter-glob.la \
+	plugins/filter-mime.la \
+	plugins/filter-regex.la \
+	plugins/filter-size.la \
+	plugins/filter-time.la \
+	plugins/filter-type.la \
 	plugins/push-hpfs.la \
 	plugins/source-archive.la \
 	plugins/source-directory.la
@@ -37,6 +42,23 @@ libdraypattern_la_SOURCES = \
 plugins_filter_glob_la_SOURCES = plugins/filters/glob.c
 plugins_filter_glob_la_LDFLAGS = $(plugin_link_flags)
 plugins_filter_glob_la_LIBADD = libdraypattern.la
+
+plugins_filter_mime_la_SOURCES = plugins/filters/mime.c
+plugins_filter_mime_la_LDFLAGS = $(plugin_link_flags)
+plugins_filter_mime_la_LIBADD = $(MAGIC_LIBS)
+
+plugins_filter_regex_la_SOURCES = plugins/filters/regex.c
+plugins_filter_regex_la_LDFLAGS = $(plugin_link_flags)
+plugins_filter_regex_la_LIBADD = $(PCRE2_LIBS)
+
+plugins_filter_size_la_SOURCES = plugins/filters/size.c
+plugins_filter_size_la_LDFLAGS = $(plugin_link_flags)
+
+plugins_filter_time_la_SOURCES = plugins/filters/time.c
+plugins_filter_time_la_LDFLAGS = $(plugin_link_flags)
+
+plugins_filter_type_la_SOURCES = plugins/filters/type.c
+plugins_filter_type_la_LDFLAGS = $(plugin_link_flags)
 
 plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/acl.c \

@@ -149,14 +149,46 @@ int dray_filter_execute(struct dray_step_run *step, struct dray_error *error)
 
 /* ---- What a rule is called ---- */
 
-static void print_value(const json_t *value, struct dray_buffer *out)
+/* A size or duration in the largest unit that it is a whole number of, as it may have been written.
+ */
+static void print_number(uint32_t type, int64_t value, struct dray_buffer *out)
+{
+    static const struct {
+        uint32_t type;
+        int64_t count;
+        const char *name;
+    } units[] = {
+        {DRAY_TYPE_SIZE, INT64_C(1) << 40, " TiB"},
+        {DRAY_TYPE_SIZE, INT64_C(1) << 30, " GiB"},
+        {DRAY_TYPE_SIZE, INT64_C(1) << 20, " MiB"},
+        {DRAY_TYPE_SIZE, INT64_C(1) << 10, " KiB"},
+        {DRAY_TYPE_SIZE, INT64_C(1000000000), " GB"},
+        {DRAY_TYPE_SIZE, INT64_C(1000000), " MB"},
+        {DRAY_TYPE_SIZE, INT64_C(1000), " KB"},
+        {DRAY_TYPE_DURATION, INT64_C(86400000000000), "d"},
+        {DRAY_TYPE_DURATION, INT64_C(3600000000000), "h"},
+        {DRAY_TYPE_DURATION, INT64_C(60000000000), "m"},
+        {DRAY_TYPE_DURATION, INT64_C(1000000000), "s"},
+        {DRAY_TYPE_DURATION, INT64_C(1000000), "ms"},
+    };
+
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (units[i].type != type || value <= 0 || value % units[i].count != 0)
+            continue;
+        dray_buffer_format(out, "%lld%s", (long long)(value / units[i].count), units[i].name);
+        return;
+    }
+    dray_buffer_format(out, "%lld", (long long)value);
+}
+
+static void print_value(const json_t *value, uint32_t type, struct dray_buffer *out)
 {
     if (json_is_string(value)) {
         dray_buffer_text(out, "\"");
         dray_utf8_add(out, json_string_value(value), json_string_length(value), 1);
         dray_buffer_text(out, "\"");
     } else if (json_is_integer(value)) {
-        dray_buffer_format(out, "%lld", (long long)json_integer_value(value));
+        print_number(type, json_integer_value(value), out);
     } else if (json_is_boolean(value)) {
         dray_buffer_text(out, json_is_true(value) ? "true" : "false");
     }
@@ -167,6 +199,7 @@ void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loa
                      struct dray_buffer *why)
 {
     const char *name = loaded->plugin.options[option].name;
+    uint32_t type = loaded->plugin.options[option].type;
     const json_t *value = json_object_get(step->with, name);
 
     if (step->origin.policy)
@@ -178,12 +211,12 @@ void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loa
     if (json_is_array(value) || !value) {
         const json_t *element = index >= 0 ? json_array_get(value, (size_t)index) : NULL;
         if (element)
-            print_value(element, why);
+            print_value(element, type, why);
         else
             dray_buffer_text(why, "no pattern matched");
     } else {
         dray_buffer_format(why, "%s ", name);
-        print_value(value, why);
+        print_value(value, type, why);
     }
     if (step->origin.message)
         dray_buffer_format(why, " (%s)", step->origin.message);

@@ -72,8 +72,8 @@ static int grant_common(struct dray_sandbox *sandbox, const struct orders *order
                         struct dray_error *error)
 {
     static const char *const system[] = {
-        "/usr",        "/lib",       "/lib64",         "/etc/ld.so.cache", "/etc/nsswitch.conf",
-        "/etc/passwd", "/etc/group", "/var/lib/sss/mc"};
+        "/usr",        "/lib",       "/lib64",          "/etc/ld.so.cache", "/etc/nsswitch.conf",
+        "/etc/passwd", "/etc/group", "/var/lib/sss/mc", "/etc/magic"};
     int result = 0;
 
     for (size_t i = 0; result == 0 && i < sizeof(system) / sizeof(system[0]); i++)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The workflows of examples/: each is checked, planned on a small dataset and delivers what its
 comments say."""
+import os
 import shutil
 import subprocess
 
@@ -53,6 +54,23 @@ def test_plain(dray, place):
     dray("run", place / "plain.yaml")
     assert set(contents(place / "delivered/survey-2024")) == {
         "README.txt", "a.csv", "deep", "deep/b.nc", "results", "results/t.csv", "link.csv"}
+
+
+def test_kinds(dray, place):
+    survey = place / "survey-2024"
+    (survey / "README.txt").write_text("A survey.\n")
+    (survey / "a.csv").write_text("a,b\n1,2\n")
+    (survey / "huge.csv").touch()
+    (survey / "image.csv").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1")
+    (survey / "old.csv").write_text("old\n")
+    (survey / "x.draft.csv").write_text("x\n")
+    os.utime(survey / "old.csv", (1577836800, 1577836800))
+    for name in ("results", "deep", "only", "raw", "public"):
+        shutil.rmtree(survey / name)
+    for name in ("link.csv", "manifest-sha256.txt"):
+        (survey / name).unlink()
+    dray("run", place / "kinds.yaml")
+    assert set(contents(place / "delivered/survey-2024")) == {"README.txt", "a.csv"}
 
 
 def test_two_places(dray, place):

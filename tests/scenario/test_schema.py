@@ -46,7 +46,7 @@ static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *ent
     *ret_verdict = (struct dray_verdict){DRAY_KEEP, 0, DRAY_NO_INDEX};
     return DRAY_OK;
 }
-DRAY_FILTER_PLUGIN("size", "1.0.0", "Keep files by size", struct size, options, decide);
+DRAY_FILTER_PLUGIN("bytes", "1.0.0", "Keep files by size", struct size, options, decide);
 """
 
 
@@ -60,8 +60,8 @@ def compile_plugin(dray, source, name):
 @pytest.fixture
 def site(dray, tmp_path):
     """dray, where a site has a filter and a push of its own."""
-    (tmp_path / "size.c").write_text(SIZE)
-    compile_plugin(dray, tmp_path / "size.c", "filter-size.so")
+    (tmp_path / "bytes.c").write_text(SIZE)
+    compile_plugin(dray, tmp_path / "bytes.c", "filter-bytes.so")
     compile_plugin(dray, TOP / "tests/badplugins/all-types.c", "push-all-types.so")
     return dray
 
@@ -123,12 +123,13 @@ def test_every_plugin_of_the_site_is_in_it(site):
             if "const" in one}
     listed = site.json("plugin", "list")
     assert uses.keys() == {"validate"} | {f"{one['kind']}/{one['name']}" for one in listed}
-    assert uses["filter/size"] == "Keep files by size"
+    assert uses["filter/bytes"] == "Keep files by size"
     for one in listed:
         shown = site.json("plugin", "show", f"{one['kind']}/{one['name']}", "--schema")
         assert schema["$defs"][f"{one['kind']}.{one['name']}"]["properties"] == shown["properties"]
     injected = validator(site, "policy").schema["$defs"]["injected"]["properties"]["uses"]["oneOf"]
-    assert {one["const"] for one in injected} == {"filter/glob", "filter/size", "transform/rename"}
+    assert {one["const"] for one in injected} == {"transform/rename"} | {
+        f"filter/{name}" for name in ("bytes", "glob", "mime", "regex", "size", "time", "type")}
 
 
 def test_a_refused_plugin_is_not_in_it(dray):
@@ -252,7 +253,7 @@ rules:
   - id: no-raw
     mode: enforce
     when: { dataset.type: RAW, target.type: [cloud, globus], dataset.labels.site?: x, not: { not: { user.role: admin } } }
-    inject: [{ uses: filter/glob, with: { exclude: ["*.bcl"] } }, { uses: filter/size, with: { max: 1 GB } }]
+    inject: [{ uses: filter/glob, with: { exclude: ["*.bcl"] } }, { uses: filter/bytes, with: { max: 1 GB } }]
     message: No.
   - { id: hosts, mode: audit, when: { target.type?: cloud }, allow: { target.host: ["*.example.edu", x] } }
   - { id: cap, mode: warn, limit: { total_bytes: 50 TiB, entries: 20000000 } }
@@ -298,7 +299,7 @@ def test_all_of_the_language_is_in_it(site, kind):
     ("policy", "dataset.type: RAW, target", "dataset.tpye: RAW, target"), ("policy", "[cloud, globus]", "[clod]"),
     ("policy", "[cloud, globus]", "[]"), ("policy", "user.role: admin", "user.role: root"),
     ("policy", "{ user.role: admin }", "{}"), ("policy", "dataset.labels.site?", "dataset.labels.?"),
-    ("policy", "uses: filter/size", "uses: push/hpfs"), ("policy", "uses: filter/size", "uses: recipe/x"),
+    ("policy", "uses: filter/bytes", "uses: push/hpfs"), ("policy", "uses: filter/bytes", "uses: recipe/x"),
     ("policy", "exclude:", "exclud:"), ("policy", "max: 1 GB", 'max: "${x}"'),
     ("policy", "allow: {", "alow: {"), ("policy", ', allow: { target.host: ["*.example.edu", x] }', ""),
     ("policy", "entries: 20000000", "entries: many"), ("policy", "total_bytes: 50 TiB", "total_bytes: none"),

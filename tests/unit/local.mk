@@ -10,6 +10,11 @@ unit_tests += tests/unit/test_digest
 unit_tests += tests/unit/test_error
 unit_tests += tests/unit/test_file_schema
 unit_tests += tests/unit/test_filter_glob
+unit_tests += tests/unit/test_filter_mime
+unit_tests += tests/unit/test_filter_regex
+unit_tests += tests/unit/test_filter_size
+unit_tests += tests/unit/test_filter_time
+unit_tests += tests/unit/test_filter_type
 unit_tests += tests/unit/test_hpfs_commit
 unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_listing
@@ -65,6 +70,8 @@ unit_tests += tests/unit/test_walk
 
 # What several tests share.
 libdraytest_a_SOURCES = \
+	tests/unit/filter_fixture.c \
+	tests/unit/filter_fixture.h \
 	tests/unit/made.c \
 	tests/unit/made.h \
 	tests/unit/made_plugins.c \
