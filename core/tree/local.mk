@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
+	core/tree/bag.c \
+	core/tree/bag.h \
 	core/tree/builder.c \
 	core/tree/bytes.c \
 	core/tree/bytes.h \
+	core/tree/compare.c \
 	core/tree/copy.c \
 	core/tree/fingerprint.c \
 	core/tree/internal.h \
@@ -12,6 +15,8 @@ libdraycore_a_SOURCES += \
 	core/tree/manifest.h \
 	core/tree/order.c \
 	core/tree/path.c \
+	core/tree/recorded.c \
+	core/tree/recorded.h \
 	core/tree/roots.c \
 	core/tree/symlinks.c \
 	core/tree/tree.c \
