@@ -80,36 +80,41 @@ static int add_line(void *arg, const uint8_t *digest, size_t digest_bytes, const
     return dray_recorded_add(arg, &recorded, error);
 }
 
-/* A list in a folder may have been made in it: names start where more of them are found. */
+/* The line with the list's folder in front of its path, which lies in `room`. */
+static int beside(const char *manifest, struct dray_buffer *room, struct dray_recorded *line,
+                  struct dray_error *error)
+{
+    dray_buffer_clear(room);
+    dray_buffer_add(room, manifest, (size_t)(strrchr(manifest, '/') - manifest) + 1);
+    dray_buffer_add(room, line->path, line->path_length);
+    if (room->failed)
+        return dray_fail_memory(error);
+    line->path = room->data;
+    line->path_length = (uint32_t)room->length;
+    return 0;
+}
+
+/* A list in a folder may have been made in it: its names start where more of them are found. */
 static int add_listed(struct validation *validation, const char *manifest,
                       const struct dray_recorded_list *lines, struct dray_error *error)
 {
-    const char *slash = strrchr(manifest, '/');
-    size_t folder = slash ? (size_t)(slash - manifest) + 1 : 0;
-    dray_cleanup(dray_buffer_free) struct dray_buffer path = {.cap = 1u << 20};
-    size_t above = 0, beside = 0;
+    dray_cleanup(dray_buffer_free) struct dray_buffer room = {.cap = 1u << 20};
+    const struct dray_tree *tree = validation->tree;
+    size_t at_root = 0, at_folder = 0;
     int result = 0;
 
-    /* First it is counted, then they are added. */
-    for (int adds = folder == 0; result == 0 && adds < 2; adds++) {
-        for (size_t i = 0; result == 0 && i < lines->count; i++) {
-            struct dray_recorded line = lines->items[i];
-            if (!adds)
-                above += dray_tree_find(validation->tree, line.path, line.path_length) >= 0;
-            if (!adds || beside > above) {
-                dray_buffer_clear(&path);
-                dray_buffer_add(&path, manifest, folder);
-                dray_buffer_add(&path, line.path, line.path_length);
-                if (path.failed)
-                    return dray_fail_memory(error);
-                line.path = path.data;
-                line.path_length = (uint32_t)path.length;
-            }
-            if (!adds)
-                beside += dray_tree_find(validation->tree, line.path, line.path_length) >= 0;
-            else
-                result = dray_recorded_add(&validation->list, &line, error);
-        }
+    for (size_t i = 0; result == 0 && i < lines->count; i++) {
+        struct dray_recorded line = lines->items[i];
+        at_root += dray_tree_find(tree, line.path, line.path_length) >= 0;
+        result = beside(manifest, &room, &line, error);
+        at_folder += result == 0 && dray_tree_find(tree, line.path, line.path_length) >= 0;
+    }
+    for (size_t i = 0; result == 0 && i < lines->count; i++) {
+        struct dray_recorded line = lines->items[i];
+        if (at_folder > at_root)
+            result = beside(manifest, &room, &line, error);
+        if (result == 0)
+            result = dray_recorded_add(&validation->list, &line, error);
     }
     return result;
 }
@@ -127,9 +132,12 @@ static int use_manifest(struct validation *validation, const char *manifest,
         return error->class_;
     }
     int result = read_text(validation, validation->tree->entries[at], &text, error);
+    /* One at the root can be meant in one way only: its names need no place in between. */
+    int folder = strchr(manifest, '/') != NULL;
     if (result == 0)
-        result = dray_manifest_read(manifest, text.data, text.length, add_line, &lines, error);
-    if (result == 0)
+        result = dray_manifest_read(manifest, text.data, text.length, add_line,
+                                    folder ? &lines : &validation->list, error);
+    if (result == 0 && folder)
         result = add_listed(validation, manifest, &lines, error);
     validation->passed[at] = 1;
     validation->compares = 1;

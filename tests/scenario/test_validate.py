@@ -241,6 +241,15 @@ rules:
     refused(dray("run", file, *policies, exit=1), out, "source/a: its SHA-256 is")
 
 
+def test_a_preview_compares_names_and_reads_no_data(dray, workflow, source, out):
+    (source / "sums").write_bytes(listed(source))
+    (source / "a").write_text("ONE")
+    file = workflow(WORKFLOW.format(options="manifest: sums, read: now", steps=DROP_A))
+    assert "deep/b" in dray("preview", file).out
+    (source / "new").touch()
+    assert "not listed: new" in dray("preview", file, exit=1).err
+
+
 # ---- Bags --------------------------------------------------------------------------------------
 
 
