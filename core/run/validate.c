@@ -19,6 +19,7 @@ struct validation {
     uint8_t *passed;         /* by entry: nobody has to have listed it */
     struct dray_buffer what; /* as in "manifest.txt says" */
     int compares;            /* there is something to compare with */
+    int fetches;             /* a bag that says where parts of it are to be fetched from */
 };
 
 /* Where an error has no side yet, it is the dataset that is wrong. */
@@ -295,6 +296,9 @@ static void look_at_payload(struct bag *bag)
                       memcmp(entry->path, bag->base, bag->length) == 0 &&
                       memcmp(entry->path + bag->length, "data/", 5) == 0;
         bag->validation->passed[i] = !payload;
+        if (entry->type == DRAY_FILE && entry->path_length == bag->length + 9 &&
+            strcmp(entry->path + bag->length, "fetch.txt") == 0)
+            bag->validation->fetches = 1;
         if (!payload || entry->type != DRAY_FILE)
             continue;
         bag->files++;
@@ -407,6 +411,9 @@ static int validate(struct validation *validation, struct dray_error *error)
                                        &validation->differences, &step->output, error);
     else
         step->output = dray_tree_ref(step->input);
+    if (validation->fetches && validation->differences.missing.count > 0)
+        dray_differences_fact(&validation->differences,
+                              "its fetch.txt says where to fetch what it does not hold");
     if (result == 0 && validation->what.failed)
         result = dray_fail_memory(error);
     if (result == 0)

@@ -306,6 +306,17 @@ def test_nothing_is_delivered_of_a_bag_that_is_not_whole(run, source, out, bag, 
     refused(run("", exit=1), out, said)
 
 
+def test_a_bag_that_is_to_be_fetched_is_told_apart(run, source, out, bag):
+    bag(tags=False)
+    run("")
+    (out / "data").rename(out / "whole")
+    (source / "fetch.txt").write_text("https://example.edu/x 3 data/x\n")
+    (source / "bag-info.txt").unlink()
+    (source / "data/x").unlink()
+    failed = run("", exit=1)
+    assert "its bag says: its fetch.txt says where to fetch what it does not hold; missing: data/x" in failed.err
+
+
 def test_names_in_a_bag_may_be_escaped_and_tags_need_not_be_listed(run, source, out, bag):
     bag()
     (source / "data/x").rename(source / "data/x\n%0A")
