@@ -127,26 +127,53 @@ static int find_plugin(struct dray_draft *draft, struct dray_draft_step *step, u
     return 0;
 }
 
+/* The texts of a table of the registry are its own. */
+static int own_text(struct dray_arena *arena, char **text, const char *from)
+{
+    *text = from ? dray_arena_text(arena, from, strlen(from)) : NULL;
+    return from && !*text ? DRAY_NO_MEMORY : 0;
+}
+
 const struct dray_plugin_info *dray_validate_table(struct dray_arena *arena)
 {
+    /* Without defaults: a step that is added has no options, and is the same request. */
     static const struct {
-        const char *name, *summary, *option, *help;
-    } texts = {"validate", "Check the dataset against a manifest of its own", "manifest",
-               "Path in the dataset of a list that sha256sum wrote"};
+        const char *name, *help, *choices;
+        uint32_t type, flags;
+    } rows[] = {
+        {"manifest",
+         "Path in the dataset of a list that sha256sum or md5sum wrote, or several; `bagit`: the "
+         "manifests of a BagIt bag, which are also compared where a bag is found and nothing else "
+         "is named; `none`: nothing is compared",
+         NULL, DRAY_TYPE_STRINGS, DRAY_OPTION_OR_ONE},
+        {"extra", "Files that no manifest lists; without it they fail", "fail|ignore",
+         DRAY_TYPE_CHOICE, 0},
+        {"entries", "How many there must be: files, links and empty directories", NULL,
+         DRAY_TYPE_INT, 0},
+        {"bytes", "What all files together must have", NULL, DRAY_TYPE_SIZE, 0},
+        {"read",
+         "When digests are compared: later, where the bytes are first read, as without it; or now, "
+         "in a pass over all files, also those that are left out afterwards",
+         "later|now", DRAY_TYPE_CHOICE, 0},
+    };
     struct dray_plugin_info *info = dray_arena_alloc(arena, sizeof(*info), _Alignof(max_align_t));
-    struct dray_option_info *option =
-        dray_arena_alloc(arena, sizeof(*option), _Alignof(max_align_t));
-    char *name = dray_arena_text(arena, texts.name, strlen(texts.name));
-    char *summary = dray_arena_text(arena, texts.summary, strlen(texts.summary));
-    char *manifest = dray_arena_text(arena, texts.option, strlen(texts.option));
-    char *help = dray_arena_text(arena, texts.help, strlen(texts.help));
+    struct dray_option_info *options =
+        dray_arena_alloc(arena, sizeof(*options) * DRAY_COUNT(rows), _Alignof(max_align_t));
 
-    if (!info || !option || !name || !summary || !manifest || !help)
+    if (!info || !options)
         return NULL;
-    *option = (struct dray_option_info){.name = manifest, .help = help, .type = DRAY_TYPE_STRING};
-    *info = (struct dray_plugin_info){
-        .name = name, .summary = summary, .options = option, .option_count = 1};
-    return info;
+    *info = (struct dray_plugin_info){.options = options, .option_count = DRAY_COUNT(rows)};
+    int failed =
+        own_text(arena, &info->name, "validate") ||
+        own_text(arena, &info->summary, "Check that the dataset is what is recorded of it");
+    for (size_t i = 0; !failed && i < DRAY_COUNT(rows); i++) {
+        options[i] = (struct dray_option_info){
+            .max = INT64_MAX, .type = rows[i].type, .flags = rows[i].flags};
+        failed = own_text(arena, &options[i].name, rows[i].name) ||
+                 own_text(arena, &options[i].help, rows[i].help) ||
+                 own_text(arena, &options[i].choices, rows[i].choices);
+    }
+    return failed ? NULL : info;
 }
 
 static const struct dray_plugin_info *validate_table(struct dray_draft *draft)
@@ -198,21 +225,40 @@ int dray_step_uses(struct dray_draft *draft, struct dray_draft_step *step,
 }
 
 /* A manifest is looked for in the dataset, and nowhere else. */
-static void check_manifest(struct dray_draft *draft, const struct dray_draft_step *step)
+static void check_manifest(struct dray_draft *draft, const char *path, int alone,
+                           struct dray_place place)
 {
-    const char *path = json_string_value(json_object_get(step->with, "manifest"));
-    const struct dray_node *node = dray_node_get(step->with_node, "manifest");
-
-    if (!path || !node)
-        return;
     dray_autofree char *framed = dray_format("/%s/", path);
-    if (!framed)
+
+    if (!framed) {
         draft->diagnostics->no_memory = 1;
-    else if (*path == '\0' || strstr(framed, "//") || strstr(framed, "/./") ||
-             strstr(framed, "/../")) {
-        dray_problem(draft, node->place, "\"%s\" is no path in a dataset", path);
+    } else if (*path == '\0' || strstr(framed, "//") || strstr(framed, "/./") ||
+               strstr(framed, "/../")) {
+        dray_problem(draft, place, "\"%s\" is no path in a dataset", path);
         dray_diagnose_hint(draft->diagnostics,
                            "it starts at the dataset's root, without `/`, `.` and `..`");
+    } else if (!alone && (strcmp(path, "bagit") == 0 || strcmp(path, "none") == 0)) {
+        dray_problem(draft, place, "`%s` is no manifest beside others", path);
+        dray_diagnose_hint(draft->diagnostics, "write manifest: %s alone, or paths", path);
+    }
+}
+
+static void check_manifests(struct dray_draft *draft, const struct dray_draft_step *step)
+{
+    const json_t *value = json_object_get(step->with, "manifest");
+    const struct dray_node *node = dray_node_get(step->with_node, "manifest");
+
+    if (!value || !node)
+        return;
+    if (json_is_string(value))
+        check_manifest(draft, json_string_value(value), 1, node->place);
+    for (size_t i = 0; i < json_array_size(value); i++)
+        check_manifest(draft, json_string_value(json_array_get(value, i)), 0,
+                       node->kind == DRAY_NODE_SEQUENCE && i < node->count ? node->items[i]->place
+                                                                           : node->place);
+    if (json_is_array(value) && json_array_size(value) == 0) {
+        dray_problem(draft, node->place, "`manifest` names none");
+        dray_diagnose_hint(draft->diagnostics, "write manifest: none to compare with nothing");
     }
 }
 
@@ -264,7 +310,7 @@ int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, co
     if (draft->error->class_)
         return draft->error->class_; /* memory ran out in an expansion */
     if (result == 0 && step->role == DRAY_STEP_VALIDATE)
-        check_manifest(draft, step);
+        check_manifests(draft, step);
     int problems = draft->diagnostics->errors > before;
     if (result != 0 && !problems) {
         *draft->error = error;

@@ -312,6 +312,10 @@ static json_t *check_strings(struct check *check, const struct dray_option *opti
     json_t *list;
     int wrong = 0;
 
+    if (node->kind == DRAY_NODE_SCALAR && (option->flags & DRAY_OPTION_OR_ONE)) {
+        dray_autofree char *text = expanded(check, option, node);
+        return text == NULL ? NULL : kept(check, json_string(text));
+    }
     if (node->kind != DRAY_NODE_SEQUENCE)
         return wrong_list(check, option, node);
     list = kept(check, json_array());

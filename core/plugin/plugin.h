@@ -15,6 +15,9 @@
 #include "core/base/buffer.h"
 #include "core/base/error.h"
 
+/* A flag of lists in tables of our own: one string may stand for a list of one, and stays one. */
+#define DRAY_OPTION_OR_ONE 0x80000000u
+
 /* One option, as a plugin's table says. */
 struct dray_option_info {
     char *name, *help, *fallback, *choices; /* fallback and choices may be NULL */

@@ -76,6 +76,9 @@ static json_t *value_schema(const struct dray_option_info *option)
     case DRAY_TYPE_CHOICE:
         return choice_schema(option);
     case DRAY_TYPE_STRINGS:
+        if (option->flags & DRAY_OPTION_OR_ONE)
+            return json_pack("{s:[o, {s:s, s:o}]}", "anyOf", text_schema(), "type", "array",
+                             "items", text_schema());
         return json_pack("{s:s, s:o}", "type", "array", "items", text_schema());
     case DRAY_TYPE_MAP:
         return json_pack("{s:s, s:o}", "type", "object", "additionalProperties", text_schema());

@@ -37,12 +37,29 @@ static int is_dropped(struct dray_step_run *filter, const struct dray_entry *ent
     return result == 0 && verdict.verdict == DRAY_DROP;
 }
 
-/* Validation reads its manifest. Of other options it is not known here what they read. */
+/* What says that a dataset is a bag and what is in it: validation looks for that by itself. */
+static int is_of_bag(const struct dray_entry *entry)
+{
+    static const char *const starts[] = {"bagit.txt", "bag-info.txt", "fetch.txt", "manifest-",
+                                         "tagmanifest-"};
+    const char *slash = strrchr(entry->path, '/');
+    const char *name = slash ? slash + 1 : entry->path;
+
+    for (size_t i = 0; i < DRAY_COUNT(starts); i++)
+        if (strncmp(name, starts[i], strlen(starts[i])) == 0)
+            return 1;
+    return 0;
+}
+
+/* Validation reads its manifest. Of other options it is not known here what they read; with `read:
+ * now` it is everything. */
 static int is_read_by_validate(const struct dray_step *step, const struct dray_entry *entry)
 {
     const char *option;
     json_t *value;
 
+    if (is_of_bag(entry))
+        return 1;
     json_object_foreach(step->with, option, value)
     {
         const char *manifest = json_string_value(value);

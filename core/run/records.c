@@ -269,9 +269,23 @@ static uint64_t count_recorded(const struct dray_tree *tree)
     uint64_t recorded = 0;
 
     for (size_t i = 0; i < tree->count; i++)
-        recorded +=
-            tree->entries[i]->type == DRAY_FILE && (tree->entries[i]->flags & DRAY_ENTRY_SHA256);
+        recorded += tree->entries[i]->type == DRAY_FILE &&
+                    (tree->entries[i]->flags & (DRAY_ENTRY_SHA256 | DRAY_ENTRY_MD5));
     return recorded;
+}
+
+/* How many files were read from end to end before anything was left out. */
+static int add_read(const struct dray_step_run *step, json_t *receipt)
+{
+    const struct dray_plan *plan = step->run->plan;
+    uint64_t read = 0;
+
+    for (size_t i = 0; i < plan->step_count; i++)
+        if (dray_plan_depends(plan, step->index, i))
+            read += step->run->steps[i].read_files;
+    return read == 0 ? 0
+                     : json_object_set_new(json_object_get(receipt, "verified"), "read_before",
+                                           json_integer((json_int_t)read));
 }
 
 static json_t *receipt_json(const struct dray_step_run *step, const char *manifest)
@@ -294,7 +308,7 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
 
     if (receipt &&
         ((step->superseded && json_object_set(receipt, "supersedes", step->superseded) != 0) ||
-         add_history(step, receipt) != 0)) {
+         add_history(step, receipt) != 0 || add_read(step, receipt) != 0)) {
         json_decref(receipt);
         return NULL;
     }

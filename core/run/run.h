@@ -83,6 +83,7 @@ struct dray_step_run {
     struct dray_hard_link *links;            /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
+    uint64_t read_files, read_bytes; /* of a validate step: what it read from end to end */
     int all_wanted;                  /* of a source: no file is left out for what filters say */
     int unread;     /* of a source or transform: it has entries without their bytes. Atomic */
     int undecided;  /* of a filter: it needs bytes that are not there; it decided nothing. Of
@@ -231,6 +232,9 @@ DRAY_MUST_CHECK int dray_filter_execute(struct dray_step_run *step, struct dray_
  * can hold it. Before the push's thread is started; also in a preview. */
 DRAY_MUST_CHECK int dray_push_settle(struct dray_step_run *step, struct dray_error *error);
 DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dray_error *error);
+/* Read all files of the step's output, and compare what is recorded of them: those that are not
+ * what is recorded are named. */
+DRAY_MUST_CHECK int dray_validate_read(struct dray_step_run *step, struct dray_error *error);
 DRAY_MUST_CHECK int dray_guard_execute(struct dray_step_run *step, struct dray_error *error);
 /* "pick.exclude[0]" or "policy:genomics/no-raw", and the text of the rule; both appended. */
 void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded,

@@ -60,7 +60,7 @@ struct copy {
     int to;
     struct dray_bytes_scratch *scratch;
     struct dray_digest *md5; /* NULL: not needed */
-    int in_kernel;   /* the digest is known and the bytes are ours: nobody has to see them */
+    int in_kernel;   /* the one digest recorded is known and the bytes are ours: nobody sees them */
     uint64_t unseen; /* bytes that were not hashed: the digest is the recorded one */
     int (*progress)(void *arg, uint64_t bytes);
     void *arg;
@@ -360,7 +360,8 @@ int dray_bytes_copy(struct dray_roots *roots, const struct dray_tree_entry *entr
         .from = file.fd,
         .to = fd,
         .scratch = scratch,
-        .in_kernel = (entry->flags & DRAY_ENTRY_OURS) && (entry->flags & DRAY_ENTRY_SHA256),
+        .in_kernel = (entry->flags & (DRAY_ENTRY_OURS | DRAY_ENTRY_SHA256 | DRAY_ENTRY_MD5)) ==
+                     (DRAY_ENTRY_OURS | DRAY_ENTRY_SHA256),
         .progress = progress,
         .arg = arg,
         .error = error,

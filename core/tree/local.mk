@@ -2,9 +2,12 @@
 libdraycore_a_SOURCES += \
 	core/tree/attributes.c \
 	core/tree/attributes.h \
+	core/tree/bag.c \
+	core/tree/bag.h \
 	core/tree/builder.c \
 	core/tree/bytes.c \
 	core/tree/bytes.h \
+	core/tree/compare.c \
 	core/tree/copy.c \
 	core/tree/copy_ranges.c \
 	core/tree/fingerprint.c \
@@ -15,6 +18,8 @@ libdraycore_a_SOURCES += \
 	core/tree/manifest.h \
 	core/tree/order.c \
 	core/tree/path.c \
+	core/tree/recorded.c \
+	core/tree/recorded.h \
 	core/tree/roots.c \
 	core/tree/symlinks.c \
 	core/tree/tree.c \

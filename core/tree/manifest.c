@@ -66,6 +66,7 @@ struct manifest_line {
     size_t digest_bytes;
     char *path; /* in the reader's room */
     size_t path_length;
+    const char *foreign; /* what kind its digest is of, if none that is compared */
 };
 
 /* Names are unescaped into `room`, which is as large as the line. 0, or -1 for a wrong escape. */
@@ -97,7 +98,92 @@ static size_t count_digits(const char *text, size_t length)
     return count;
 }
 
-/* "DIGEST", a space, a space or `*`, the name. 0, or -1 when it is anything else. */
+/* The name of a line, without escapes and without `./` in front, which `sha256sum` is given by
+ * `find`. 0, or -1. */
+static int take_name(const char *name, size_t length, int escaped, char *room,
+                     struct manifest_line *ret_line)
+{
+    if (memchr(name, '\0', length) != NULL)
+        return -1;
+    if (escaped) {
+        if (unescape(name, length, room, &length) != 0)
+            return -1;
+    } else {
+        memcpy(room, name, length);
+    }
+    while (length >= 2 && room[0] == '.' && room[1] == '/') {
+        room += 2;
+        length -= 2;
+        while (length > 0 && room[0] == '/') {
+            room++;
+            length--;
+        }
+    }
+    ret_line->path = room;
+    ret_line->path_length = length;
+    room[length] = '\0';
+    return length > 0 ? 0 : -1;
+}
+
+/* Digests that others write and nobody here compares. */
+static const char *foreign_of(size_t digits)
+{
+    switch (digits) {
+    case 40:
+        return "SHA-1";
+    case 56:
+        return "SHA-224";
+    case 96:
+        return "SHA-384";
+    case 128:
+        return "SHA-512";
+    default:
+        return NULL;
+    }
+}
+
+/* 0; 1 for a digest that nobody here compares; or -1. */
+static int take_digest(const char *text, size_t digits, struct manifest_line *ret_line)
+{
+    ret_line->foreign = foreign_of(digits);
+    if (ret_line->foreign != NULL)
+        return 1;
+    if (digits != 2 * DRAY_SHA256_BYTES && digits != 2 * DRAY_MD5_BYTES)
+        return -1;
+    ret_line->digest_bytes = digits / 2;
+    return dray_unhex(text, ret_line->digest_bytes, ret_line->digest) == 0 ? 0 : -1;
+}
+
+/* "SHA256 (NAME) = DIGEST", as `sha256sum --tag` and BSD write it. */
+static int parse_tagged(const char *text, size_t length, int escaped, char *room,
+                        struct manifest_line *ret_line)
+{
+    const char *open = memmem(text, length, " (", 2);
+    size_t digits = 0;
+
+    while (digits < length && count_digits(text + length - digits - 1, 1) == 1)
+        digits++;
+    if (open == NULL || digits == 0 || length < digits + 4 ||
+        memcmp(text + length - digits - 4, ") = ", 4) != 0)
+        return -1;
+    const char *name = open + 2;
+    const char *stop = text + length - digits - 4;
+    int result = take_digest(text + length - digits, digits, ret_line);
+    if (stop < name || result < 0)
+        return -1;
+    size_t tag = (size_t)(open - text);
+    if (result == 0 &&
+        !(ret_line->digest_bytes == DRAY_SHA256_BYTES ? tag == 6 && memcmp(text, "SHA256", 6) == 0
+                                                      : tag == 3 && memcmp(text, "MD5", 3) == 0)) {
+        /* Of the same length, and another one: BLAKE2b-256, SHA3-256. */
+        ret_line->foreign = "another kind";
+        result = 1;
+    }
+    return result != 0 ? result : take_name(name, (size_t)(stop - name), escaped, room, ret_line);
+}
+
+/* "DIGEST", a space, a space or `*`, the name; or with a tag. 0; 1 for a digest that nobody here
+ * compares; or -1 when it is anything else. */
 static int parse_line(const char *text, size_t length, char *room, struct manifest_line *ret_line)
 {
     int escaped = length > 0 && text[0] == '\\';
@@ -105,45 +191,33 @@ static int parse_line(const char *text, size_t length, char *room, struct manife
     text += escaped;
     length -= (size_t)escaped;
     size_t digits = count_digits(text, length);
-    if ((digits != 2 * DRAY_SHA256_BYTES && digits != 2 * DRAY_MD5_BYTES) || length < digits + 3 ||
-        text[digits] != ' ' || (text[digits + 1] != ' ' && text[digits + 1] != '*'))
-        return -1;
-    ret_line->digest_bytes = digits / 2;
-    if (dray_unhex(text, ret_line->digest_bytes, ret_line->digest) != 0)
-        return -1;
-    const char *name = text + digits + 2;
-    size_t name_length = length - digits - 2;
-    if (memchr(name, '\0', name_length) != NULL)
-        return -1;
-    if (escaped) {
-        if (unescape(name, name_length, room, &name_length) != 0)
-            return -1;
-    } else {
-        memcpy(room, name, name_length);
-    }
-    while (name_length >= 2 && room[0] == '.' && room[1] == '/') {
-        room += 2;
-        name_length -= 2;
-        while (name_length > 0 && room[0] == '/') {
-            room++;
-            name_length--;
-        }
-    }
-    ret_line->path = room;
-    ret_line->path_length = name_length;
-    room[name_length] = '\0';
-    return name_length > 0 ? 0 : -1;
+    if (length < digits + 3 || text[digits] != ' ' ||
+        (text[digits + 1] != ' ' && text[digits + 1] != '*'))
+        return parse_tagged(text, length, escaped, room, ret_line);
+    int result = take_digest(text, digits, ret_line);
+    return result != 0 ? result
+                       : take_name(text + digits + 2, length - digits - 2, escaped, room, ret_line);
 }
 
-static int fail_line(const char *name, uint64_t number, struct dray_error *error)
+static int fail_line(const char *name, uint64_t number, const char *foreign,
+                     struct dray_error *error)
 {
-    int result =
-        dray_fail(error, DRAY_INVALID,
-                  "reading the manifest %.400s: line %llu is no line of sha256sum or md5sum", name,
-                  (unsigned long long)number);
+    int result;
 
-    dray_hint(error,
-              "a line is a digest of 64 (SHA-256) or 32 (MD5) digits, two spaces and a path");
+    if (foreign != NULL) {
+        result = dray_fail(error, DRAY_UNSUPPORTED,
+                           "reading the manifest %.400s: line %llu has a digest of %s, and only "
+                           "SHA-256 and MD5 are compared",
+                           name, (unsigned long long)number, foreign);
+        dray_hint(error, "name a manifest that sha256sum wrote");
+    } else {
+        result = dray_fail(error, DRAY_INVALID,
+                           "reading the manifest %.400s: line %llu is no line of sha256sum or "
+                           "md5sum",
+                           name, (unsigned long long)number);
+        dray_hint(error,
+                  "a line is a digest of 64 (SHA-256) or 32 (MD5) digits, two spaces and a path");
+    }
     dray_where(error, "%.400s:%llu", name, (unsigned long long)number);
     return result;
 }
@@ -172,10 +246,13 @@ int dray_manifest_read(const char *name, const char *text, size_t length,
         /* Like sha256sum: empty lines and comments say nothing. */
         if (bytes == 0 || start[0] == '#')
             continue;
-        if (parse_line(start, bytes, room, &parsed) != 0)
-            return fail_line(name, number, error);
-        int result =
+        int result = parse_line(start, bytes, room, &parsed);
+        if (result != 0)
+            return fail_line(name, number, result > 0 ? parsed.foreign : NULL, error);
+        result =
             line(arg, parsed.digest, parsed.digest_bytes, parsed.path, parsed.path_length, error);
+        if (result == DRAY_INVALID && error->where[0] == '\0')
+            dray_where(error, "%.400s:%llu", name, (unsigned long long)number);
         if (result != 0)
             return result;
     }

@@ -11,10 +11,11 @@
  * does. */
 void dray_manifest_add(struct dray_buffer *out, const uint8_t *digest, size_t digest_bytes,
                        const char *path, size_t length);
-/* Read a manifest of sha256sum or md5sum (text and binary marks, escaped names, `./` in front,
- * CRLF; empty lines and those that begin with `#` are skipped, as there): calls `line` for each and
- * passes on what it returns when that is not 0; a line that is none of these is DRAY_INVALID with
- * its number. */
+/* Read a manifest of sha256sum or md5sum (text and binary marks, lines with a tag, escaped names,
+ * `./` in front, CRLF; empty lines and those that begin with `#` are skipped, as there): calls
+ * `line` for each and passes on what it returns when that is not 0, with the place where it is
+ * DRAY_INVALID and has none; a line that is none of these is DRAY_INVALID with its number, one with
+ * a digest of another kind DRAY_UNSUPPORTED. */
 DRAY_MUST_CHECK int dray_manifest_read(const char *name, const char *text, size_t length,
                                        int (*line)(void *arg, const uint8_t *digest,
                                                    size_t digest_bytes, const char *path,

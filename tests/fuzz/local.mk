@@ -6,6 +6,7 @@
 fuzzers += tests/fuzz/fuzz_glob
 fuzzers += tests/fuzz/fuzz_listing
 fuzzers += tests/fuzz/fuzz_plan
+fuzzers += tests/fuzz/fuzz_recorded
 fuzzers += tests/fuzz/fuzz_verdicts
 fuzzers += tests/fuzz/fuzz_yaml
 

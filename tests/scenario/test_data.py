@@ -285,9 +285,8 @@ def test_a_dataset_as_its_manifest_says_is_delivered_and_the_receipt_says_so(dra
     (lambda source: (source / "manifest.txt").unlink(), "holds no manifest manifest.txt"),
     (lambda source: (source / "manifest.txt").write_text("rubbish\n"), "manifest.txt:1"),
     (lambda source: (source / "manifest.txt").write_text(f"{'0' * 64}  ../outside\n"), "manifest"),
-    (lambda source: (source / "manifest.txt").write_text(f"{'0' * 32}  a\n"), "lists MD5 digests"),
-    (lambda source: [(source / f"n{i}").touch() for i in range(9)], ", ... (9 in all)"),
-], ids=["missing", "extra", "changed", "no manifest", "rubbish", "outside", "md5", "many"])
+    (lambda source: [(source / f"n{i}").touch() for i in range(9)], "not listed: n0, n1, n2"),
+], ids=["missing", "extra", "changed", "no manifest", "rubbish", "outside", "many"])
 def test_nothing_is_delivered_of_a_dataset_that_is_not_as_its_manifest_says(
         dray, listed, source, out, change, said):
     change(source)

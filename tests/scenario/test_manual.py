@@ -78,7 +78,7 @@ def test_the_reference_says_what_the_tables_say(dray, tmp_path):
     assert "number (int, default -5) A number. At least -10 and at most 10." in words
     assert "choice (choice, default merge) A choice. One of fail, merge, replace." in words
     assert "map (map) A mapping. Deprecated:" in words
-    assert "manifest (string) Path in the dataset" in words and "Target type: cloud." in words
+    assert "manifest (strings) Path in the dataset" in words and "Target type: cloud." in words
 
 
 def test_odd_text_of_a_plugin_stays_text(dray, tmp_path):

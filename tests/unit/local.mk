@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Unit tests, on cmocka. A test is one line here and a file of that name with .c behind it.
 
+unit_tests += tests/unit/test_bag
 unit_tests += tests/unit/test_base_memory
 unit_tests += tests/unit/test_buffer
 unit_tests += tests/unit/test_bytes
@@ -46,6 +47,7 @@ unit_tests += tests/unit/test_plan_recipe
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_process
+unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
 unit_tests += tests/unit/test_sign

@@ -128,21 +128,21 @@ static void what_sha256sum_and_md5sum_write_is_read(void **state)
 {
     const struct files *files = *state;
     static const char *const programs[] = {"sha256sum", "md5sum"};
-    static const char *const modes[] = {"--text", "--binary"};
+    static const char *const modes[] = {"--text", "--binary", "--tag"};
 
-    for (size_t i = 0; i < 4; i++) {
+    for (size_t i = 0; i < 6; i++) {
         struct dray_buffer text = {.cap = 1 << 20};
         struct dray_buffer notes = {.cap = 1 << 20};
         struct dray_error error = {0};
         files_text(files, "back\\slash", "x");
         files_text(files, "line\nfeed", "x");
         files_text(files, " b ", "x");
-        assert_int_equal(RUN(files, "manifest", programs[i / 2], modes[i % 2], "--", "back\\slash",
+        assert_int_equal(RUN(files, "manifest", programs[i / 3], modes[i % 3], "--", "back\\slash",
                              "./line\nfeed", " b "),
                          0);
         assert_done(dray_read_file(files_at(files, "manifest"), &text, &error));
         assert_done(dray_manifest_read("m", text.data, text.length, note_line, &notes, &error));
-        assert_string_equal(notes.data, i / 2 == 0
+        assert_string_equal(notes.data, i / 3 == 0
                                             ? "32:2d:back\\slash;32:2d:line\nfeed;32:2d: b ;"
                                             : "16:9d:back\\slash;16:9d:line\nfeed;16:9d: b ;");
         dray_buffer_free(&text);
@@ -180,8 +180,12 @@ static void any_other_line_is_refused_with_its_number(void **state)
         ABC "a  a\n",
         "a7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a\n",
         "ga7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  a\n",
-        "da39a3ee5e6b4b0d3255bfef95601890afd80709  sha1\n",
-        "SHA256 (a) = " ABC "\n",
+        "SHA256 (a)= " ABC "\n",
+        "SHA256 () = " ABC "\n",
+        "SHA256 (a) = " ABC "0\n",
+        "SHA256 (a) = \n",
+        "SHA256 a) = " ABC "\n",
+        "SHA256 (a) = " ABC " \n",
         " " ABC "  a\n",
         "\\" ABC "  a\\tb\n",
         "\\" ABC "  a\\\n",
@@ -198,6 +202,38 @@ static void any_other_line_is_refused_with_its_number(void **state)
     }
     with_nul[67] = '\0';
     assert_not_read(with_nul, sizeof with_nul - 1, "m.txt:1");
+}
+
+static void lines_with_a_tag_are_read(void **state)
+{
+    (void)state;
+    assert_read("SHA256 (a b) = " ABC "\nMD5 (./c) = " MD5 "\r\n", "32:ba:a b;16:90:c;");
+    assert_read("\\SHA256 (a\\nb) = " ABC "\n", "32:ba:a\nb;");
+    /* Brackets are part of the name, up to the last ones. */
+    assert_read("SHA256 (a (1) = ) = " ABC "\n", "32:ba:a (1) = ;");
+}
+
+static void digests_that_nobody_compares_are_named(void **state)
+{
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {ABC "  ok\nda39a3ee5e6b4b0d3255bfef95601890afd80709  a\n", "line 2 has a digest of SHA-1"},
+        {ABC "  ok\nSHA1 (a) = da39a3ee5e6b4b0d3255bfef95601890afd80709\n", "SHA-1"},
+        {ABC "  ok\n" ABC ABC "  a\n", "SHA-512"},
+        {ABC "  ok\nSHA3-256 (a) = " ABC "\n", "another kind"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct dray_buffer notes = {.cap = 1 << 20};
+        struct dray_error error = {0};
+        assert_failed(dray_manifest_read("m.txt", cases[i].text, strlen(cases[i].text), note_line,
+                                         &notes, &error),
+                      DRAY_UNSUPPORTED, &error, cases[i].says);
+        assert_string_equal(error.where, "m.txt:2");
+        dray_buffer_free(&notes);
+    }
 }
 
 /* Of a text without an end mark no byte behind it is looked at: sanitizers see to that. */
@@ -411,6 +447,8 @@ int main(void)
         files_test(what_sha256sum_and_md5sum_write_is_read),
         cmocka_unit_test(all_forms_of_lines_are_read),
         cmocka_unit_test(any_other_line_is_refused_with_its_number),
+        cmocka_unit_test(lines_with_a_tag_are_read),
+        cmocka_unit_test(digests_that_nobody_compares_are_named),
         cmocka_unit_test(a_text_that_ends_anywhere_is_not_read_past),
         cmocka_unit_test(the_answer_of_a_line_is_passed_on),
         cmocka_unit_test(random_names_come_back_as_they_were),

@@ -3,6 +3,7 @@
  * crash, and nothing is lost. */
 #include "tests/unit/tree_files.h"
 
+#include "core/tree/bag.h"
 #include "core/tree/bytes.h"
 #include "core/tree/listing.h"
 #include "core/tree/manifest.h"
@@ -198,10 +199,73 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state)
     assert_int_equal(close(list), 0);
 }
 
+/* What is recorded of a tree with hard links, read and compared: two names differ. */
+static int compare_all(struct dray_tree *tree, struct dray_error *error)
+{
+    static const char text[] = "{\"path\":\"a\",\"size\":9}\n{\"path\":\"gone\"}\n"
+                               "{\"path\":\"h\",\"md5\":\"900150983cd24fb0d6963f7d28e17f72\"}\n";
+    static const char bag[] = "900150983cd24fb0d6963f7d28e17f72  data/x\n";
+    const struct dray_bag_manifest manifest = {
+        .name = "m", .base = "", .digest_bytes = DRAY_MD5_BYTES, .payload = 1};
+    struct dray_recorded_list list = {0};
+    struct dray_differences differences = DRAY_DIFFERENCES;
+    struct dray_tree *recorded = NULL;
+    uint8_t passed[8] = {0};
+
+    int result = dray_recorded_read("r", text, sizeof text - 1, &list, error);
+    if (result == 0)
+        result = dray_bag_read(&manifest, bag, sizeof bag - 1, &list, error);
+    if (result == 0)
+        result = dray_recorded_compare(tree, &list, passed, &differences, &recorded, error);
+    dray_differences_fact(&differences, "a fact");
+    if (result == 0)
+        result = dray_differences_judge(&differences, "r says", error);
+    dray_tree_unref(recorded);
+    dray_differences_free(&differences);
+    dray_recorded_free(&list);
+    return result;
+}
+
+static void memory_that_runs_out_while_comparing_is_an_error(void **state)
+{
+    static const char *const paths[] = {"a", "h", "h2", "new"};
+    struct dray_tree_builder *builder = dray_tree_builder_new();
+    struct dray_tree *tree = NULL;
+    struct dray_error error = {0};
+    unsigned long failed = 0;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct dray_tree_entry entry = {.path = paths[i],
+                                        .path_length = (uint32_t)strlen(paths[i]),
+                                        .link_group = i == 1 || i == 2,
+                                        .type = DRAY_FILE};
+        assert_done(dray_tree_builder_add(builder, &entry, &error));
+    }
+    assert_done(dray_tree_builder_finish(builder, &tree, &error));
+    dray_tree_builder_free(builder);
+    for (;; failed++) {
+        countdown = failed + 1;
+        int result = compare_all(tree, &error);
+        int all_done = countdown > 0;
+        countdown = 0;
+        /* A list that is not cut to its length does no harm. */
+        if (!all_done && result == DRAY_NO_MEMORY)
+            continue;
+        assert_failed(result, DRAY_INTEGRITY, &error, "missing: data/x, gone; changed: a (0");
+        assert_non_null(strstr(error.message, "not listed: h2, new"));
+        if (all_done)
+            break;
+    }
+    assert_true(failed > 10);
+    dray_tree_unref(tree);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         files_test(memory_that_runs_out_anywhere_is_an_error),
+        cmocka_unit_test(memory_that_runs_out_while_comparing_is_an_error),
     };
 
     pool = dray_pool_new(0, NULL, NULL);
