@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import tarfile
 import time
 
 import pytest
@@ -259,3 +260,17 @@ def test_many_entries_take_no_time_to_speak_of(site):
     started = time.monotonic()
     site.dray("preview", file, "--listing", site.place / "list", "--dropped", timeout=60)
     assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("kind", ["w", "w:gz"])
+def test_what_comes_from_an_archive_is_called_as_there(site, kind):
+    os.link(site.data / "raw/s1/a.TXT", site.data / "raw/s1/z")
+    with tarfile.open(site.place / "data.tar", kind) as archive:
+        archive.add(site.data, arcname=".")
+    source = "  - { id: in, uses: source/archive, with: { path: ./data.tar } }\n"
+    options = {"map": {"raw": "r"}, "case": "upper", "mapping": "m"}
+    assert site.names(options, before=source)["raw/s1/a.TXT"] == "R/S1/A.TXT"
+    place = site.run(options, before=source)
+    assert (place / "R/S1/A.TXT").read_text() == "a\n" and os.path.samefile(place / "R/S1/A.TXT", place / "R/S1/Z")
+    assert "R/S2/C.TXT\traw/s2/c.txt\n" in (place / "m").read_text()
+    site.dray("verify", place)

@@ -34,7 +34,8 @@ struct fake {
     struct made entries[MOST];
     uint64_t count;
     int failed;
-    char message[1024], link[LENGTH];
+    unsigned calls, fail_at; /* of services; 0: none fails */
+    char message[1024], link[LENGTH], written[1024];
 };
 
 static struct fake *fake_of(struct dray_ctx *ctx)
@@ -71,6 +72,16 @@ static void fake_hint(struct dray_ctx *ctx, const char *format, ...)
     assert_int_not_equal(fake_of(ctx)->failed, 0);
 }
 
+/* The service that is to fail does. */
+static int service(struct dray_ctx *ctx)
+{
+    struct fake *fake = fake_of(ctx);
+
+    return ++fake->calls == fake->fail_at
+               ? fake_fail(ctx, DRAY_TEMPORARY, "service %u", fake->calls)
+               : DRAY_OK;
+}
+
 static uint64_t fake_count(struct dray_ctx *ctx)
 {
     return fake_of(ctx)->count;
@@ -92,7 +103,7 @@ static int fake_entry(struct dray_ctx *ctx, uint64_t id, struct dray_entry *ret_
         .mode = made->mode,
         .parent = made->parent,
     };
-    return DRAY_OK;
+    return service(ctx);
 }
 
 static int fake_keep(struct dray_ctx *ctx, uint64_t id, const char *path)
@@ -101,13 +112,40 @@ static int fake_keep(struct dray_ctx *ctx, uint64_t id, const char *path)
 
     made->kept++;
     (void)snprintf(made->out, sizeof(made->out), "%s", path != NULL ? path : made->path);
-    return DRAY_OK;
+    return service(ctx);
 }
 
 static int fake_keep_link(struct dray_ctx *ctx, uint64_t id, const char *path, const char *link)
 {
     (void)snprintf(fake_of(ctx)->link, LENGTH, "%s", link);
     return fake_keep(ctx, id, path);
+}
+
+static int fake_create(struct dray_ctx *ctx, const struct dray_item *item,
+                       struct dray_writer *ret_writer)
+{
+    assert_int_equal(item->type, DRAY_FILE);
+    assert_int_equal(strlen(item->path), item->path_length);
+    ret_writer->private_ = fake_of(ctx)->written;
+    fake_of(ctx)->written[0] = '\0';
+    return service(ctx);
+}
+
+static int fake_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data,
+                      uint64_t size)
+{
+    size_t length = strlen(writer->private_);
+
+    assert_true(length + size < sizeof(fake_of(ctx)->written));
+    memcpy((char *)writer->private_ + length, data, size);
+    ((char *)writer->private_)[length + size] = '\0';
+    return service(ctx);
+}
+
+static int fake_finish(struct dray_ctx *ctx, struct dray_writer *writer)
+{
+    assert_non_null(writer->private_);
+    return service(ctx);
 }
 
 static void fake_progress(struct dray_ctx *ctx, uint64_t entries, uint64_t bytes)
@@ -131,6 +169,9 @@ static const struct dray_host host = {
     .entry = fake_entry,
     .keep = fake_keep,
     .keep_link = fake_keep_link,
+    .create = fake_create,
+    .write = fake_write,
+    .finish = fake_finish,
     .progress = fake_progress,
     .cancelled = fake_cancelled,
 };
@@ -461,11 +502,42 @@ static void links_are_written_anew_where_they_would_lead_elsewhere(void **unused
     expect_link("p", "l", "l", "l"); /* in a circle */
 }
 
+static void what_a_service_says_is_passed_on(void **unused)
+{
+    static const char *const paths[] = {"a", "a/b", "l\tx"};
+    struct step step;
+    static struct fake tree;
+    int result = DRAY_TEMPORARY;
+    unsigned calls = 0;
+
+    (void)unused;
+    load(&step);
+    set_text(&step, "prefix", "p");
+    set_text(&step, "mapping", "m");
+    start(&step);
+    while (result != DRAY_OK) {
+        memset(&tree, 0, sizeof(tree));
+        for (tree.count = 0; tree.count < 3; tree.count++)
+            (void)snprintf(tree.entries[tree.count].path, LENGTH, "%s", paths[tree.count]);
+        tree.entries[0] = (struct made){.path = "a", .type = DRAY_DIRECTORY, .parent = 1};
+        tree.entries[1].type = DRAY_FILE;
+        tree.entries[2].type = DRAY_LINK;
+        (void)snprintf(tree.link, LENGTH, "a/b");
+        tree.fail_at = ++calls;
+        result = apply(&step, &tree);
+        assert_int_equal(result, tree.calls >= calls ? DRAY_TEMPORARY : DRAY_OK);
+    }
+    assert_true(calls > 9);
+    assert_string_equal(tree.written, "new\told\np/a/b\ta/b\np/l\\tx\tl\\tx\n");
+    finish(&step);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_random_trees_none_loses_an_entry_and_no_collision_is_missed),
         cmocka_unit_test(links_are_written_anew_where_they_would_lead_elsewhere),
+        cmocka_unit_test(what_a_service_says_is_passed_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
