@@ -350,3 +350,19 @@ def test_a_bag_in_a_folder_of_an_archive_is_found_and_none_means_none(run, dray,
 
 def test_what_is_no_bag_is_told_where_one_is_named(run, out):
     refused(run("manifest: bagit", exit=1), out, "the dataset is no BagIt bag")
+
+
+def test_a_bag_in_an_archive_is_compared_though_filters_drop_all_that_says_so(dray, source, out, tmp_path):
+    import hashlib
+    import tarfile
+    bag = tmp_path / "bag"
+    (bag / "data").mkdir(parents=True)
+    (bag / "data" / "a.csv").write_text("x\n1\n")
+    (bag / "bagit.txt").write_text("BagIt-Version: 1.0\nTag-File-Character-Encoding: UTF-8\n")
+    digest = hashlib.sha256(b"x\n2\n").hexdigest()
+    (bag / "manifest-sha256.txt").write_text(f"{digest}  data/a.csv\n")
+    with tarfile.open(tmp_path / "bag.tar.gz", "w:gz") as archive:
+        archive.add(bag, "bag")
+    failed = dray("push", tmp_path / "bag.tar.gz", "--to", f"{out}/x", "--include", "*.csv", exit=1)
+    assert "changed: bag/data/a.csv (its SHA-256 differs)" in failed.err
+    assert not (out / "x").exists()
