@@ -37,7 +37,7 @@ def mutated(chance, data):
     data = bytearray(data)
     used = len(data.rstrip(b"\0")) + 1
     for _ in range(chance.choice((1, 1, 2, 5))):
-        at = chance.randrange(used)
+        at = chance.randrange(min(used, len(data)))
         what = chance.randrange(4)
         if what == 0:
             data[at] ^= 1 << chance.randrange(8)

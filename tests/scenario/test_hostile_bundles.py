@@ -218,7 +218,7 @@ def test_what_a_7z_may_not_hold(refused, tmp_path, case):
 
 
 def test_an_encrypted_7z_is_refused(refused, tmp_path):
-    refused(encrypted_7z(tmp_path / "x.7z"), "encrypted")
+    refused(encrypted_7z(tmp_path / "x.7z"), 'the entry "data" of {} is encrypted')
 
 
 # ---- Bombs ----
