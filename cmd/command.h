@@ -90,6 +90,7 @@ int command_preview(struct options *options);
 int command_check(struct options *options);
 int command_jobs(struct options *options);
 int command_show(struct options *options);
+int command_cancel(struct options *options);
 int command_verify(struct options *options);
 int command_plugin(struct options *options);
 int command_policy(struct options *options);
@@ -122,6 +123,8 @@ void print_shadows(FILE *stream, const json_t *rules);
 void print_log(FILE *stream, const json_t *event);
 /* The line to hand to a recipient, for each delivered target. */
 void print_delivered(const json_t *job);
+/* On standard error, how many of several targets have been delivered. */
+void print_count(const json_t *job);
 /* On standard error, each target that got nothing of a dataset that has something, with the step
  * that left nothing. */
 void print_emptied(const json_t *job);

@@ -83,6 +83,8 @@ static int deliver(struct options *options, const struct dray_workflow_request *
         print_emptied(job);
     }
     if (result != 0 && job && !options->json)
+        print_count(job);
+    if (result != 0 && job && !options->json)
         (void)fprintf(stderr, " hint: dray show %.8s says more\n",
                       json_string_value(json_object_get(job, "job")));
     json_decref(job);

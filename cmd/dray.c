@@ -79,6 +79,13 @@ const struct command dray_commands[] = {
      "\n"
      "  dray show 3f2a91c0\n",
      "j", 1, 1, command_show},
+    {"cancel", "JOB...", "End jobs before they deliver, and undo what they began",
+     "Also one that another process has in hand: it is asked to stop, and waited for. The run "
+     "that\n"
+     "is cancelled exits with 5. What is delivered already stays.\n"
+     "\n"
+     "  dray cancel 3f2a91c0\n",
+     "jn", 1, MAX_LIST, command_cancel},
     {"verify", "DIRECTORY", "Check a delivery against its own records, as its recipient",
      "Needs no account and no state. Exit 1 says that it is damaged, and lists where.\n"
      "\n"

@@ -6,6 +6,7 @@ program_libs = libdraycore.a $(core_libs)
 bin_PROGRAMS += dray
 dray_SOURCES = \
 	cmd/command.h \
+	cmd/cancel.c \
 	cmd/cost.c \
 	cmd/deliver.c \
 	cmd/dray.c \

@@ -98,7 +98,7 @@ static int exit_of(const struct dray_error *error, const json_t *job)
     /* A command that could not begin says so by what was wrong; a delivery that began has failed.
      */
     if (error->class_ == DRAY_CANCELLED)
-        return 130;
+        return job && strcmp(text(job, "state"), "cancelled") == 0 ? status : 130;
     return job && (status == 2 || status == 4) ? 1 : status;
 }
 
@@ -350,6 +350,20 @@ void print_delivered(const json_t *job)
     (void)fflush(stdout);
 }
 
+void print_count(const json_t *job)
+{
+    const json_t *targets = json_object_get(job, "targets");
+    size_t delivered = 0, i;
+    json_t *target;
+
+    json_array_foreach(targets, i, target)
+    {
+        delivered += strcmp(text(target, "state"), "delivered") == 0;
+    }
+    if (json_array_size(targets) > 1)
+        (void)fprintf(stderr, "%zu of %zu delivered\n", delivered, json_array_size(targets));
+}
+
 void print_emptied(const json_t *job)
 {
     size_t i;
@@ -419,8 +433,10 @@ static void show_event(struct progress *progress, const json_t *event)
         print_text(stderr, text(event, "for"));
         (void)fprintf(stderr, " is under way, job %.8s\n", text(event, "job"));
     } else if (strcmp(name, "retrying") == 0) {
-        (void)fprintf(stderr, "  %s failed for now; trying again in %.1f s\n", text(event, "step"),
-                      (double)number(event, "milliseconds") / 1000);
+        (void)fprintf(stderr, "  %s failed for now: ", text(event, "step"));
+        print_text(stderr, text(event, "message"));
+        (void)fprintf(stderr, "; try %llu of %llu in %.1f s\n", number(event, "try"),
+                      number(event, "tries"), (double)number(event, "milliseconds") / 1000);
     } else if (strcmp(name, "log") == 0) {
         print_log(stderr, event);
     }

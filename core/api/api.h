@@ -151,6 +151,12 @@ DRAY_MUST_CHECK int dray_api_jobs(struct dray_api *api, const struct dray_jobs_r
 DRAY_MUST_CHECK int dray_api_show(struct dray_api *api, const char *job, json_t **ret_job,
                                   struct dray_error *error);
 
+/* Have jobs cancelled: {"jobs": [a job as of dray_api_jobs, with "cancelled": was it this that
+ * ended it?]}. DRAY_NOT_FOUND, and nothing is done, when one is unknown; DRAY_CONFLICT, with
+ * *ret_jobs set, when one was delivered. */
+DRAY_MUST_CHECK int dray_api_cancel(struct dray_api *api, const char *const *ids, size_t count,
+                                    json_t **ret_jobs, struct dray_error *error);
+
 /* Save a recipe's file, or the filters and transforms of a workflow, as the next version of a
  * recipe: {"recipe", "version", "new"}; `new` is false when the newest version has this text. */
 DRAY_MUST_CHECK int dray_api_recipe_save(struct dray_api *api, const char *name, const char *file,

@@ -149,6 +149,64 @@ int dray_api_show(struct dray_api *api, const char *id, json_t **ret_job, struct
     return *ret_job ? 0 : dray_fail_memory(error);
 }
 
+/* ---- Cancelling ---- */
+
+/* One job, which is there. *ret_job is what became of it. */
+static int cancel_one(struct dray_api *api, const char *id, json_t **ret_job,
+                      struct dray_error *error)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *before = NULL, *after = NULL;
+    int result = dray_store_job(api->engine.store, id, &before, error);
+
+    if (result == 0 && !dray_state_is_final(before->state))
+        result = dray_engine_cancel(&api->engine, before->id, error);
+    if (result == 0)
+        result = dray_store_job(api->engine.store, before->id, &after, error);
+    if (result != 0)
+        return result;
+    json_t *job = job_json(after, 0);
+    int cancelled = after->state == DRAY_JOB_CANCELLED && !dray_state_is_final(before->state);
+    if (!job || json_object_set_new(job, "cancelled", json_boolean(cancelled)) != 0) {
+        json_decref(job);
+        return dray_fail_memory(error);
+    }
+    *ret_job = job;
+    if (after->state != DRAY_JOB_DELIVERED)
+        return 0;
+    dray_fail(error, DRAY_CONFLICT, "job %.8s has delivered, and a cancel undoes no delivery",
+              after->id);
+    return error->class_;
+}
+
+int dray_api_cancel(struct dray_api *api, const char *const *ids, size_t count, json_t **ret_jobs,
+                    struct dray_error *error)
+{
+    json_t *list = json_array();
+    int result = dray_api_store(api, error);
+
+    for (size_t i = 0; result == 0 && i < count; i++) {
+        dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+        result = dray_store_job(api->engine.store, ids[i], &job, error);
+    }
+    if (result != 0) {
+        json_decref(list);
+        return result;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct dray_error failure = {0};
+        json_t *job = NULL;
+        int failed = cancel_one(api, ids[i], &job, &failure);
+        if (failed != 0 && result == 0) {
+            *error = failure;
+            result = failed;
+        }
+        if (job && json_array_append_new(list, job) != 0 && result == 0)
+            result = dray_fail_memory(error);
+    }
+    *ret_jobs = json_pack("{s:o}", "jobs", list);
+    return *ret_jobs || result != 0 ? result : dray_fail_memory(error);
+}
+
 /* ---- Deliveries that answer a request ---- */
 
 json_t *dray_found_json(const struct dray_plan *plan, const char *job)

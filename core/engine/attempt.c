@@ -97,6 +97,9 @@ static void note_failure(struct dray_attempt *attempt, const struct dray_error *
         attempt->error = *failure;
         attempt->failed = step;
     }
+    struct dray_error *first = step ? &attempt->failures[step - attempt->plan->steps] : NULL;
+    if (first && first->class_ == 0 && failure->class_ != DRAY_CANCELLED)
+        *first = *failure;
 }
 
 static uint64_t number(const json_t *message, const char *key)
@@ -259,6 +262,7 @@ static int may_commit(struct dray_attempt *attempt, const json_t *message, struc
         return dray_fail(error, DRAY_BUG, "a step that is no push wants to commit");
     if (!json_is_object(json_object_get(message, "receipt")))
         return dray_fail(error, DRAY_BUG, "a push wants to commit without a receipt");
+    dray_cancel_look_now(attempt->engine);
     if (attempt->engine->interrupted)
         return dray_fail(error, DRAY_CANCELLED, "interrupted");
     int result = recheck(attempt, text(message, "step"), error);
@@ -414,23 +418,35 @@ static int converse(struct dray_attempt *attempt, struct dray_runner *runner,
     return close_open_steps(attempt, blamed, &end, error);
 }
 
+/* The ids of the pushes that are marked. */
+static int name_targets(const struct dray_plan *plan, const uint8_t *marks, json_t *start,
+                        const char *key)
+{
+    json_t *ids = json_array();
+
+    for (size_t i = 0; ids && marks && i < plan->target_count; i++)
+        if (marks[i] &&
+            json_array_append_new(ids, json_string(plan->steps[plan->targets[i].step].id)) != 0) {
+            json_decref(ids);
+            ids = NULL;
+        }
+    return json_object_set_new(start, key, ids);
+}
+
 static int start_runner(struct dray_attempt *attempt, const char *mode, const char *scratch,
                         struct dray_runner *runner, struct dray_error *error)
 {
     json_t *start = dray_orders_make(attempt->engine, attempt->plan, mode, attempt->job,
                                      attempt->number, error);
-    json_t *skip = json_array();
     dray_autoclose int log = -1;
 
-    if (!start) {
-        json_decref(skip);
+    if (!start)
         return error->class_;
+    if (name_targets(attempt->plan, attempt->skip, start, "skip") != 0 ||
+        name_targets(attempt->plan, attempt->given_up, start, "given_up") != 0) {
+        json_decref(start);
+        return dray_fail_memory(error);
     }
-    for (size_t i = 0; attempt->skip && i < attempt->plan->target_count; i++)
-        if (attempt->skip[i])
-            (void)json_array_append_new(
-                skip, json_string(attempt->plan->steps[attempt->plan->targets[i].step].id));
-    (void)json_object_set_new(start, "skip", skip);
     if (scratch)
         (void)json_object_set_new(start, "scratch", json_string(scratch));
     log = dray_log_open(attempt->engine, attempt->job, 0, error);

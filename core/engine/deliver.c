@@ -2,10 +2,8 @@
 /* deliver.c - a request from what is known of it already to its outcome: answered by an earlier
  * delivery, taken up again, or new. */
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "core/base/text.h"
@@ -22,13 +20,15 @@ void dray_outcome_free(struct dray_outcome *outcome)
 
 /* ---- Waiting ---- */
 
-/* 1 when the time is over, 0 when the user wants to stop. */
-static int sleep_ms(struct dray_engine *engine, int ms)
+/* 1 when the time is over, 0 when somebody wants to stop. */
+static int sleep_ms(struct dray_engine *engine, int64_t ms)
 {
-    struct pollfd ready = {.fd = engine->interrupt_fd, .events = POLLIN};
-
-    if (poll(&ready, 1, ms) > 0)
-        engine->interrupted = 1;
+    for (int64_t left = ms; left > 0 && !engine->interrupted; left -= LOCK_TICK) {
+        struct pollfd ready = {.fd = engine->interrupt_fd, .events = POLLIN};
+        if (poll(&ready, 1, (int)(left < LOCK_TICK ? left : LOCK_TICK)) > 0)
+            engine->interrupted = 1;
+        dray_cancel_look(engine);
+    }
     return !engine->interrupted;
 }
 
@@ -49,45 +49,6 @@ static int lock_job(struct dray_engine *engine, const char *job, const char *uri
         if (!sleep_ms(engine, LOCK_TICK))
             return dray_fail(error, DRAY_CANCELLED, "interrupted while waiting for job %.8s", job);
     }
-}
-
-/* ---- A job of another request that holds the destination ---- */
-
-/* Its engine is dead and its request will not come again by itself: what it left is removed and its
- * target is free. */
-static int bury(struct dray_engine *engine, const char *id, struct dray_error *error)
-{
-    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
-    dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
-    int result = dray_store_job(engine->store, id, &job, error);
-    json_t *json = result == 0 && job->plan ? json_loads(job->plan, 0, NULL) : NULL;
-
-    if (result != 0 || dray_state_is_final(job->state)) {
-        json_decref(json);
-        return result;
-    }
-    uint32_t number = job->attempt_count ? job->attempts[job->attempt_count - 1].number : 0;
-    result = dray_plan_parse(json, &plan, error);
-    json_decref(json);
-    if (result != 0)
-        return result;
-    dray_autofree uint8_t *skip = calloc(plan->target_count + 1, 1);
-    if (!skip)
-        return dray_fail_memory(error);
-    int open = 0;
-    for (size_t i = 0; i < plan->target_count; i++) {
-        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
-        skip[i] = !row || row->state == DRAY_JOB_DELIVERED;
-        open |= row && row->state == DRAY_COMMITTING;
-    }
-    result = open ? dray_settle(engine, plan, job->id, skip, error) : 0;
-    if (result == 0)
-        result = dray_attempt_discard(engine, plan, job->id, number, skip, error);
-    /* Outside of its attempts: it may have died between two. */
-    if (result == 0)
-        result = dray_store_end(engine->store, job->id, 0, "interrupted", DRAY_FAILED,
-                                "interrupted, and a later request took its target", NULL, error);
-    return result;
 }
 
 /* ---- A new job ---- */
@@ -227,26 +188,6 @@ static int renew_job(struct dray_engine *engine, const struct dray_plan *plan,
 
 /* ---- Attempts ---- */
 
-static const struct dray_retry *retry_of(const struct dray_attempt *attempt)
-{
-    return attempt->failed ? &attempt->failed->retry : NULL;
-}
-
-/* Exponential backoff with full jitter. */
-static int64_t backoff_ms(const struct dray_retry *retry, uint32_t tried)
-{
-    int64_t longest = retry->backoff;
-    uint32_t random = 0;
-
-    for (uint32_t i = 1; i < tried && longest < retry->max_backoff; i++)
-        longest = longest < retry->max_backoff / 2 ? longest * 2 : retry->max_backoff;
-    if (longest > retry->max_backoff)
-        longest = retry->max_backoff;
-    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        random = UINT32_MAX;
-    return longest / 1000000 * (int64_t)(random >> 16) / 65536;
-}
-
 static int all_delivered(const struct dray_attempt *attempt)
 {
     for (size_t i = 0; i < attempt->plan->target_count; i++)
@@ -255,21 +196,88 @@ static int all_delivered(const struct dray_attempt *attempt)
     return 1;
 }
 
+static size_t count_delivered(const struct dray_attempt *attempt)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < attempt->plan->target_count; i++)
+        count += attempt->delivered[i] || attempt->skip[i];
+    return count;
+}
+
+/* What is said of a job that was not delivered. */
+static const struct dray_error *reason_of(const struct dray_attempt *attempt)
+{
+    return attempt->lasting.class_ != 0 && !attempt->engine->interrupted ? &attempt->lasting
+                                                                         : &attempt->error;
+}
+
+/* Does a push of it ask to be called again? */
+static int is_waiting(const struct dray_attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->plan->step_count; i++)
+        if (attempt->failures[i].class_ == DRAY_LATER)
+            return 1;
+    return 0;
+}
+
+/* Of several targets some may be there. NULL: no memory. */
+static char *reason_text(const struct dray_attempt *attempt, const struct dray_error *why)
+{
+    size_t all = attempt->plan->target_count, done = count_delivered(attempt);
+
+    return all > 1 ? dray_format("%zu of %zu delivered; %s%s%s", done, all, why->where,
+                                 why->where[0] ? ": " : "", why->message)
+                   : strdup(why->message);
+}
+
+/* Why it ended is who cancelled it, not which step was first to hear of it. attempt->number is 0
+ * between two attempts. */
+static int end_cancelled(struct dray_attempt *attempt, enum dray_state state, const char *outcome,
+                         struct dray_error *error)
+{
+    struct dray_engine *engine = attempt->engine;
+    struct dray_error why = {0};
+
+    (void)dray_fail(&why, DRAY_CANCELLED, "cancelled by %s", engine->cancelled_by);
+    dray_autofree char *reason = reason_text(attempt, &why);
+    return reason ? dray_store_end(engine->store, attempt->job, attempt->number, outcome, state,
+                                   reason, NULL, error)
+                  : dray_fail_memory(error);
+}
+
+/* Somebody does not want to wait for the next attempt. */
+static int end_between(struct dray_attempt *attempt, struct dray_error *error)
+{
+    if (!attempt->engine->cancelled_by)
+        return dray_store_end(attempt->engine->store, attempt->job, 0, "interrupted", DRAY_FAILED,
+                              "interrupted", NULL, error);
+    attempt->number = 0;
+    return end_cancelled(attempt, DRAY_JOB_CANCELLED, "cancelled", error);
+}
+
 static int end_attempt(struct dray_attempt *attempt, int retry, struct dray_error *error)
 {
     struct dray_engine *engine = attempt->engine;
-    const struct dray_error *why = &attempt->error;
-    int waiting = why->class_ == DRAY_LATER;
+    const struct dray_error *why = retry ? &attempt->error : reason_of(attempt);
+    dray_autofree char *reason = why->class_ ? reason_text(attempt, why) : NULL;
     const char *outcome = all_delivered(attempt) ? "delivered"
+                          : engine->cancelled_by ? "cancelled"
                           : engine->interrupted  ? "interrupted"
                                                  : "failed";
     /* A commit that may have happened is for a later probe to settle: the job goes on. */
     int open = memchr(attempt->committing, 1, attempt->plan->target_count) != NULL;
-    enum dray_state state = retry || open ? DRAY_QUEUED : waiting ? DRAY_WAITING : DRAY_FAILED;
+    enum dray_state state = retry || open          ? DRAY_QUEUED
+                            : engine->cancelled_by ? DRAY_JOB_CANCELLED
+                            : is_waiting(attempt)  ? DRAY_WAITING
+                                                   : DRAY_FAILED;
 
-    return dray_store_end(engine->store, attempt->job, attempt->number, outcome, state,
-                          why->class_ ? why->message : NULL, why->hint[0] ? why->hint : NULL,
-                          error);
+    if (why->class_ && !reason)
+        return dray_fail_memory(error);
+    if (engine->cancelled_by && !all_delivered(attempt))
+        return end_cancelled(attempt, state, outcome, error);
+    return dray_store_end(engine->store, attempt->job, attempt->number, outcome, state, reason,
+                          why->hint[0] ? why->hint : NULL, error);
 }
 
 static void attempt_reset(struct dray_attempt *attempt)
@@ -280,9 +288,26 @@ static void attempt_reset(struct dray_attempt *attempt)
         attempt->told[i] = 0;
     }
     memset(attempt->committing, 0, attempt->plan->target_count);
+    memset(attempt->failures, 0, attempt->plan->step_count * sizeof(*attempt->failures));
     attempt->error.class_ = 0;
     attempt->failed = NULL;
     attempt->abandoned = 0;
+}
+
+/* Say so, and wait. 0 when the user does not want to. */
+static int wait_to_retry(struct dray_attempt *attempt, const struct dray_step *step, int64_t pause,
+                         uint32_t tried)
+{
+    int64_t ms = pause / 1000000;
+
+    if (!step)
+        return 1;
+    dray_event_send(attempt->engine, attempt->job, attempt->number,
+                    json_pack("{s:s, s:s, s:I, s:I, s:I, s:s}", "event", "retrying", "step",
+                              step->id, "milliseconds", (json_int_t)ms, "try",
+                              (json_int_t)tried + 1, "tries", (json_int_t)step->retry.tries,
+                              "message", attempt->failures[step - attempt->plan->steps].message));
+    return sleep_ms(attempt->engine, ms);
 }
 
 static int attempts(struct dray_attempt *attempt, struct dray_error *error)
@@ -300,19 +325,14 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
             attempt->error = *error;
             return end_attempt(attempt, 0, &ignored) == 0 ? result : error->class_;
         }
-        const struct dray_retry *retry = retry_of(attempt);
-        int again = !all_delivered(attempt) && !engine->interrupted && retry &&
-                    tried < retry->tries && dray_class_is_retried(attempt->error.class_);
+        const struct dray_step *step = NULL;
+        int64_t pause = 0;
+        int again = dray_retry_decide(attempt, tried, &step, &pause);
         result = end_attempt(attempt, again, error);
         if (result != 0 || !again)
             return result;
-        int64_t pause = backoff_ms(retry, tried);
-        dray_event_send(engine, attempt->job, attempt->number,
-                        json_pack("{s:s, s:s, s:I}", "event", "retrying", "step",
-                                  attempt->failed->id, "milliseconds", (json_int_t)pause));
-        if (!sleep_ms(engine, (int)(pause < INT_MAX ? pause : INT_MAX)))
-            return dray_store_end(engine->store, attempt->job, 0, "interrupted", DRAY_FAILED,
-                                  "interrupted", NULL, error);
+        if (!wait_to_retry(attempt, step, pause, tried))
+            return end_between(attempt, error);
         for (size_t i = 0; i < attempt->plan->target_count; i++)
             attempt->skip[i] |= attempt->delivered[i];
     }
@@ -333,6 +353,8 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     dray_autofree uint8_t *committing = calloc(plan->target_count + 1, 1);
     dray_autofree uint8_t *told = calloc(plan->step_count + 1, 1);
     dray_autofree json_t **running = calloc(plan->step_count + 1, sizeof(json_t *));
+    dray_autofree struct dray_error *failures = calloc(plan->step_count + 1, sizeof(*failures));
+    dray_autofree uint8_t *given_up = calloc(plan->target_count + 1, 1);
     struct dray_attempt attempt = {.engine = engine,
                                    .plan = plan,
                                    .job = job,
@@ -340,21 +362,28 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
                                    .delivered = delivered,
                                    .committing = committing,
                                    .told = told,
-                                   .running = running};
+                                   .running = running,
+                                   .failures = failures,
+                                   .given_up = given_up};
 
-    if (!delivered || !committing || !told || !running)
+    if (!delivered || !committing || !told || !running || !failures || !given_up)
         return dray_fail_memory(error);
     dray_autoclose int journal = dray_log_open(engine, job, 0, error);
     if (journal < 0)
         return journal;
     engine->journal = journal;
+    engine->job = job;
     int result = attempts(&attempt, error);
-    enum dray_state state = result == 0 && all_delivered(&attempt)              ? DRAY_JOB_DELIVERED
-                            : result == 0 && attempt.error.class_ == DRAY_LATER ? DRAY_WAITING
-                                                                                : DRAY_FAILED;
+    enum dray_state state = result == 0 && all_delivered(&attempt) ? DRAY_JOB_DELIVERED
+                            : result == 0 && engine->cancelled_by  ? DRAY_JOB_CANCELLED
+                            : result == 0 && is_waiting(&attempt)  ? DRAY_WAITING
+                                                                   : DRAY_FAILED;
     if (result == 0 && !all_delivered(&attempt)) {
-        *error = attempt.error;
-        if (engine->interrupted)
+        *error = *reason_of(&attempt);
+        if (engine->cancelled_by)
+            dray_fail(error, DRAY_CANCELLED, "job %.8s was cancelled by %s", job,
+                      engine->cancelled_by);
+        else if (engine->interrupted)
             dray_fail(error, DRAY_CANCELLED,
                       "interrupted; run the same command again to take it up");
         result = error->class_ != 0 ? error->class_
@@ -363,6 +392,9 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     attempt_reset(&attempt);
     tell_end(engine, job, attempt.number, state);
     engine->journal = -1;
+    engine->job = NULL;
+    free(engine->cancelled_by);
+    engine->cancelled_by = NULL;
     return result;
 }
 
@@ -379,6 +411,8 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
             lock_job(engine, standing->job->id, plan->targets[0].uri, ret_lock, &waited, error);
         if (locked < 0 || waited)
             return locked;
+        /* Whoever still wants that says it again. */
+        dray_store_cancel_forget(engine->store, standing->job->id);
         result = check_job(engine, standing->job, &other, error);
         if (result == 0)
             result = renew_job(engine, plan, workflow_file, standing->job->id, error);
@@ -392,7 +426,11 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
     int lock = -1, locked = lock_job(engine, other, plan->targets[0].uri, &lock, &waited, error);
     if (locked < 0)
         return locked;
-    result = waited ? 0 : bury(engine, other, error);
+    /* Its engine is dead and its request will not come again by itself: what it left is removed and
+     * its target is free. */
+    result = waited ? 0
+                    : dray_job_bury(engine, other, DRAY_FAILED,
+                                    "interrupted, and a later request took its target", error);
     dray_store_unlock(engine->store, other, &lock);
     return result != 0 ? result : 1;
 }

@@ -55,9 +55,17 @@ struct dray_attempt {
     json_t **running;               /* by step: its step-started event, until it ends */
     struct dray_error error;        /* the first failure */
     const struct dray_step *failed; /* the step of that failure; NULL: none in particular */
+    struct dray_error *failures;    /* by step: its failure in this attempt, but for a cancel */
+    uint8_t *given_up;              /* by target: it failed for good in this run */
+    struct dray_error lasting;      /* the first reason for that */
     int abandoned;                  /* a push was left without having cleaned up */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
+/* After attempt number `tried` of this run: give up targets that failed for good, and say whether
+ * another attempt is worth it for the rest: 1, after *ret_pause ns. *ret_step (NULL: none) is the
+ * step that may pass and waits longest. */
+int dray_retry_decide(struct dray_attempt *attempt, uint32_t tried,
+                      const struct dray_step **ret_step, int64_t *ret_pause);
 /* Let the pushes of a job that died clean up behind it; skip[i]: not that of target i. */
 DRAY_MUST_CHECK int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan,
                                          const char *job, uint32_t number, uint8_t *skip,
@@ -71,6 +79,15 @@ DRAY_MUST_CHECK int dray_targets_probe(struct dray_engine *engine, const struct 
  * delivered[i] becomes 1 then. The caller holds the job's lock. */
 DRAY_MUST_CHECK int dray_settle(struct dray_engine *engine, const struct dray_plan *plan,
                                 const char *job, uint8_t *delivered, struct dray_error *error);
+
+/* Does somebody want the job in hand cancelled? Then the engine is interrupted, and who it was is
+ * kept. Looks at most five times a second; _now at once. */
+void dray_cancel_look(struct dray_engine *engine);
+void dray_cancel_look_now(struct dray_engine *engine);
+/* A job that is not final and whose lock is held, since its engine is dead: what it left is
+ * removed, and it ends in this state; or delivered, where its targets turn out to be. */
+DRAY_MUST_CHECK int dray_job_bury(struct dray_engine *engine, const char *id, enum dray_state state,
+                                  const char *reason, struct dray_error *error);
 
 /* Pass an event on, with job, attempt and time, and write it to the job's log. Takes `event`. */
 void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event);

@@ -30,7 +30,10 @@ struct dray_engine {
     void *recheck_arg;
     /* private */
     int interrupted;
-    int journal; /* the log of the job in hand; -1: none */
+    int journal;        /* the log of the job in hand; -1: none */
+    const char *job;    /* that job: a wish to cancel it is heeded; NULL: none */
+    char *cancelled_by; /* who had that wish, once it was seen; then interrupted is set, too */
+    int64_t looked;     /* when it was last looked for one: CLOCK_MONOTONIC, ns */
 };
 
 /* The planner's questions, answered by a runner that may write nothing. For struct dray_asker: arg
@@ -69,5 +72,11 @@ void dray_outcome_free(struct dray_outcome *outcome);
 DRAY_MUST_CHECK int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
                                         const char *workflow_file, int again,
                                         struct dray_outcome *ret_outcome, struct dray_error *error);
+
+/* Have a job cancelled, in the name of the engine's actor: by the process that has it in hand,
+ * which is waited for, or here, where there is none. What was begun is undone. 0 also when the job
+ * had ended, or was delivered before it could be cancelled: its state tells. */
+DRAY_MUST_CHECK int dray_engine_cancel(struct dray_engine *engine, const char *job,
+                                       struct dray_error *error);
 
 #endif

@@ -12,9 +12,12 @@
 
 #include "core/base/io.h"
 #include "core/base/text.h"
+#include "core/engine/deliver.h"
 
 /* How long a cancelled runner may take to clean up, ns; past that it is killed. */
 #define CANCEL_GRACE INT64_C(20000000000)
+/* How often is looked for somebody who wants the job cancelled, ms. */
+#define CANCEL_TICK 300
 /* How long a runner may take to end once it has closed the pipe, ms. */
 #define END_GRACE 5000
 
@@ -203,6 +206,15 @@ static void pass_interrupt_on(struct dray_engine *engine, struct dray_runner *ru
         dray_runner_cancel(runner);
 }
 
+static void pass_cancel_on(struct dray_engine *engine, struct dray_runner *runner)
+{
+    int before = engine->interrupted;
+
+    dray_cancel_look(engine);
+    if (!before && engine->interrupted)
+        dray_runner_cancel(runner);
+}
+
 void dray_runner_cancel(struct dray_runner *runner)
 {
     struct dray_error ignored = {0};
@@ -221,13 +233,18 @@ int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, jso
         struct pollfd interrupt = {.fd = engine->interrupt_fd, .events = POLLIN};
         if (poll(&interrupt, 1, 0) > 0 && (interrupt.revents & POLLIN))
             pass_interrupt_on(engine, runner);
+        pass_cancel_on(engine, runner);
         if (runner->cancelled_at && dray_monotonic() - runner->cancelled_at > CANCEL_GRACE)
             dray_process_signal(&runner->process, SIGKILL);
         int result = dray_pipe_receive(&runner->pipe, 0, ret_message, error);
         if (result != 2)
             return result;
         struct pollfd ready[] = {{.fd = runner->pipe.in, .events = POLLIN}, interrupt};
-        if (poll(ready, 2, runner->cancelled_at ? 500 : -1) < 0 && errno != EINTR)
+        if (poll(ready, 2,
+                 runner->cancelled_at ? 500
+                 : engine->job        ? CANCEL_TICK
+                                      : -1) < 0 &&
+            errno != EINTR)
             return dray_fail_errno(error, errno, "waiting for the runner");
     }
 }

@@ -2,11 +2,13 @@
 libdraycore_a_SOURCES += \
 	core/engine/ask.c \
 	core/engine/attempt.c \
+	core/engine/cancel.c \
 	core/engine/deliver.c \
 	core/engine/deliver.h \
 	core/engine/engine.h \
 	core/engine/journal.c \
 	core/engine/launch.c \
 	core/engine/launch.h \
+	core/engine/retry.c \
 	core/engine/scratch.c \
 	core/engine/standing.c

@@ -76,7 +76,7 @@ const struct dray_blame_slot *dray_blame_find(const struct dray_blame_page *mapp
 
     for (size_t i = 0; i < DRAY_BLAME_SLOTS; i++) {
         const struct dray_blame_slot *candidate = &mapped->slots[i];
-        if (candidate->signal != 0)
+        if (candidate->signal != 0 || candidate->exited != 0)
             return candidate;
         if (!inside && candidate->operation != DRAY_OPERATION_NONE)
             inside = candidate;
@@ -91,6 +91,13 @@ static void on_fatal_signal(int number)
     (void)raise(number);
 }
 
+/* On the thread that called exit(), while others may be inside of plugins that did nothing. The
+ * runner itself ends without. */
+static void on_exit_called(void)
+{
+    slot->exited = 1;
+}
+
 int dray_blame_attach(struct dray_error *error)
 {
     static const int fatal[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
@@ -103,6 +110,8 @@ int dray_blame_attach(struct dray_error *error)
         return dray_fail_errno(error, errno, "mapping the page shared with the engine");
     page = mapped;
     (void)close(DRAY_BLAME_FD);
+    if (atexit(on_exit_called) != 0)
+        return dray_fail_memory(error);
     struct sigaction action = {.sa_handler = on_fatal_signal,
                                .sa_flags = SA_ONSTACK | (int)SA_RESETHAND | SA_NODEFER};
     (void)sigemptyset(&action.sa_mask);

@@ -37,7 +37,8 @@ struct dray_blame_slot {
     uint32_t operation; /* DRAY_OPERATION_NONE: in no plugin */
     int32_t signal;     /* not 0: hit by it */
     uint32_t taken;     /* by a thread */
-    char entry[240];    /* path that was worked on, cut; empty: none */
+    uint32_t exited;    /* not 0: it called exit() */
+    char entry[236];    /* path that was worked on, cut; empty: none */
 };
 struct dray_blame_page {
     struct dray_blame_slot slots[DRAY_BLAME_SLOTS];

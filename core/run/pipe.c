@@ -94,10 +94,11 @@ int dray_pipe_receive(struct dray_pipe *pipe, int wait, json_t **ret_message,
         ssize_t got = read(pipe->in, room, CHUNK);
         if (got < 0 && errno == EINTR)
             continue;
+        /* A socket is reset when the other side dies before it has read all: that is its end. */
+        if (got == 0 || (got < 0 && errno == ECONNRESET))
+            return 0;
         if (got < 0)
             return dray_fail_errno(error, errno, "reading the pipe");
-        if (got == 0)
-            return 0;
         pipe->pending.length += (size_t)got;
     }
 }

@@ -315,6 +315,37 @@ static void skip_delivered(struct orders *orders)
     }
 }
 
+static int is_named(const json_t *ids, const char *id)
+{
+    for (size_t i = 0; i < json_array_size(ids); i++)
+        if (strcmp(json_string_value(json_array_get(ids, i)), id) == 0)
+            return 1;
+    return 0;
+}
+
+/* Pushes that failed for good in an earlier attempt are left out, and so is what only they need. */
+static void skip_given_up(struct orders *orders)
+{
+    const json_t *given_up = json_object_get(orders->message, "given_up");
+    struct dray_run *run = &orders->run;
+
+    if (json_array_size(given_up) == 0)
+        return;
+    for (size_t i = 0; i < run->plan->step_count; i++) {
+        if (!is_named(given_up, run->plan->steps[i].id))
+            continue;
+        run->steps[i].state = DRAY_STEP_SKIPPED;
+        run->steps[i].target = NULL;
+    }
+    for (size_t i = 0; i < run->plan->step_count; i++) {
+        int needed = run->plan->steps[i].role == DRAY_STEP_PUSH;
+        for (size_t j = 0; !needed && j < run->plan->step_count; j++)
+            needed = run->steps[j].target && dray_plan_depends(run->plan, j, i);
+        if (!needed)
+            run->steps[i].state = DRAY_STEP_SKIPPED;
+    }
+}
+
 /* Staging of pushes that never began, because something before them failed or they could not be
  * started. */
 static int remove_unused(struct dray_run *run, struct dray_error *error)
@@ -338,6 +369,8 @@ static int run_plan(struct orders *orders, struct dray_error *error)
         result = dray_run_steps(run, error);
     if (result == 0)
         skip_delivered(orders);
+    if (result == 0)
+        skip_given_up(orders);
     if (result == 0 && !run->preview)
         result = dray_staging_prepare(run, error);
     if (result == 0)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
 	core/store/attempts.c \
+	core/store/cancel.c \
 	core/store/checkpoints.c \
 	core/store/internal.h \
 	core/store/jobs.c \

@@ -92,8 +92,10 @@ void dray_store_unlock(struct dray_store *store, const char *job, int *fd)
 
     /* While it is locked: whoever opened this file before sees that it is gone. A file that is left
      * over does no harm. */
-    if (*fd >= 0 && lock_name(store, job, name, sizeof name, NULL) == 0)
+    if (*fd >= 0 && lock_name(store, job, name, sizeof name, NULL) == 0) {
+        dray_store_cancel_forget(store, job);
         (void)unlinkat(store->directory_fd, name, 0);
+    }
     dray_close_descriptor(fd);
     *fd = -1;
 }

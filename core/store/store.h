@@ -256,4 +256,14 @@ DRAY_MUST_CHECK int dray_store_lock(struct dray_store *store, const char *job, i
 /* Release it and remove the file: for a job that has ended. *fd becomes -1. */
 void dray_store_unlock(struct dray_store *store, const char *job, int *fd);
 
+/* Leave word for the process that has a job in hand that `who` wants it cancelled: a file beside
+ * the lock, `directory`/jobs/ID.cancel. Nothing happens when there is one already. */
+DRAY_MUST_CHECK int dray_store_cancel(struct dray_store *store, const char *job, const char *who,
+                                      struct dray_error *error);
+/* Is there such word? 1 with who it was (NULL: no memory; the caller frees it), or 0. ret_who may
+ * be NULL. */
+int dray_store_cancel_asked(struct dray_store *store, const char *job, char **ret_who);
+/* Remove it: for who holds the job's lock. Unlocking does so too. */
+void dray_store_cancel_forget(struct dray_store *store, const char *job);
+
 #endif

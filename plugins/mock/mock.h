@@ -4,8 +4,8 @@
  * itself. Mocks are built for tests and never installed.
  *
  * Each operation calls mock_act once for each entry. At the operation that `at` names, and once
- * `after` calls of it went well, it does what the options say: in the first `times` attempts, or in
- * all of them. `delay` comes before each call of that operation.
+ * `after` calls of it went well, it does what the options say. `delay` comes before each call of
+ * it. All of that in the first `times` attempts only, or in all.
  */
 #ifndef MOCK_H
 #define MOCK_H
@@ -79,11 +79,10 @@ static inline int mock_fail(const struct mock *mock, struct dray_ctx *ctx)
 /* One call of operation number `operation`: DRAY_OK where it is to go well. */
 static inline int mock_act(struct mock *mock, struct dray_ctx *ctx, int64_t operation)
 {
-    if (operation != mock->at)
+    if (operation != mock->at || (mock->times > 0 && ctx->host->job(ctx)->attempt > mock->times))
         return DRAY_OK;
     int result = mock_wait(ctx, mock->delay);
-    if (result != DRAY_OK || mock->called++ < mock->after ||
-        (mock->times > 0 && ctx->host->job(ctx)->attempt > mock->times))
+    if (result != DRAY_OK || mock->called++ < mock->after)
         return result;
     while (mock->hang)
         (void)pause();

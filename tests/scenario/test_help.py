@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-COMMANDS = ["push", "run", "plan", "preview", "check", "init", "jobs", "show", "verify", "plugin",
+COMMANDS = ["push", "run", "plan", "preview", "check", "init", "jobs", "show", "cancel", "verify", "plugin",
             "policy", "recipe"]
 
 # An option of each command that takes a value.
@@ -56,11 +56,12 @@ def test_each_command_has_help_with_usage_options_and_an_example(dray, command):
 def test_the_example_of_the_help_works(dray, world, command):
     said = dray(command, "--help").out
     [example] = re.findall(rf"^  (dray {command} .*)$", said, re.MULTILINE)
-    if command in ("show", "verify"):
+    if command in ("show", "cancel", "verify"):
         delivered = dray.json("push", "./run-0042", "--to", world / "hpfs/smith/incoming/run-0042", cwd=world)
         example = re.sub(r"\b[0-9a-f]{8}\b", delivered["job"][:8], example)
     example = example.replace("/hpfs/", f"{world}/hpfs/").replace("policies/*.yaml", "policies/site.yaml")
-    dray(*shlex.split(example)[1:], cwd=world)
+    # The job of the example has delivered, and that is not cancelled.
+    dray(*shlex.split(example)[1:], cwd=world, exit=1 if command == "cancel" else 0)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -80,7 +81,7 @@ def test_a_missing_argument_is_refused_with_the_usage(dray, command):
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS
-                                     if one not in ("check", "plugin", "policy", "recipe")])
+                                     if one not in ("check", "cancel", "plugin", "policy", "recipe")])
 def test_one_argument_too_many_is_refused(dray, command):
     arguments = ["one", "two"] if command != "jobs" else ["two"]
     refused = dray(command, *arguments, exit=2)
