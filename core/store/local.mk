@@ -2,6 +2,7 @@
 libdraycore_a_SOURCES += \
 	core/store/attempts.c \
 	core/store/checkpoints.c \
+	core/store/datasets.c \
 	core/store/internal.h \
 	core/store/jobs.c \
 	core/store/locks.c \
