@@ -34,6 +34,8 @@ struct options {
     char letters[64];          /* of the options that were given (options.c) */
     const char *target, *path; /* of policy explain */
     int64_t size;
+    const char *type, *source, *owner, *external_id, *name; /* of dataset; NULL: not said */
+    struct list tags, labels;
     const char *const *arguments;
     int argument_count;
 };
@@ -94,6 +96,7 @@ int command_verify(struct options *options);
 int command_plugin(struct options *options);
 int command_policy(struct options *options);
 int command_recipe(struct options *options);
+int command_dataset(struct options *options);
 int command_init(struct options *options);
 
 /* Does the error only stand for the diagnostics? Then it is one of them, with its place. */

@@ -7,6 +7,7 @@ bin_PROGRAMS += dray
 dray_SOURCES = \
 	cmd/command.h \
 	cmd/cost.c \
+	cmd/dataset.c \
 	cmd/deliver.c \
 	cmd/dray.c \
 	cmd/init.c \

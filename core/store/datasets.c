@@ -6,6 +6,11 @@
 
 #include "core/base/text.h"
 
+void dray_dataset_row_clear(struct dray_dataset_row *row)
+{
+    dray_row_clear(&dray_dataset_table, row);
+}
+
 void dray_dataset_rows_free(struct dray_dataset_row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -135,73 +140,56 @@ int dray_store_dataset_delete(struct dray_store *store, uint64_t id, struct dray
 
 int dray_store_dataset_list(struct dray_store *store, uint64_t id, struct dray_error *error)
 {
-    dray_transacting transaction = {0};
-    int64_t now = dray_now();
-
     dray_store_doing(store, "storing the files of dataset id:%llu", (unsigned long long)id);
-    int result = dray_transaction_begin(&transaction, store, DRAY_TRANSACTION_WRITE, error);
-    if (result == 0)
-        result = clear_files(store, id, error);
-    if (result == 0)
-        result = dray_sql_run(
-            store, "UPDATE dataset SET files = 0, bytes = 0, listed_at = ?2 WHERE id = ?1",
-            DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id), DRAY_SQL_NUMBER(now)), error);
-    return result == 0 ? dray_transaction_commit(&transaction, error) : result;
-}
-
-static int insert_file(struct dray_store *store, uint64_t id, const struct dray_dataset_file *file,
-                       struct dray_error *error)
-{
-    const struct dray_value path = DRAY_SQL_BYTES(file->path, strlen(file->path));
-    int64_t known = 0;
-
-    int found =
-        dray_sql_number(store, "SELECT 1 FROM dataset_file WHERE dataset_id = ?1 AND path = ?2",
-                        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id), path), &known, error);
-    if (found == 1)
-        return dray_store_fail(store, error, DRAY_CONFLICT, "the file %s stands there twice",
-                               file->path);
-    if (found < 0)
-        return found;
-    return dray_sql_run(store,
-                        "INSERT INTO dataset_file (dataset_id, path, bytes, sha256, md5) "
-                        "VALUES (?1, ?2, ?3, ?4, ?5)",
-                        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id), path,
-                                        DRAY_SQL_NUMBER((int64_t)file->bytes),
-                                        DRAY_SQL_TEXT(file->sha256), DRAY_SQL_TEXT(file->md5)),
-                        error);
-}
-
-/* What a dataset has together is a number that can be stored, too. */
-static int add_bytes(struct dray_store *store, uint64_t id, uint64_t bytes,
-                     struct dray_error *error)
-{
-    int64_t had = 0;
-    int found = dray_sql_number(store, "SELECT bytes FROM dataset WHERE id = ?1",
-                                DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id)), &had, error);
-
-    if (found < 0)
-        return found;
-    if (found == 0)
-        return dray_store_fail(store, error, DRAY_BUG, "there is no such dataset");
-    if (bytes > INT64_MAX - (uint64_t)had)
-        return dray_store_fail(store, error, DRAY_INVALID, "it is larger than can be stored");
-    return dray_sql_run(
-        store, "UPDATE dataset SET files = files + 1, bytes = bytes + ?2 WHERE id = ?1",
-        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id), DRAY_SQL_NUMBER((int64_t)bytes)), error);
+    return clear_files(store, id, error);
 }
 
 int dray_store_dataset_add(struct dray_store *store, uint64_t id,
                            const struct dray_dataset_file *file, struct dray_error *error)
 {
+    dray_store_doing(store, "storing the files of dataset id:%llu", (unsigned long long)id);
+    if (file->bytes > INT64_MAX)
+        return dray_store_fail(store, error, DRAY_INVALID, "%s is larger than can be stored",
+                               file->path);
+    int result =
+        dray_sql_run(store,
+                     "INSERT INTO dataset_file (dataset_id, path, bytes, sha256, md5) "
+                     "VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                     DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id),
+                                     DRAY_SQL_BYTES(file->path, strlen(file->path)),
+                                     DRAY_SQL_NUMBER((int64_t)file->bytes),
+                                     DRAY_SQL_TEXT(file->sha256), DRAY_SQL_TEXT(file->md5)),
+                     error);
+    if (result == 0 && sqlite3_changes(store->database) == 0)
+        return dray_store_fail(store, error, DRAY_CONFLICT, "the file %s stands there twice",
+                               file->path);
+    return result;
+}
+
+int dray_store_dataset_listed(struct dray_store *store, uint64_t id, struct dray_error *error)
+{
     dray_transacting transaction = {0};
+    int64_t fits = 0;
 
     dray_store_doing(store, "storing the files of dataset id:%llu", (unsigned long long)id);
     int result = dray_transaction_begin(&transaction, store, DRAY_TRANSACTION_WRITE, error);
-    if (result == 0)
-        result = add_bytes(store, id, file->bytes, error);
-    if (result == 0)
-        result = insert_file(store, id, file, error);
+    if (result != 0)
+        return result;
+    /* TOTAL is a float, and cannot overflow. */
+    result = dray_sql_number(store,
+                             "SELECT TOTAL(bytes) < 9.2e18 FROM dataset_file WHERE dataset_id = ?1",
+                             DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id)), &fits, error);
+    if (result >= 0 && !fits)
+        return dray_store_fail(store, error, DRAY_INVALID,
+                               "together they are larger than can be stored");
+    if (result >= 0)
+        result = dray_sql_run(
+            store,
+            "UPDATE dataset SET listed_at = ?2, "
+            "files = (SELECT COUNT(*) FROM dataset_file WHERE dataset_id = ?1), "
+            "bytes = (SELECT COALESCE(SUM(bytes), 0) FROM dataset_file WHERE dataset_id = ?1) "
+            "WHERE id = ?1",
+            DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id), DRAY_SQL_NUMBER(dray_now())), error);
     return result == 0 ? dray_transaction_commit(&transaction, error) : result;
 }
 

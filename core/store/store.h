@@ -214,6 +214,7 @@ struct dray_dataset_row {
     int64_t listed;           /* when that was recorded, ns; 0: there is none */
     int64_t created, updated; /* ns */
 };
+void dray_dataset_row_clear(struct dray_dataset_row *row);
 void dray_dataset_rows_free(struct dray_dataset_row *rows, size_t count);
 /* One file of a dataset, with what is known of it. */
 struct dray_dataset_file {
@@ -237,13 +238,16 @@ DRAY_MUST_CHECK int dray_store_datasets(struct dray_store *store,
 /* Forget a dataset and its list of files. */
 DRAY_MUST_CHECK int dray_store_dataset_delete(struct dray_store *store, uint64_t id,
                                               struct dray_error *error);
-/* Begin the list of a dataset's files anew, as recorded now; add one to it (DRAY_CONFLICT when it
- * is there); hand over all, in byte order of their paths: 0, a class, or what `file` returned. */
+/* The list of a dataset's files, made anew within one dray_store_begin: it begins as an empty one;
+ * a file is added (DRAY_CONFLICT when it is there); it is whole, and recorded now. */
 DRAY_MUST_CHECK int dray_store_dataset_list(struct dray_store *store, uint64_t id,
                                             struct dray_error *error);
 DRAY_MUST_CHECK int dray_store_dataset_add(struct dray_store *store, uint64_t id,
                                            const struct dray_dataset_file *file,
                                            struct dray_error *error);
+DRAY_MUST_CHECK int dray_store_dataset_listed(struct dray_store *store, uint64_t id,
+                                              struct dray_error *error);
+/* Hand over all, in byte order of their paths: 0, a class, or what `file` returned. */
 DRAY_MUST_CHECK int dray_store_dataset_files(struct dray_store *store, uint64_t id,
                                              int (*file)(void *arg,
                                                          const struct dray_dataset_file *file),

@@ -2,11 +2,7 @@
 /* The catalog: datasets by type and name, id and external id, and their lists of files. */
 #include "store_fixture.h"
 
-static void clear(struct dray_dataset_row *row)
-{
-    dray_row_clear(&dray_dataset_table, row);
-}
-#define dray_dataset dray_cleanup(clear) struct dray_dataset_row
+#define dray_dataset dray_cleanup(dray_dataset_row_clear) struct dray_dataset_row
 
 static struct dray_dataset_row new_dataset(const char *name, const char *type)
 {
@@ -129,6 +125,7 @@ static void a_change_keeps_id_and_files(void **state)
 
     OK(dray_store_dataset_list(fixture->store, id, &fixture->error));
     OK(add_file(fixture, id, "a", 7, NULL));
+    OK(dray_store_dataset_listed(fixture->store, id, &fixture->error));
     dray_dataset row = get(fixture, (struct dray_dataset_wanted){.id = id});
     free(row.name);
     row.name = text_of("sea");
@@ -186,11 +183,15 @@ static void files_come_in_byte_order_whatever_their_names_are(void **state)
     REFUSED(DRAY_CONFLICT, "the file b.txt stands there twice",
             add_file(fixture, id, "b.txt", 1, NULL));
     /* the sums are those of what is there */
+    OK(dray_store_dataset_listed(fixture->store, id, &fixture->error));
     dray_dataset row = get(fixture, (struct dray_dataset_wanted){.id = id});
     assert_int_equal(row.files, 3);
     assert_int_equal(row.bytes, (UINT64_C(1) << 40) + 3);
     REFUSED(DRAY_INVALID, "larger than can be stored",
-            add_file(fixture, id, "huge", INT64_MAX, NULL));
+            add_file(fixture, id, "huge", UINT64_MAX, NULL));
+    OK(add_file(fixture, id, "huge", INT64_MAX, NULL));
+    REFUSED(DRAY_INVALID, "together they are larger than can be stored",
+            dray_store_dataset_listed(fixture->store, id, &fixture->error));
 }
 
 static void a_new_list_takes_the_place_of_the_old(void **state)
@@ -206,7 +207,8 @@ static void a_new_list_takes_the_place_of_the_old(void **state)
     OK(add_file(fixture, id, "z", 0, NULL));
     assert_int_equal(dray_store_dataset_files(fixture->store, id, see, &seen, &fixture->error), 42);
     assert_string_equal(seen.text, "stop 5 - -\n");
-    REFUSED(DRAY_BUG, "no such dataset", add_file(fixture, 77, "a", 1, NULL));
+    /* of no dataset */
+    assert_int_equal(add_file(fixture, 77, "a", 1, NULL), DRAY_BUG);
 }
 
 static void a_group_that_fails_leaves_nothing(void **state)

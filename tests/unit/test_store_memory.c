@@ -131,6 +131,8 @@ static int work_on_dataset(struct fixture *fixture)
     if (result == 0)
         result = dray_store_dataset_add(store, row.id, &file, error);
     if (result == 0)
+        result = dray_store_dataset_listed(store, row.id, error);
+    if (result == 0)
         result = dray_store_datasets(store, &(struct dray_dataset_wanted){.name = name}, &rows,
                                      &count, error);
     if (result == 0)
