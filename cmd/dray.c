@@ -17,7 +17,7 @@
 const struct command dray_commands[] = {
     {"push", "DATASET --to TARGET [--include P]... [--exclude P]...",
      "Deliver without writing a workflow",
-     "DATASET is a path: ./x, ../x or /x, a directory, a file or an archive.\n"
+     "DATASET is a path: ./x, ../x or /x, a directory, a file or an archive; or a catalog's name.\n"
      "TARGET is a directory: what the delivery becomes, or, with a final slash, what it is put "
      "into.\n"
      "\n"

@@ -24,7 +24,7 @@ static const struct option_row rows[] = {
     {'e', "exclude", 1, "--exclude PATTERN    leave out what matches (may be repeated)"},
     {'w', "print-workflow", 0,
      "--print-workflow     print the workflow that this stands for, and stop"},
-    {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, ../x, /x)"},
+    {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, ../x, /x), or a name"},
     {'s', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)"},
     {'p', "policies", 1, "--policies DIR       policies beside the site's (may be repeated)"},
     {'a', "again", 0, "--again              deliver anew what was delivered before"},

@@ -176,6 +176,25 @@ static int find(struct dray_api *api, const char *reference, struct dray_dataset
     return result;
 }
 
+/* ---- for the planner */
+
+static int find_json(void *arg, const char *reference, json_t **ret_dataset,
+                     struct dray_error *error)
+{
+    dray_cleanup(dray_dataset_row_clear) struct dray_dataset_row row = {0};
+    struct dray_api *api = arg;
+    int result = dray_api_store_read(api, error);
+
+    if (result == 0)
+        result = find(api, reference, &row, error);
+    return result == 0 ? give(&row, ret_dataset, error) : result;
+}
+
+struct dray_catalog dray_api_catalog(struct dray_api *api)
+{
+    return (struct dray_catalog){find_json, api};
+}
+
 /* ---- the operations */
 
 /* What somebody names is there; what a platform imports may come later. */

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The catalog: datasets with names, and what is known of them."""
 import json
+import subprocess
 
 import pytest
 
-from conftest import TIME
+from conftest import TIME, contents, record
 
 SHA = "ab" * 32
 MD5 = "cd" * 16
@@ -238,3 +239,135 @@ def test_verbs_and_arguments_are_checked(dray):
     assert "dray dataset list does not take --source" in dray("dataset", "list", "--source", "x", exit=2).err
     assert "an argument is missing" in dray("dataset", "show", exit=2).err
     assert "unexpected argument b" in dray("dataset", "show", "a", "b", exit=2).err
+
+
+# ---- in workflows
+
+DELIVER = "version: 1\ndataset: {}\nsteps:\n  - {{ id: out, uses: push/hpfs, with: {{ into: ./out }} }}\n"
+
+
+@pytest.fixture
+def ocean(dray, world, workflow):
+    """A dataset of the catalog, and a workflow that delivers it by its name."""
+    (world / "out").mkdir()
+    dray("dataset", "add", "ocean", "--source", world / "data", "--type", "RAW_DATA", "--tag", "human", "--label",
+         "project=P1", "--owner", "mira")
+    return workflow(DELIVER.format("ocean"))
+
+
+@pytest.fixture
+def rules(files, tmp_path):
+    """rules("when ...") is a directory of policies with one rule that drops tmp/ then."""
+
+    def write(when):
+        text = ("version: 1\npolicy: site\nrevision: 1\nrules:\n  - { id: r, mode: enforce, message: no, when: "
+                f"{{ {when} }}, inject: [{{ uses: filter/glob, with: {{ exclude: [\"tmp/\"] }} }}] }}\n")
+        return files(tmp_path / "policies", {"site.yaml": text})
+
+    return write
+
+
+def test_a_workflow_delivers_a_dataset_by_its_name(dray, ocean, world):
+    plan = dray.json("plan", ocean)
+    assert plan["dataset"]["name"] == "ocean" and plan["dataset"]["id"] == "id:1"
+    assert [(step["id"], step["uses"]) for step in plan["steps"]] == [
+        ("stage", "source/directory"), ("validate", "validate"), ("out", "push/hpfs")]
+    assert plan["steps"][0]["with"]["path"] == str(world / "data")
+    dray("run", ocean)
+    assert contents(world / "out/ocean") == contents(world / "data")
+    assert record(world / "out/ocean", "receipt.json")["dataset"]["name"] == "ocean"
+    assert dray.json("run", ocean)["already_delivered"] is True
+
+
+def test_run_takes_a_name_from_the_command_line(dray, ocean, world):
+    for name in ("ocean", "RAW_DATA/ocean", "id:1"):
+        assert dray.json("plan", ocean, "--dataset", name)["dataset"]["id"] == "id:1"
+    dray("push", "RAW_DATA/ocean", "--to", world / "out/x")
+    assert set(contents(world / "out/x")) == {"a.nc", "tmp", "tmp/b"}
+    assert dray.json("jobs", "--dataset", "ocean")[0]["dataset"] == "ocean"
+
+
+def test_a_dataset_keeps_its_identity_under_another_name(dray, ocean, world, workflow):
+    key = dray.json("plan", ocean)["targets"][0]["request_key"]
+    target = workflow(DELIVER.format("sea").replace("into: ./out", "path: ./out/ocean"), "sea.yaml")
+    dray("dataset", "set", "ocean", "--name", "sea")
+    assert dray.json("plan", target)["targets"][0]["request_key"] == key
+    dray("dataset", "add", "twin", "--source", world / "data")
+    assert dray.json("plan", target, "--dataset", "twin")["targets"][0]["request_key"] != key
+
+
+def test_an_archive_of_the_catalog_is_staged_as_one(dray, world, workflow):
+    subprocess.run(["tar", "-C", world / "data", "-cf", world / "x.tar", "."], check=True)
+    dray("dataset", "add", "ocean", "--source", world / "x.tar")
+    (world / "out").mkdir()
+    work = workflow(DELIVER.format("ocean"))
+    assert dray.json("plan", work)["steps"][0]["uses"] == "source/archive"
+    dray("run", work)
+    assert set(contents(world / "out/ocean")) == {"a.nc", "tmp", "tmp/b"}
+
+
+def test_a_name_that_is_not_in_the_catalog_stops_the_plan_with_the_nearest(dray, ocean, workflow):
+    refused = dray("plan", workflow(DELIVER.format("ocaen"), "w.yaml"), exit=2)
+    assert 'w.yaml:2:10: error: there is no dataset "ocaen" in the catalog' in refused.err
+    assert '^~~~~ did you mean "ocean"?' in refused.err
+    assert 'hint: did you mean "ocean"?' in dray("run", ocean, "--dataset", "ocaen", exit=4).err
+    dray("dataset", "add", "ocean", "--type", "DERIVED")
+    said = dray("plan", ocean, exit=2).err
+    assert '2 datasets have the name "ocean"' in said and "write DERIVED/ocean or RAW_DATA/ocean" in said
+    dray("check", ocean)  # which looks at no catalog, as it looks at no dataset
+
+
+def test_a_dataset_without_bytes_is_told(dray, ocean, world, workflow):
+    dray("dataset", "add", "empty")
+    refused = dray("plan", ocean, "--dataset", "empty", exit=2)
+    assert 'the catalog does not say where the bytes of "empty" are' in refused.err
+    assert "dray dataset set id:2 --source PATH" in refused.err
+    in_file = dray("plan", workflow(DELIVER.format("empty"), "w.yaml"), exit=2).err
+    assert 'w.yaml:2:10: error: the catalog does not say where the bytes of "empty" are' in in_file
+    (world / "data").rename(world / "gone")
+    assert f"the dataset {world}/data cannot be read: No such file" in dray("plan", ocean, exit=2).err
+
+
+def test_a_source_of_the_workflow_takes_the_place_of_the_catalogs(dray, ocean, world, files, workflow):
+    files(world / "other", {"z": "z"})
+    own = DELIVER.replace("steps:\n", "steps:\n  - {{ id: s, uses: source/directory, with: {{ path: ./other }} }}\n")
+    dray("dataset", "add", "bare")
+    for name in ("bare", "ocean"):
+        dray("run", workflow(own.format(name), f"{name}.yaml"))
+        assert set(contents(world / "out" / name)) == {"z"}
+
+
+def test_a_target_inside_the_dataset_is_refused(dray, ocean, workflow):
+    work = workflow(DELIVER.format("ocean").replace("into: ./out", "path: ./data/x"), "w.yaml")
+    assert "lies inside the dataset" in dray("plan", work, exit=2).err
+
+
+@pytest.mark.parametrize("when, holds", [
+    ("dataset.type: RAW_DATA", True), ("dataset.type: OTHER", False), ("dataset.tags: human", True),
+    ("dataset.tags: mouse", False), ("dataset.owner: mira", True), ("dataset.labels.project: P1", True),
+    ("dataset.labels.project: P2", False), ("dataset.name: ocean", True)])
+def test_policies_know_what_the_catalog_says(dray, ocean, world, rules, when, holds):
+    policies = rules(when)
+    dray("run", ocean, "--policies", policies)
+    assert ("tmp/b" not in contents(world / "out/ocean")) == holds
+    answer = dray.json("policy", "explain", "--policies", policies, "--dataset", "ocean", "--target", world / "out/",
+                       "--path", "tmp/b")
+    assert (answer["verdict"] == "drop") == holds
+
+
+def test_what_the_catalog_does_not_say_stops_the_delivery(dray, ocean, world, rules):
+    policies = rules("dataset.labels.consent: signed")
+    refused = dray("run", ocean, "--policies", policies, exit=3)
+    assert 'asks for dataset.labels.consent, which is not known of dataset "ocean"' in refused.err
+    dray("dataset", "add", "untagged", "--source", world / "data")
+    dray("run", ocean, "--dataset", "untagged", "--policies", rules("dataset.tags: human"), exit=3)
+    dray("run", ocean, "--dataset", "untagged", "--policies", rules('"dataset.tags?": human'))
+
+
+def test_what_a_source_of_the_workflows_own_reads_is_not_what_the_catalog_speaks_of(dray, ocean, world, rules, files,
+                                                                                 workflow):
+    files(world / "other", {"tmp/z": "z"})
+    own = DELIVER.replace("steps:\n", "steps:\n  - {{ id: s, uses: source/directory, with: {{ path: ./{} }} }}\n")
+    policies = rules("dataset.tags: mouse")
+    dray("run", workflow(own.format("ocean", "other"), "w.yaml"), "--policies", policies, exit=3)
+    dray("run", workflow(own.format("ocean", "data"), "w.yaml"), "--policies", policies)
