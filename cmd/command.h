@@ -22,7 +22,7 @@ struct list {
 
 /* The command line as it was read; each command uses its part. */
 struct options {
-    int json, again, stage, no_sandbox, schema, print_workflow, all, kept, dropped;
+    int json, again, stage, no_sandbox, from_catalog, schema, print_workflow, all, kept, dropped;
     const char *dataset, *to, *state, *user, *listing;
     const char *config; /* NULL: the system's, where there is one */
     const char *key;

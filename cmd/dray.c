@@ -39,7 +39,7 @@ const struct command dray_commands[] = {
      "\n"
      "  dray plan ocean.yaml --policies ./policies\n",
      "dspnjo", 1, 1, command_plan},
-    {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage|--listing FILE]",
+    {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage|--listing FILE|--from-catalog]",
      "Every entry with its verdict and the rule that decided it",
      "Nothing is pushed. --stage also extracts what has to be extracted, so that manifests are "
      "read.\n"
@@ -51,7 +51,7 @@ const struct command dray_commands[] = {
      "  dray preview ocean.yaml --dropped\n"
      "  rclone lsf -R --format sp --separator \"$(printf '\\t')\" remote:ocean |\n"
      "      dray preview ocean.yaml --listing -\n",
-     "dspnjkglo", 1, 1, command_preview},
+     "dspnjkgloJ", 1, 1, command_preview},
     {"check", "FILE... | --schema KIND", "Diagnose workflows, policies, recipes and configurations",
      "Each problem is shown with its place and what to do; nothing is staged. With --schema it "
      "prints\n"

@@ -37,6 +37,8 @@ static const struct option_row rows[] = {
     {'l', "stage", 0, "--stage              extract what has to be extracted"},
     {'o', "listing", 1,
      "--listing FILE       a list of the dataset's entries, in its place (-: standard input)"},
+    {'J', "from-catalog", 0,
+     "--from-catalog       the catalog's list of the dataset's files, in its place"},
     {'c', "schema", 0, "--schema             print the JSON Schema of its options"},
     {'S', "schema", 1,
      "--schema KIND        print the JSON Schema of workflow, policy or recipe files"},
@@ -246,6 +248,7 @@ static void set_flag(struct options *options, const char *name)
 {
     options->json |= strcmp(name, "json") == 0;
     options->schema |= strcmp(name, "schema") == 0;
+    options->from_catalog |= strcmp(name, "from-catalog") == 0;
     options->again |= strcmp(name, "again") == 0;
     options->stage |= strcmp(name, "stage") == 0;
     options->no_sandbox |= strcmp(name, "no-sandbox") == 0;

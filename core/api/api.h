@@ -42,6 +42,7 @@ struct dray_workflow_request {
     const char *const *sets; /* name=value */
     size_t set_count;
     const char *listing; /* a list that stands for the dataset, "-": standard input; NULL: none */
+    int from_catalog;    /* the catalog's list does */
     int advise;          /* notes go to diagnostics as well */
 };
 /* All problems of the files go to diagnostics; then the result is not 0. */

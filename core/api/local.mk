@@ -6,6 +6,7 @@ libdraycore_a_SOURCES += \
 	core/api/configuration.h \
 	core/api/cost.c \
 	core/api/dataset_import.c \
+	core/api/dataset_listing.c \
 	core/api/dataset_said.c \
 	core/api/datasets.c \
 	core/api/datasets.h \

@@ -371,3 +371,29 @@ def test_what_a_source_of_the_workflows_own_reads_is_not_what_the_catalog_speaks
     policies = rules("dataset.tags: mouse")
     dray("run", workflow(own.format("ocean", "other"), "w.yaml"), "--policies", policies, exit=3)
     dray("run", workflow(own.format("ocean", "data"), "w.yaml"), "--policies", policies)
+
+
+# ---- previews
+
+
+def test_a_preview_takes_the_catalogs_list_without_the_dataset(dray, world, lines, workflow):
+    dray("dataset", "import", lines({"name": "ocean", "source": "/nowhere/ocean.tar"}, {"path": "a\nb.nc", "size": 3},
+                                    {"path": "tmp/b", "size": 2}, {"path_b64": "Yf8=", "size": 5}))
+    work = workflow(DELIVER.format("ocean").replace(
+        "steps:\n", "steps:\n  - { id: pick, uses: filter/glob, with: { exclude: ['tmp/'] } }\n"))
+    seen = dray("preview", work, "--from-catalog", "--json").json_lines()
+    assert {entry["path"]: entry["verdict"] for entry in seen if not entry.get("path", "tmp").endswith("tmp")} == {
+        "a\nb.nc": "keep", "tmp/b": "drop", "a\ufffd": "keep"}
+    text = dray("preview", work, "--from-catalog").out
+    recorded = dray.json("dataset", "show", "ocean")["listed"]
+    assert f"; from the catalog, recorded {recorded}, " in text.splitlines()[-1]
+    assert "cannot be read" in dray("preview", work, exit=2).err
+
+
+def test_a_preview_needs_a_list_in_the_catalog(dray, ocean, world):
+    assert 'the catalog has no list of the files of "ocean"' in dray("preview", ocean, "--from-catalog", exit=2).err
+    refused = dray("preview", ocean, "--from-catalog", "--dataset", world / "data", exit=2)
+    assert "the dataset is a path, and the catalog has lists of its own datasets only" in refused.err
+    for option in (["--stage"], ["--listing", "-"]):
+        assert "give neither --listing nor --stage" in dray("preview", ocean, "--from-catalog", *option, exit=2).err
+    assert "does not take --from-catalog" in dray("run", ocean, "--from-catalog", exit=2).err
