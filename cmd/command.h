@@ -22,7 +22,7 @@ struct list {
 
 /* The command line as it was read; each command uses its part. */
 struct options {
-    int json, again, stage, no_sandbox, schema, print_workflow, all, kept, dropped;
+    int json, again, stage, no_sandbox, from_catalog, schema, print_workflow, all, kept, dropped;
     const char *dataset, *to, *state, *user, *listing;
     const char *config; /* NULL: the system's, where there is one */
     const char *key;
@@ -34,6 +34,8 @@ struct options {
     char letters[64];          /* of the options that were given (options.c) */
     const char *target, *path; /* of policy explain */
     int64_t size;
+    const char *type, *source, *owner, *external_id, *name; /* of dataset; NULL: not said */
+    struct list tags, labels;
     const char *const *arguments;
     int argument_count;
 };
@@ -95,6 +97,7 @@ int command_verify(struct options *options);
 int command_plugin(struct options *options);
 int command_policy(struct options *options);
 int command_recipe(struct options *options);
+int command_dataset(struct options *options);
 int command_init(struct options *options);
 
 /* Does the error only stand for the diagnostics? Then it is one of them, with its place. */

@@ -57,7 +57,8 @@ static struct dray_workflow_request request_of(const struct options *options)
                                           .dataset = options->dataset,
                                           .sets = options->sets.items,
                                           .set_count = options->sets.count,
-                                          .listing = options->listing};
+                                          .listing = options->listing,
+                                          .from_catalog = options->from_catalog};
 }
 
 static int deliver(struct options *options, const struct dray_workflow_request *request)
@@ -234,6 +235,10 @@ int command_preview(struct options *options)
         result = dray_fail(&error, DRAY_INVALID,
                            "--stage extracts what is in the dataset, which is not looked at with "
                            "--listing: give one of them");
+    if (result == 0 && options->from_catalog && (options->listing || options->stage))
+        result = dray_fail(&error, DRAY_INVALID,
+                           "--from-catalog takes the catalog's list of the dataset: give neither "
+                           "--listing nor --stage with it");
     if (result == 0)
         result = dray_api_preview(session.api, &request, &preview, STDOUT_FILENO,
                                   &session.diagnostics, &error);

@@ -17,7 +17,7 @@
 const struct command dray_commands[] = {
     {"push", "DATASET --to TARGET [--include P]... [--exclude P]...",
      "Deliver without writing a workflow",
-     "DATASET is a path: ./x, ../x or /x, a directory, a file or an archive.\n"
+     "DATASET is a path: ./x, ../x or /x, a directory, a file or an archive; or a catalog's name.\n"
      "TARGET is a directory: what the delivery becomes, or, with a final slash, what it is put "
      "into.\n"
      "\n"
@@ -39,7 +39,7 @@ const struct command dray_commands[] = {
      "\n"
      "  dray plan ocean.yaml --policies ./policies\n",
      "dspnjo", 1, 1, command_plan},
-    {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage|--listing FILE]",
+    {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage|--listing FILE|--from-catalog]",
      "Every entry with its verdict and the rule that decided it",
      "Nothing is pushed. --stage also extracts what has to be extracted, so that manifests are "
      "read.\n"
@@ -51,7 +51,7 @@ const struct command dray_commands[] = {
      "  dray preview ocean.yaml --dropped\n"
      "  rclone lsf -R --format sp --separator \"$(printf '\\t')\" remote:ocean |\n"
      "      dray preview ocean.yaml --listing -\n",
-     "dspnjkglo", 1, 1, command_preview},
+     "dspnjkgloJ", 1, 1, command_preview},
     {"check", "FILE... | --schema KIND", "Diagnose workflows, policies, recipes and configurations",
      "Each problem is shown with its place and what to do; nothing is staged. With --schema it "
      "prints\n"
@@ -120,6 +120,16 @@ const struct command dray_commands[] = {
      "\n"
      "  dray recipe save ocean ocean.yaml\n",
      "jn", 1, 3, command_recipe},
+    {"dataset", "add NAME | set DATASET | import FILE | list | show DATASET | delete DATASET",
+     "The catalog: names for datasets, with what is known of them",
+     "DATASET is a name, TYPE/NAME where several have it, or id:N. FILE holds JSON lines, a "
+     "dataset\n"
+     "each (-: standard input); all of it is stored, or nothing. set changes what is named: --tag "
+     "the\n"
+     "tags together, --label one label; with an empty value it removes.\n"
+     "\n"
+     "  dray dataset add ocean --source ./run-0042 --type RAW_DATA --tag human\n",
+     "jnABCEFHI", 1, 2, command_dataset},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 

@@ -8,6 +8,7 @@ dray_SOURCES = \
 	cmd/command.h \
 	cmd/cancel.c \
 	cmd/cost.c \
+	cmd/dataset.c \
 	cmd/deliver.c \
 	cmd/dray.c \
 	cmd/init.c \

@@ -24,7 +24,7 @@ static const struct option_row rows[] = {
     {'e', "exclude", 1, "--exclude PATTERN    leave out what matches (may be repeated)"},
     {'w', "print-workflow", 0,
      "--print-workflow     print the workflow that this stands for, and stop"},
-    {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, ../x, /x)"},
+    {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, ../x, /x), or a name"},
     {'s', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)"},
     {'p', "policies", 1, "--policies DIR       policies beside the site's (may be repeated)"},
     {'a', "again", 0, "--again              deliver anew what was delivered before"},
@@ -37,6 +37,8 @@ static const struct option_row rows[] = {
     {'l', "stage", 0, "--stage              extract what has to be extracted"},
     {'o', "listing", 1,
      "--listing FILE       a list of the dataset's entries, in its place (-: standard input)"},
+    {'J', "from-catalog", 0,
+     "--from-catalog       the catalog's list of the dataset's files, in its place"},
     {'c', "schema", 0, "--schema             print the JSON Schema of its options"},
     {'S', "schema", 1,
      "--schema KIND        print the JSON Schema of workflow, policy or recipe files"},
@@ -55,6 +57,14 @@ static const struct option_row rows[] = {
     {'z', "size", 1, "--size SIZE          which has this size"},
     {'G', "given", 1, "--given FACT=VALUE   a fact, such as dataset.tags=human (may be repeated)"},
     {'K', "key", 1, "--key FILE           the private key to sign with"},
+    {'A', "type", 1, "--type TYPE          the dataset's type, such as RAW_DATA"},
+    {'B', "source", 1,
+     "--source PATH        where its bytes are: a directory, a file or an archive"},
+    {'C', "tag", 1, "--tag TAG            a tag of it (may be repeated)"},
+    {'E', "label", 1, "--label NAME=VALUE   a label of it (may be repeated)"},
+    {'F', "owner", 1, "--owner USER         who owns it"},
+    {'H', "external-id", 1, "--external-id ID     what the platform calls it that knows it, too"},
+    {'I', "name", 1, "--name NAME          another name for it"},
     {ALWAYS, "config", 1,
      "--config FILE        the configuration (/etc/dray/dray.yaml, where it is)"},
     {'j', "json", 0, "--json               print JSON"},
@@ -149,6 +159,24 @@ static const char *set_time(const char *text, int64_t *ret_time)
     return NULL;
 }
 
+/* What is said of a dataset; 0: the option is none of these. */
+static int set_member(struct options *options, const char *name, const char *value)
+{
+    if (strcmp(name, "type") == 0)
+        options->type = value;
+    else if (strcmp(name, "source") == 0)
+        options->source = value;
+    else if (strcmp(name, "owner") == 0)
+        options->owner = value;
+    else if (strcmp(name, "external-id") == 0)
+        options->external_id = value;
+    else if (strcmp(name, "name") == 0)
+        options->name = value;
+    else
+        return 0;
+    return 1;
+}
+
 /* Store one option; what is wrong with its value, or NULL. */
 static const char *set_option(struct options *options, const char *name, const char *value)
 {
@@ -183,6 +211,13 @@ static const char *set_option(struct options *options, const char *name, const c
         options->key = value;
     else if (strcmp(name, "dataset") == 0)
         options->dataset = value;
+    else if (strcmp(name, "tag") == 0)
+        return add(&options->tags, value);
+    else if (strcmp(name, "label") == 0)
+        return strchr(value, '=') && value[0] != '=' ? add(&options->labels, value)
+                                                     : "it takes NAME=VALUE";
+    else if (set_member(options, name, value))
+        return NULL;
     else if (strcmp(name, "schema") == 0)
         options->kind = value;
     else if (strcmp(name, "listing") == 0)
@@ -213,6 +248,7 @@ static void set_flag(struct options *options, const char *name)
 {
     options->json |= strcmp(name, "json") == 0;
     options->schema |= strcmp(name, "schema") == 0;
+    options->from_catalog |= strcmp(name, "from-catalog") == 0;
     options->again |= strcmp(name, "again") == 0;
     options->stage |= strcmp(name, "stage") == 0;
     options->no_sandbox |= strcmp(name, "no-sandbox") == 0;

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/api/internal.h"
+#include "core/api/datasets.h"
 #include "core/base/io.h"
 #include "core/base/process.h"
 
@@ -237,7 +237,7 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
     plan.dataset = request->dataset;
     plan.sets = request->sets;
     plan.set_count = request->set_count;
-    plan.listed = request->listing != NULL;
+    plan.listed = request->listing != NULL || request->from_catalog;
     plan.advise = request->advise;
     return dray_plan_make(&plan, diagnostics, ret_plan, error);
 }
@@ -248,6 +248,7 @@ int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *r
 {
     dray_cleanup(dray_plan_freep) struct dray_plan *plan = NULL;
     struct dray_preview_request listed = *preview;
+    dray_autofree char *name = NULL;
     dray_autoclose int opened = -1;
     int result = dray_api_plan(api, request, diagnostics, &plan, error);
 
@@ -255,7 +256,13 @@ int dray_api_preview(struct dray_api *api, const struct dray_workflow_request *r
         return result;
     listed.listing = request->listing;
     listed.listing_fd = STDIN_FILENO;
-    if (request->listing && is_standard_input(request->listing)) {
+    if (request->from_catalog) {
+        result = dray_dataset_listing(api, plan, &opened, &name, error);
+        if (result != 0)
+            return result;
+        listed.listing = name;
+        listed.listing_fd = opened;
+    } else if (request->listing && is_standard_input(request->listing)) {
         listed.listing = "standard input";
     } else if (request->listing) {
         opened = listed.listing_fd = open(request->listing, O_RDONLY | O_CLOEXEC);

@@ -42,6 +42,7 @@ struct dray_workflow_request {
     const char *const *sets; /* name=value */
     size_t set_count;
     const char *listing; /* a list that stands for the dataset, "-": standard input; NULL: none */
+    int from_catalog;    /* the catalog's list does */
     int advise;          /* notes go to diagnostics as well */
 };
 /* All problems of the files go to diagnostics; then the result is not 0. */
@@ -171,6 +172,35 @@ DRAY_MUST_CHECK int dray_api_recipe_show(struct dray_api *api, const char *refer
 /* One version, or all of NAME: {"recipe", "version"?, "deleted": how many}. DRAY_NOT_FOUND. */
 DRAY_MUST_CHECK int dray_api_recipe_delete(struct dray_api *api, const char *reference,
                                            json_t **ret_deleted, struct dray_error *error);
+
+/* A dataset of the catalog, as its commands print it: {"id", "name", "type"?, "external_id"?,
+ * "owner"?, "tags"?, "labels"?, "source"?, "entries"?, "bytes"?, "listed"?, "created", "updated"}.
+ * What is said of one is a line of an import (docs/formats.md). A reference is NAME, TYPE/NAME or
+ * id:N: DRAY_NOT_FOUND, or DRAY_INVALID when several types have the name.
+ *
+ * Add one; change one, where labels that are not named stay; forget one. */
+DRAY_MUST_CHECK int dray_api_dataset_add(struct dray_api *api, json_t *said, json_t **ret_dataset,
+                                         struct dray_error *error);
+DRAY_MUST_CHECK int dray_api_dataset_set(struct dray_api *api, const char *reference, json_t *said,
+                                         json_t **ret_dataset, struct dray_error *error);
+DRAY_MUST_CHECK int dray_api_dataset_delete(struct dray_api *api, const char *reference,
+                                            json_t **ret_deleted, struct dray_error *error);
+/* One, with its "files" where they are known: [{"path", "path_b64"?, "size", "sha256"?, "md5"?}].
+ */
+DRAY_MUST_CHECK int dray_api_dataset_show(struct dray_api *api, const char *reference,
+                                          json_t **ret_dataset, struct dray_error *error);
+struct dray_datasets_request {
+    const char *type, *tag, *owner, *external_id; /* NULL: any */
+};
+/* By name, then type. */
+DRAY_MUST_CHECK int dray_api_dataset_list(struct dray_api *api,
+                                          const struct dray_datasets_request *request,
+                                          json_t **ret_list, struct dray_error *error);
+/* Add or change those of a file of JSON lines ("-": standard input), all or none: {"file", "added",
+ * "changed", "files"}. What is wrong with lines goes to diagnostics. */
+DRAY_MUST_CHECK int dray_api_dataset_import(struct dray_api *api, const char *name,
+                                            struct dray_diagnostics *diagnostics,
+                                            json_t **ret_imported, struct dray_error *error);
 
 /* Check a delivery as its recipient: {"directory", "verdict": "intact"|"damaged", "datasets":
  * [{"dataset", "job", "time", "signed", "entries", "bytes", "problems": [{"path", "problem"}]}]}.

@@ -163,7 +163,29 @@ static int check_words(const struct dray_explain_request *request, struct dray_e
     return result;
 }
 
-static int collect_facts(const struct dray_api *api, const struct dray_explain_request *request,
+/* What the catalog says of a dataset that is named; one that it does not have has only its name. */
+static int set_known(struct dray_api *api, const char *reference, json_t *facts,
+                     struct dray_error *error)
+{
+    const struct dray_catalog catalog = dray_api_catalog(api);
+    json_t *dataset = NULL;
+    struct dray_error missing = {0};
+
+    if (!reference || dray_is_path(reference))
+        return 0;
+    int result = catalog.find(catalog.arg, reference, &dataset, &missing);
+    if (result == DRAY_NOT_FOUND)
+        return 0;
+    if (result != 0)
+        *error = missing;
+    else if (set(facts, "dataset.name", json_string_value(json_object_get(dataset, "name"))) ||
+             dray_facts_of_dataset(facts, dataset) != 0)
+        result = dray_fail_memory(error);
+    json_decref(dataset);
+    return result;
+}
+
+static int collect_facts(struct dray_api *api, const struct dray_explain_request *request,
                          json_t *facts, struct dray_policy_case *of, struct dray_error *error)
 {
     dray_autofree char *name = request->dataset ? dataset_name(api, request->dataset) : NULL;
@@ -174,6 +196,8 @@ static int collect_facts(const struct dray_api *api, const struct dray_explain_r
         set(facts, "user.name", request->user ? request->user : api->user) ||
         set(facts, "user.role", "user") || set(facts, "actor.name", api->user))
         result = dray_fail_memory(error);
+    if (result == 0)
+        result = set_known(api, request->dataset, facts, error);
     if (result == 0 && request->target)
         result = set_target(api, request->target, facts, error);
     for (size_t i = 0; result == 0 && i < request->given_count; i++)

@@ -17,6 +17,7 @@ struct dray_api {
     char **policies;                         /* directories, the site's first; NULL: not yet */
     size_t policy_count;
     struct dray_recipes saved;
+    struct dray_catalog catalog;
     struct dray_registry *registry;
     struct dray_engine engine; /* its store is NULL until needed */
     int only_read;             /* what it holds then can only be read */
@@ -43,6 +44,8 @@ DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *erro
 DRAY_MUST_CHECK int dray_api_store_read(struct dray_api *api, struct dray_error *error);
 /* What the planner sees of the saved recipes; valid as long as the api. */
 struct dray_recipes dray_api_saved(struct dray_api *api);
+/* And of the catalog. */
+struct dray_catalog dray_api_catalog(struct dray_api *api);
 /* A delivery that only its targets know of, in the shape of `run --json`, still without targets.
  * NULL when memory is out. */
 DRAY_MUST_CHECK json_t *dray_found_json(const struct dray_plan *plan, const char *job);

@@ -5,6 +5,11 @@ libdraycore_a_SOURCES += \
 	core/api/configuration.c \
 	core/api/configuration.h \
 	core/api/cost.c \
+	core/api/dataset_import.c \
+	core/api/dataset_listing.c \
+	core/api/dataset_said.c \
+	core/api/datasets.c \
+	core/api/datasets.h \
 	core/api/emptied.c \
 	core/api/explain.c \
 	core/api/init.c \

@@ -56,6 +56,7 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
     if (result != 0)
         return result;
     api->saved = dray_api_saved(api);
+    api->catalog = dray_api_catalog(api);
     *ret_request = (struct dray_plan_request){
         .dataset_base = api->here,
         .policy_directories = (const char *const *)api->policies,
@@ -70,6 +71,7 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
         .registry = api->registry,
         .asker = {dray_engine_ask, &api->engine},
         .recipes = &api->saved,
+        .catalog = &api->catalog,
     };
     return 0;
 }

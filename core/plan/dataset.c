@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/io.h"
 #include "core/base/text.h"
@@ -73,12 +74,12 @@ static int refuse(struct dray_draft *draft, const struct dray_place *place, int 
     return class_;
 }
 
+/* `instead`: what the catalog had to say; NULL: nothing. */
 static int refuse_name(struct dray_draft *draft, const char *text, const char *base,
-                       const struct dray_place *place)
+                       const struct dray_place *place, const char *instead)
 {
     dray_autofree char *path = dray_path_absolute(base, text);
-    dray_autofree char *message =
-        dray_format("there is no dataset \"%s\": this release has no catalog", text);
+    dray_autofree char *message = dray_format("there is no dataset \"%s\" in the catalog", text);
     struct stat status;
 
     if (!path || !message)
@@ -88,7 +89,7 @@ static int refuse_name(struct dray_draft *draft, const char *text, const char *b
         : *text == '$' ? strdup("the environment is not read: write the path itself")
         : *text && stat(path, &status) == 0
             ? dray_format("for the path of that name write ./%s", text)
-            : strdup("a path begins with /, ./ or ../");
+            : strdup(instead && *instead ? instead : "a path begins with /, ./ or ../");
     if (!hint)
         return dray_fail_memory(draft->error);
     return refuse(draft, place, DRAY_NOT_FOUND, message, hint);
@@ -114,7 +115,7 @@ static int take_real(struct dray_draft *draft, const char *path, const char *rea
         return refuse_path(draft, path, place, DRAY_INVALID, "its path is not UTF-8");
     draft->dataset = name_of(draft, real, is_file);
     draft->dataset_is_archive = is_file && archive_suffix(name) > 0;
-    draft->dataset_id = dray_draft_copy(draft, real, strlen(real));
+    draft->dataset_id = draft->dataset_path = dray_draft_copy(draft, real, strlen(real));
     return draft->dataset && draft->dataset_id ? 0 : DRAY_NO_MEMORY;
 }
 
@@ -138,6 +139,63 @@ static int take_path(struct dray_draft *draft, const char *text, const char *bas
         return refuse_path(draft, path, place, DRAY_INVALID,
                            "it is neither a file nor a directory");
     return take_real(draft, path, real, S_ISREG(status.st_mode), place);
+}
+
+/* What identifies a dataset of the catalog is its number there: whatever it is called, and wherever
+ * its bytes are. */
+static int take_identity(struct dray_draft *draft)
+{
+    const char *name = json_string_value(json_object_get(draft->known, "name"));
+    json_int_t id = json_integer_value(json_object_get(draft->known, "id"));
+
+    draft->dataset = dray_draft_copy(draft, name, strlen(name));
+    draft->dataset_id = dray_draft_format(draft, "id:%lld", (long long)id);
+    return draft->dataset && draft->dataset_id ? 0 : DRAY_NO_MEMORY;
+}
+
+/* A workflow that has sources of its own needs none of the catalog's. */
+static int take_known(struct dray_draft *draft, const struct dray_place *place)
+{
+    const char *source = json_string_value(json_object_get(draft->known, "source"));
+
+    if (source) {
+        int optional = draft->has_sources && access(source, F_OK) != 0;
+        int result = optional ? 0 : take_path(draft, source, "/", place);
+        /* Without a path there was a problem. */
+        return result != 0 || (!optional && !draft->dataset_path) ? result : take_identity(draft);
+    }
+    int result = take_identity(draft);
+    if (result != 0 || draft->has_sources)
+        return result;
+    dray_autofree char *message =
+        dray_format("the catalog does not say where the bytes of \"%s\" are", draft->dataset);
+    dray_autofree char *hint = dray_format("dray dataset set %s --source PATH", draft->dataset_id);
+    if (!message || !hint)
+        return dray_fail_memory(draft->error);
+    draft->dataset_id = NULL;
+    return refuse(draft, place, DRAY_INVALID, message, hint);
+}
+
+static int take_name(struct dray_draft *draft, const char *text, const char *base,
+                     const struct dray_place *place)
+{
+    struct dray_error error = {0};
+
+    if (*text == '\0' || *text == '~' || *text == '$')
+        return refuse_name(draft, text, base, place, NULL);
+    if (draft->checking)
+        return 0;
+    if (!draft->catalog)
+        return refuse_name(draft, text, base, place, NULL);
+    int result = draft->catalog->find(draft->catalog->arg, text, &draft->known, &error);
+    if (result == 0)
+        return take_known(draft, place);
+    if (result == DRAY_NOT_FOUND)
+        return refuse_name(draft, text, base, place, error.hint);
+    if (result == DRAY_INVALID)
+        return refuse(draft, place, result, error.message, error.hint);
+    *draft->error = error;
+    return result;
 }
 
 /* The dataset of a workflow that says none is what its only source reads. */
@@ -168,7 +226,8 @@ static int take_file(struct dray_draft *draft)
 
     draft->dataset_place = node->place;
     if (node->kind != DRAY_NODE_SCALAR) {
-        dray_problem(draft, node->place, "`dataset` is a path, not %s", dray_node_what(node));
+        dray_problem(draft, node->place, "`dataset` is a name or a path, not %s",
+                     dray_node_what(node));
         dray_diagnose_hint(draft->diagnostics, "dataset: ./PATH");
         return 0;
     }
@@ -176,7 +235,7 @@ static int take_file(struct dray_draft *draft)
     if (!text)
         return draft->error->class_;
     if (!dray_is_path(text))
-        return refuse_name(draft, text, draft->base, &node->place);
+        return take_name(draft, text, draft->base, &node->place);
     return draft->checking ? 0 : take_path(draft, text, draft->base, &node->place);
 }
 
@@ -201,7 +260,7 @@ int dray_dataset_find(struct dray_draft *draft, const char *text, const char *ba
     if (text) {
         draft->dataset_place = quote(draft, text);
         return dray_is_path(text) ? take_path(draft, text, base, NULL)
-                                  : refuse_name(draft, text, base, NULL);
+                                  : take_name(draft, text, base, NULL);
     }
     if (draft->dataset_node)
         return take_file(draft);

@@ -31,6 +31,7 @@ void dray_draft_free(struct dray_draft *draft)
     }
     free(draft->policies);
     json_decref(draft->facts);
+    json_decref(draft->known);
     json_decref(draft->entry);
     for (size_t i = 0; i < draft->recipe_count; i++)
         dray_document_free(draft->recipes[i]->document);

@@ -191,6 +191,9 @@ struct dray_draft {
 
     /* the dataset; id NULL: not known */
     const char *dataset, *dataset_id;
+    const char *dataset_path; /* where its bytes are; NULL: not known */
+    json_t *known;            /* what the catalog says of it; NULL: it is not from there */
+    const struct dray_catalog *catalog; /* NULL: none can be had */
     int dataset_is_archive;
     struct dray_place dataset_place;
 

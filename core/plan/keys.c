@@ -17,7 +17,8 @@
 static const struct dray_file_key workflow_keys[] = {
     {"version", "version", REQUIRED, "Version of the format of workflows"},
     {"name", "text", 0, "For people; without it, the dataset's name"},
-    {"dataset", "text", 0, "What is delivered: ./x, ../x or /x, a directory, a file or an archive"},
+    {"dataset", "text", 0,
+     "What is delivered: ./x, ../x or /x, a directory, a file or an archive; or a catalog's name"},
     {"parameters", "parameters", 0, "Names that ${NAME} stands for; --set NAME=VALUE sets one"},
     {"tree", "tree", 0, "What is done with links and empty directories"},
     {"steps", "steps", REQUIRED, "What is done, in the order in which it is read"},
@@ -146,7 +147,8 @@ static const struct {
 static const struct {
     const char *name, *help;
 } facts[] = {
-    {"dataset.name", "Name of the dataset: the last part of its path, without an archive's suffix"},
+    {"dataset.name", "Name of the dataset: the catalog's, or the last part of its path without an "
+                     "archive's suffix"},
     {"dataset.type", "Type that the catalog gives the dataset"},
     {"dataset.tags", "Tags that the catalog gives the dataset"},
     {"dataset.owner", "Owner of the dataset, as the catalog has it"},

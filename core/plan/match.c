@@ -93,6 +93,33 @@ static struct dray_judgement weigh(const struct dray_rule *rule, const json_t *f
     return judgement;
 }
 
+int dray_facts_of_dataset(json_t *facts, const json_t *dataset)
+{
+    json_t *tags = json_object_get(dataset, "tags"), *value;
+    const char *name;
+
+    if (set(facts, "dataset.type", json_string_value(json_object_get(dataset, "type"))) ||
+        set(facts, "dataset.owner", json_string_value(json_object_get(dataset, "owner"))) ||
+        (tags && json_object_set(facts, "dataset.tags", tags) != 0))
+        return -1;
+    json_object_foreach(json_object_get(dataset, "labels"), name, value)
+    {
+        dray_autofree char *fact = dray_format("dataset.labels.%s", name);
+        if (!fact || json_object_set(facts, fact, value) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* What is read may be the dataset of the catalog, also by a source of the workflow's own. */
+static int is_known(const struct dray_draft *draft, size_t index)
+{
+    const char *reads = index == 0 ? draft->dataset_path : draft->steps[index - 1].reads;
+
+    return draft->known && (index == 0 || (reads && draft->dataset_path &&
+                                           strcmp(reads, draft->dataset_path) == 0));
+}
+
 int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *request)
 {
     draft->facts = json_array();
@@ -107,7 +134,8 @@ int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *r
         if (json_array_append_new(draft->facts, facts) != 0 ||
             set(facts, "user.name", request->user) ||
             set(facts, "user.role", request->role ? request->role : "user") ||
-            set(facts, "actor.name", request->actor))
+            set(facts, "actor.name", request->actor) ||
+            (is_known(draft, i) && dray_facts_of_dataset(facts, draft->known) != 0))
             return dray_fail_memory(draft->error);
     }
     return 0;
@@ -242,11 +270,11 @@ static const char *hint_of(struct dray_draft *draft, const struct dray_rule *rul
                            const struct dray_judgement *judgement)
 {
     if (judgement->bearing == DRAY_BEARS_UNKNOWN)
-        return dray_draft_format(
-            draft,
-            "a path without a catalog has only a name; an admin who wants the rule to pass over "
-            "such datasets writes `%s?:`",
-            judgement->condition->name);
+        return dray_draft_format(draft,
+                                 "what the catalog does not say is not known, and of a path only "
+                                 "the name is; an admin who wants the rule to pass over "
+                                 "such datasets writes `%s?:`",
+                                 judgement->condition->name);
     if (rule->message)
         return rule->message;
     return rule->policy->owner

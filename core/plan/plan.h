@@ -98,7 +98,8 @@ struct dray_plan {
     char *name;
     char *workflow;   /* the text, as it was read; NULL after dray_plan_parse */
     char *dataset;    /* its name: one path segment */
-    char *dataset_id; /* what identifies it: the real path of a path given as dataset */
+    char *dataset_id; /* what identifies it: the real path of a path given as dataset, id:N of one
+                         in the catalog */
     char *revision;   /* of the source; of several, a digest of their revisions */
     char *symlinks;   /* keep, skip, copy, fail */
     int keep_empty_dirs;
@@ -146,6 +147,14 @@ struct dray_recipes {
     void *arg;
 };
 
+/* Datasets that have a name. `find` gives {"id", "name", "type"?, "owner"?, "tags"?, "labels"?,
+ * "source"?} of one, which the caller owns; DRAY_NOT_FOUND, or DRAY_INVALID for a name that several
+ * have or that is none. */
+struct dray_catalog {
+    int (*find)(void *arg, const char *reference, json_t **ret_dataset, struct dray_error *error);
+    void *arg;
+};
+
 /* The highest revision of a policy that ever ruled. */
 struct dray_policy_ruled {
     int64_t revision;
@@ -189,6 +198,7 @@ struct dray_plan_request {
     struct dray_registry *registry;
     struct dray_asker asker;
     const struct dray_recipes *recipes; /* NULL: none can be had */
+    const struct dray_catalog *catalog; /* likewise */
 };
 
 /* Is a dataset written as a path, rather than as a name in the catalog? */
@@ -255,6 +265,8 @@ DRAY_MUST_CHECK int dray_policy_sign(const char *directory, const struct dray_ke
 /* Put the fact that NAME=VALUE says into the object, a second value of it beside the first. 0, or
  * DRAY_INVALID with the reason. */
 DRAY_MUST_CHECK int dray_facts_set(json_t *facts, const char *text, struct dray_error *error);
+/* Put what the catalog says of a dataset into the object of its facts. -1 when memory is out. */
+DRAY_MUST_CHECK int dray_facts_of_dataset(json_t *facts, const json_t *dataset);
 /* A case that somebody describes. */
 struct dray_policy_case {
     const json_t *facts;          /* of one dataset at one target, with those of user and actor */

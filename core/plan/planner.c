@@ -50,7 +50,7 @@ int dray_draft_verdict(struct dray_draft *draft)
 /* The source that a workflow without one gets. */
 static int add_source(struct dray_draft *draft)
 {
-    if (draft->has_sources || !draft->dataset_id)
+    if (draft->has_sources || !draft->dataset_path)
         return 0;
     for (size_t i = 0; i < draft->step_count; i++) {
         struct dray_draft_step *step = &draft->steps[i];
@@ -60,7 +60,7 @@ static int add_source(struct dray_draft *draft)
         step->uses_place = draft->dataset_place;
         return dray_step_source(draft, step,
                                 draft->dataset_is_archive ? "source/archive" : "source/directory",
-                                draft->dataset_id);
+                                draft->dataset_path);
     }
     return 0;
 }
@@ -103,7 +103,7 @@ static void report_targets_inside(struct dray_draft *draft)
     for (size_t i = 0; i < draft->step_count; i++) {
         const struct dray_draft_step *step = &draft->steps[i];
         const char *path = step->target ? step->target->path : NULL;
-        const char *around = draft->dataset_id;
+        const char *around = draft->dataset_path;
         for (size_t k = 0; path && k < draft->step_count; k++)
             if (draft->steps[k].reads && lies_below(path, draft->steps[k].reads))
                 around = draft->steps[k].reads;
@@ -181,6 +181,7 @@ int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnost
         .base = request->workflow_base,
         .now = request->now ? request->now : dray_now(),
         .saved = request->recipes,
+        .catalog = request->catalog,
         .listed = request->listed,
         .advise = request->advise,
     };

@@ -144,7 +144,7 @@ struct dray_table {
     size_t column_count;
 };
 extern const struct dray_table dray_job_table, dray_target_table, dray_attempt_table,
-    dray_step_table, dray_recipe_table;
+    dray_step_table, dray_recipe_table, dray_dataset_table;
 
 /* Insert a row; one with the table's key that is there already is updated, but for its parents.
  * `parents`: the values of the table's parent columns. */

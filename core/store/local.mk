@@ -3,6 +3,7 @@ libdraycore_a_SOURCES += \
 	core/store/attempts.c \
 	core/store/cancel.c \
 	core/store/checkpoints.c \
+	core/store/datasets.c \
 	core/store/internal.h \
 	core/store/jobs.c \
 	core/store/locks.c \

@@ -84,6 +84,22 @@ static const struct dray_column recipe_columns[] = {
     COLUMN(dray_recipe_row, saved_at, "saved_at", TIME),
 };
 
+static const struct dray_column dataset_columns[] = {
+    COLUMN(dray_dataset_row, id, "id", COUNT),
+    COLUMN(dray_dataset_row, name, "name", TEXT),
+    COLUMN(dray_dataset_row, type, "type", TEXT),
+    COLUMN(dray_dataset_row, external_id, "external_id", TEXT),
+    COLUMN(dray_dataset_row, owner, "owner", TEXT),
+    COLUMN(dray_dataset_row, tags, "tags", JSON),
+    COLUMN(dray_dataset_row, labels, "labels", JSON),
+    COLUMN(dray_dataset_row, source, "source", TEXT),
+    COLUMN(dray_dataset_row, files, "files", COUNT),
+    COLUMN(dray_dataset_row, bytes, "bytes", COUNT),
+    COLUMN(dray_dataset_row, listed, "listed_at", TIME),
+    COLUMN(dray_dataset_row, created, "created_at", TIME),
+    COLUMN(dray_dataset_row, updated, "updated_at", TIME),
+};
+
 #define TABLE(NAME, ROW, COLUMNS, KEY, ...)                                                        \
     {                                                                                              \
         NAME, {__VA_ARGS__}, KEY, sizeof(struct ROW), COLUMNS, DRAY_COUNT(COLUMNS)                 \
@@ -99,6 +115,8 @@ const struct dray_table dray_step_table =
           "position");
 const struct dray_table dray_recipe_table =
     TABLE("recipe", dray_recipe_row, recipe_columns, NULL, NULL);
+const struct dray_table dray_dataset_table =
+    TABLE("dataset", dray_dataset_row, dataset_columns, "id", NULL);
 
 _Static_assert(DRAY_COUNT(job_columns) <= MOST_COLUMNS, "MOST_COLUMNS is too small");
 _Static_assert(DRAY_COUNT(step_columns) + 3 <= MOST_COLUMNS, "MOST_COLUMNS is too small");

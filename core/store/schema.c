@@ -141,6 +141,32 @@ static const char *const steps[] = {
     "data BLOB NOT NULL CHECK (typeof(data) = 'blob'), "
     "PRIMARY KEY (job_id, attempt, step, chunk), "
     "FOREIGN KEY (job_id, attempt) REFERENCES attempt (job_id, number));",
+
+    /* 3: the catalog */
+    "CREATE TABLE dataset ("
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, " /* one that was deleted is not given again */
+    SOME_TEXT("name") ", "
+    SOME_TEXT("type") ", " /* empty: none */
+    MAYBE_TEXT("external_id") ", "
+    MAYBE_TEXT("owner") ", "
+    MAYBE_TEXT("tags") ", "
+    MAYBE_TEXT("labels") ", "
+    MAYBE_TEXT("source") ", "
+    COUNT("files") ", "
+    COUNT("bytes") ", "
+    MAYBE_TIME("listed_at") ", " /* NULL: its files are not known */
+    SOME_TIME("created_at") ", "
+    SOME_TIME("updated_at") ");"
+    "CREATE UNIQUE INDEX dataset_name ON dataset (name, type);"
+    "CREATE UNIQUE INDEX dataset_external_id ON dataset (external_id);"
+
+    "CREATE TABLE dataset_file ("
+    "dataset_id INTEGER NOT NULL REFERENCES dataset (id), "
+    "path BLOB NOT NULL CHECK (typeof(path) = 'blob'), "
+    COUNT("bytes") ", "
+    MAYBE_TEXT("sha256") ", "
+    MAYBE_TEXT("md5") ", "
+    "PRIMARY KEY (dataset_id, path)) WITHOUT ROWID;",
 };
 /* clang-format on */
 

@@ -200,6 +200,59 @@ DRAY_MUST_CHECK int dray_store_recipe_delete(struct dray_store *store, const cha
                                              uint32_t version, uint32_t *ret_count,
                                              struct dray_error *error);
 
+/* A dataset of the catalog. */
+struct dray_dataset_row {
+    uint64_t id; /* 0: not stored yet */
+    char *name;
+    char *type;        /* "": none */
+    char *external_id; /* of the platform that knows it; NULL: none. Likewise: */
+    char *owner;
+    json_t *tags;             /* array of texts */
+    json_t *labels;           /* object of texts */
+    char *source;             /* a path */
+    uint64_t files, bytes;    /* of the list of files */
+    int64_t listed;           /* when that was recorded, ns; 0: there is none */
+    int64_t created, updated; /* ns */
+};
+void dray_dataset_row_clear(struct dray_dataset_row *row);
+void dray_dataset_rows_free(struct dray_dataset_row *rows, size_t count);
+/* One file of a dataset, with what is known of it. */
+struct dray_dataset_file {
+    const char *path; /* any bytes */
+    uint64_t bytes;
+    const char *sha256, *md5; /* lower-case hexadecimal; NULL: not known */
+};
+/* Store a dataset: a new one, which gets its id here, or all of that with the id but its list of
+ * files. DRAY_CONFLICT when another one has its type and name, or its external id. */
+DRAY_MUST_CHECK int dray_store_dataset_put(struct dray_store *store, struct dray_dataset_row *row,
+                                           struct dray_error *error);
+/* The datasets that fit all that is set; there may be none. By name, then type. */
+struct dray_dataset_wanted {
+    uint64_t id;                           /* 0: any */
+    const char *name, *type, *external_id; /* NULL: any */
+};
+DRAY_MUST_CHECK int dray_store_datasets(struct dray_store *store,
+                                        const struct dray_dataset_wanted *wanted,
+                                        struct dray_dataset_row **ret_rows, size_t *ret_count,
+                                        struct dray_error *error);
+/* Forget a dataset and its list of files. */
+DRAY_MUST_CHECK int dray_store_dataset_delete(struct dray_store *store, uint64_t id,
+                                              struct dray_error *error);
+/* The list of a dataset's files, made anew within one dray_store_begin: it begins as an empty one;
+ * a file is added (DRAY_CONFLICT when it is there); it is whole, and recorded now. */
+DRAY_MUST_CHECK int dray_store_dataset_list(struct dray_store *store, uint64_t id,
+                                            struct dray_error *error);
+DRAY_MUST_CHECK int dray_store_dataset_add(struct dray_store *store, uint64_t id,
+                                           const struct dray_dataset_file *file,
+                                           struct dray_error *error);
+DRAY_MUST_CHECK int dray_store_dataset_listed(struct dray_store *store, uint64_t id,
+                                              struct dray_error *error);
+/* Hand over all, in byte order of their paths: 0, a class, or what `file` returned. */
+DRAY_MUST_CHECK int dray_store_dataset_files(struct dray_store *store, uint64_t id,
+                                             int (*file)(void *arg,
+                                                         const struct dray_dataset_file *file),
+                                             void *arg, struct dray_error *error);
+
 /* Small values (to 64 KiB) that survive into the next attempt. put: NULL removes it. get:
  * *ret_value NULL when there is none. */
 DRAY_MUST_CHECK int dray_store_checkpoint_put(struct dray_store *store, const char *job,

@@ -17,8 +17,6 @@
  * printf("%.*s", DRAY_SHOWN(path, length)). */
 #define DRAY_SHOWN(PATH, LENGTH) ((LENGTH) < 400 ? (int)(LENGTH) : 400), (PATH)
 
-/* NULL, or why this is no path of an entry (as in "its path is ..."). */
-const char *dray_path_fault(const char *path, size_t length);
 /* Is `path` below `folder`? */
 int dray_path_is_below(const char *path, size_t length, const char *folder, size_t folder_length);
 /* Nanoseconds; a time outside their range (1677 to 2262) is the nearest that is inside. */

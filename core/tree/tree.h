@@ -88,6 +88,8 @@ static inline void dray_tree_fetch(const struct dray_tree *tree, size_t index)
 int dray_tree_is_parent(const struct dray_tree *tree, size_t index);
 /* The index of a path, or -1. */
 int64_t dray_tree_find(const struct dray_tree *tree, const char *path, size_t length);
+/* NULL, or why this is no path of an entry (as in "its path is ..."). */
+const char *dray_path_fault(const char *path, size_t length);
 int dray_path_compare(const char *a, size_t a_length, const char *b, size_t b_length);
 /* SHA-256 over path, type, size, mode, mtime, link target and recorded digest of each entry, in
  * order. */

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 COMMANDS = ["push", "run", "plan", "preview", "check", "init", "jobs", "show", "cancel", "verify", "plugin",
-            "policy", "recipe"]
+            "policy", "recipe", "dataset"]
 
 # An option of each command that takes a value.
 VALUED = {"push": "--to", "run": "--set", "plan": "--dataset", "preview": "--policies", "jobs": "--since",
@@ -81,7 +81,7 @@ def test_a_missing_argument_is_refused_with_the_usage(dray, command):
 
 
 @pytest.mark.parametrize("command", [one for one in COMMANDS
-                                     if one not in ("check", "cancel", "plugin", "policy", "recipe")])
+                                     if one not in ("check", "cancel", "plugin", "policy", "recipe", "dataset")])
 def test_one_argument_too_many_is_refused(dray, command):
     arguments = ["one", "two"] if command != "jobs" else ["two"]
     refused = dray(command, *arguments, exit=2)

@@ -113,17 +113,17 @@ steps:
 
 
 @pytest.mark.parametrize("name, hint", [
-    ("ocean-2024", "a path begins with /, ./ or ../"),
-    ("RAW_DATA/ocean-2024", "a path begins with /, ./ or ../"),
-    ("id:4711", "a path begins with /, ./ or ../"),
+    ("ocean-2024", "dray dataset list names all; a path begins with /, ./ or ../"),
+    ("RAW_DATA/ocean-2024", "dray dataset list names all; a path begins with /, ./ or ../"),
+    ("id:4711", "dray dataset list names all; a path begins with /, ./ or ../"),
     ("left", "for the path of that name write ./left"),
     ("~/left", "only a shell knows what ~ stands for: write the whole path"),
     ("$HOME/left", "the environment is not read: write the path itself"),
 ])
-def test_a_name_that_is_no_path_needs_a_catalog(dray, tmp_path, out, workflow, name, hint):
+def test_a_name_that_the_catalog_does_not_have_is_told_with_what_to_write(dray, tmp_path, out, workflow, name, hint):
     text = "version: 1\ndataset: {}\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: ./out/x }} }}\n"
     work = workflow(text.format(name))
-    said = f'there is no dataset "{name}": this release has no catalog'
+    said = f'there is no dataset "{name}" in the catalog'
     result = dray("plan", work, exit=2)
     assert f"work.yaml:2:10: error: {said}" in result.err and f"^{'~' * (len(name) - 1)} {hint}" in result.err
     result = dray("plan", work, "--dataset", name, cwd=tmp_path, exit=4)

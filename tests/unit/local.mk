@@ -52,6 +52,7 @@ unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
 unit_tests += tests/unit/test_sign
 unit_tests += tests/unit/test_store
+unit_tests += tests/unit/test_store_datasets
 unit_tests += tests/unit/test_store_memory
 unit_tests += tests/unit/test_store_open
 unit_tests += tests/unit/test_store_past

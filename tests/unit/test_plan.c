@@ -103,8 +103,7 @@ static void test_the_command_line_overrides_the_dataset(void **state)
     fixture->request.dataset = "other";
     fixture_plan(fixture, HEAD PUSH("out"));
     assert_int_equal(fixture->result, DRAY_NOT_FOUND);
-    assert_string_equal(fixture->error.message,
-                        "there is no dataset \"other\": this release has no catalog");
+    assert_string_equal(fixture->error.message, "there is no dataset \"other\" in the catalog");
     assert_string_equal(fixture->error.hint, "for the path of that name write ./other");
 
     fixture->request.dataset = "./nowhere";

@@ -107,6 +107,42 @@ static int work_on_recipe(struct fixture *fixture)
     return result;
 }
 
+static int see_file(void *arg, const struct dray_dataset_file *file)
+{
+    (void)file;
+    ++*(size_t *)arg;
+    return 0;
+}
+
+/* All that it does for a dataset. */
+static int work_on_dataset(struct fixture *fixture)
+{
+    struct dray_store *store = fixture->store;
+    struct dray_error *error = &fixture->error;
+    char name[] = "ocean", type[] = "RAW", external[] = "x";
+    struct dray_dataset_row row = {.name = name, .type = type, .external_id = external};
+    struct dray_dataset_row *rows = NULL;
+    const struct dray_dataset_file file = {.path = "a", .bytes = 1, .sha256 = "beef"};
+    size_t count = 0, seen = 0;
+
+    int result = dray_store_dataset_put(store, &row, error);
+    if (result == 0)
+        result = dray_store_dataset_list(store, row.id, error);
+    if (result == 0)
+        result = dray_store_dataset_add(store, row.id, &file, error);
+    if (result == 0)
+        result = dray_store_dataset_listed(store, row.id, error);
+    if (result == 0)
+        result = dray_store_datasets(store, &(struct dray_dataset_wanted){.name = name}, &rows,
+                                     &count, error);
+    if (result == 0)
+        result = dray_store_dataset_files(store, row.id, see_file, &seen, error);
+    if (result == 0 && (count != 1 || seen != 1))
+        fail_msg("there are %zu datasets and %zu files", count, seen);
+    dray_dataset_rows_free(rows, count);
+    return result == 0 ? dray_store_dataset_delete(store, row.id, error) : result;
+}
+
 static int see(void *arg, const void *data, size_t length)
 {
     (void)arg;
@@ -183,7 +219,9 @@ static int work(struct fixture *fixture, struct dray_job_row *job, const struct 
     for (size_t i = 0; i < count; i++)
         dray_job_row_free(list[i]);
     free(list);
-    return result == 0 ? work_on_recipe(fixture) : result;
+    if (result == 0)
+        result = work_on_recipe(fixture);
+    return result == 0 ? work_on_dataset(fixture) : result;
 }
 
 static struct dray_job_row *prepare_job(void)
@@ -197,9 +235,11 @@ static struct dray_job_row *prepare_job(void)
     return job;
 }
 
-/* Free the destination of what a failure left unfinished. */
+/* Free the destination, and the name, of what a failure left unfinished. */
 static void tidy(struct fixture *fixture)
 {
+    OK(dray_sql_run(fixture->store, "DELETE FROM dataset_file", NULL, 0, &fixture->error));
+    OK(dray_sql_run(fixture->store, "DELETE FROM dataset", NULL, 0, &fixture->error));
     OK(dray_sql_run(fixture->store,
                     "UPDATE push_target SET state = 'cancelled' WHERE " DRAY_SQL_LIVE, NULL, 0,
                     &fixture->error));

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/* dataset.c - dray dataset: the catalog. */
+#include <string.h>
+
+#include "cmd/command.h"
+#include "core/base/text.h"
+
+/* ---- what the command line says of one */
+
+/* NULL, with the error, for what cannot stand in the catalog. */
+static json_t *one_text(struct work *work, const char *value)
+{
+    json_t *json = json_string(value);
+
+    if (!json && !dray_utf8_valid(value, strlen(value)))
+        (void)dray_fail(&work->error, DRAY_INVALID, "%s is not UTF-8", value);
+    else if (!json)
+        (void)dray_fail_memory(&work->error);
+    return json;
+}
+
+static int set(struct work *work, json_t *said, const char *key, const char *value)
+{
+    json_t *json = value ? one_text(work, value) : NULL;
+
+    if (!value)
+        return 0;
+    if (!json)
+        return -1;
+    return json_object_set_new(said, key, json) == 0 ? 0 : dray_fail_memory(&work->error);
+}
+
+static int set_tags(struct work *work, json_t *said)
+{
+    const struct list *tags = &work->options->tags;
+    json_t *list = json_array();
+    int result = tags->count == 0 ? 0 : json_object_set(said, "tags", list);
+
+    if (result != 0)
+        (void)dray_fail_memory(&work->error);
+    for (size_t i = 0; result == 0 && i < tags->count; i++) {
+        json_t *tag = one_text(work, tags->items[i]);
+        result = tag ? json_array_append_new(list, tag) : -1;
+    }
+    json_decref(list);
+    return result;
+}
+
+static int set_labels(struct work *work, json_t *said)
+{
+    const struct list *labels = &work->options->labels;
+    json_t *object = json_object();
+    int result = labels->count == 0 ? 0 : json_object_set(said, "labels", object);
+
+    if (result != 0)
+        (void)dray_fail_memory(&work->error);
+    for (size_t i = 0; result == 0 && i < labels->count; i++) {
+        const char *value = strchr(labels->items[i], '=');
+        dray_autofree char *name = strndup(labels->items[i], (size_t)(value - labels->items[i]));
+        if (name && !dray_utf8_valid(name, strlen(name)))
+            result = dray_fail(&work->error, DRAY_INVALID, "%s is not UTF-8", name);
+        else
+            result = name ? set(work, object, name, value + 1) : dray_fail_memory(&work->error);
+    }
+    json_decref(object);
+    return result;
+}
+
+/* NULL with the error. */
+static json_t *said_of(struct work *work, const char *name)
+{
+    const struct options *options = work->options;
+    json_t *said = json_object();
+
+    if (!said)
+        (void)dray_fail_memory(&work->error);
+    if (said && set(work, said, "name", name) == 0 && set(work, said, "type", options->type) == 0 &&
+        set(work, said, "source", options->source) == 0 &&
+        set(work, said, "owner", options->owner) == 0 &&
+        set(work, said, "external_id", options->external_id) == 0 && set_tags(work, said) == 0 &&
+        set_labels(work, said) == 0)
+        return said;
+    json_decref(said);
+    return NULL;
+}
+
+/* ---- the same for people */
+
+static void print_name(const json_t *dataset)
+{
+    if (text(dataset, "type")[0]) {
+        print_text(stdout, text(dataset, "type"));
+        (void)fputc('/', stdout);
+    }
+    print_text(stdout, text(dataset, "name"));
+}
+
+static void print_tags(const json_t *dataset)
+{
+    const json_t *tags = json_object_get(dataset, "tags");
+
+    for (size_t i = 0; i < json_array_size(tags); i++) {
+        (void)fputs(i ? ", " : "", stdout);
+        print_text(stdout, json_string_value(json_array_get(tags, i)));
+    }
+}
+
+static void print_labels(const json_t *dataset)
+{
+    const char *name, *comma = "";
+    json_t *value;
+
+    json_object_foreach(json_object_get(dataset, "labels"), name, value)
+    {
+        (void)fputs(comma, stdout);
+        print_text(stdout, name);
+        (void)fputc('=', stdout);
+        print_text(stdout, json_string_value(value));
+        comma = ", ";
+    }
+}
+
+static void print_member(const json_t *dataset, const char *key, const char *title)
+{
+    if (!text(dataset, key)[0])
+        return;
+    (void)printf("%-12s", title);
+    print_text(stdout, text(dataset, key));
+    (void)fputc('\n', stdout);
+}
+
+static void print_size(const json_t *dataset)
+{
+    char size[24];
+    unsigned long long entries = number(dataset, "entries");
+
+    (void)printf("%llu file%s, %s", entries, entries == 1 ? "" : "s",
+                 dray_size_print(number(dataset, "bytes"), size));
+}
+
+static void print_files(const json_t *files)
+{
+    json_t *file;
+    size_t i;
+
+    json_array_foreach(files, i, file)
+    {
+        const char *digest = text(file, text(file, "sha256")[0] ? "sha256" : "md5");
+        (void)printf("  %12llu  %-12.12s  ", number(file, "size"), *digest ? digest : "-");
+        print_text(stdout, text(file, "path"));
+        (void)fputc('\n', stdout);
+    }
+}
+
+static void print_dataset(const json_t *dataset)
+{
+    (void)printf("%-12s", "dataset");
+    print_name(dataset);
+    (void)printf(" (id:%llu)\n", number(dataset, "id"));
+    print_member(dataset, "external_id", "external id");
+    print_member(dataset, "owner", "owner");
+    print_member(dataset, "source", "source");
+    if (json_object_get(dataset, "tags")) {
+        (void)printf("%-12s", "tags");
+        print_tags(dataset);
+        (void)fputc('\n', stdout);
+    }
+    if (json_object_get(dataset, "labels")) {
+        (void)printf("%-12s", "labels");
+        print_labels(dataset);
+        (void)fputc('\n', stdout);
+    }
+    (void)printf("%-12s%s, changed %s\n", "added", text(dataset, "created"),
+                 text(dataset, "updated"));
+    if (!json_object_get(dataset, "listed"))
+        return;
+    (void)printf("%-12s", "files");
+    print_size(dataset);
+    (void)printf(", recorded %s\n", text(dataset, "listed"));
+    print_files(json_object_get(dataset, "files"));
+}
+
+static void print_line(const json_t *dataset)
+{
+    (void)printf("id:%-6llu  ", number(dataset, "id"));
+    print_name(dataset);
+    if (text(dataset, "owner")[0]) {
+        (void)fputs("  of ", stdout);
+        print_text(stdout, text(dataset, "owner"));
+    }
+    if (json_object_get(dataset, "listed")) {
+        (void)fputs("  ", stdout);
+        print_size(dataset);
+    }
+    if (json_object_get(dataset, "tags")) {
+        (void)fputs("  [", stdout);
+        print_tags(dataset);
+        (void)fputc(']', stdout);
+    }
+    (void)fputc('\n', stdout);
+}
+
+/* ---- the verbs */
+
+/* Takes the reference. */
+static int tell(struct work *work, json_t *dataset, const char *what)
+{
+    if (work->options->json)
+        return print_json(dataset);
+    print_name(dataset);
+    (void)printf(" (id:%llu) %s\n", number(dataset, "id"), what);
+    json_decref(dataset);
+    return 0;
+}
+
+static int add(struct work *work)
+{
+    json_t *said = said_of(work, work->options->arguments[1]), *dataset = NULL;
+    int failed = !said || work_open(work) != 0 ||
+                 dray_api_dataset_add(work->api, said, &dataset, &work->error) != 0;
+
+    json_decref(said);
+    return failed ? work_fail(work) : tell(work, dataset, "added");
+}
+
+static int change(struct work *work)
+{
+    json_t *said = said_of(work, work->options->name), *dataset = NULL;
+    int failed = said == NULL;
+
+    if (!failed && json_object_size(said) == 0) {
+        failed = dray_fail(&work->error, DRAY_INVALID, "nothing is to be changed");
+        dray_hint(&work->error, "--name, --type, --source, --tag, --label, --owner or "
+                                "--external-id says what");
+    }
+    failed = failed || work_open(work) != 0 ||
+             dray_api_dataset_set(work->api, work->options->arguments[1], said, &dataset,
+                                  &work->error) != 0;
+    json_decref(said);
+    return failed ? work_fail(work) : tell(work, dataset, "changed");
+}
+
+static int import(struct work *work)
+{
+    json_t *done = NULL;
+
+    if (work_open(work) != 0 ||
+        dray_api_dataset_import(work->api, work->options->arguments[1], &work->diagnostics, &done,
+                                &work->error) != 0)
+        return work_fail(work);
+    if (work->options->json)
+        return print_json(done);
+    (void)printf("%llu added, %llu changed, %llu files\n", number(done, "added"),
+                 number(done, "changed"), number(done, "files"));
+    json_decref(done);
+    return 0;
+}
+
+static int list(struct work *work)
+{
+    const struct options *options = work->options;
+    struct dray_datasets_request request = {
+        .type = options->type, .owner = options->owner, .external_id = options->external_id};
+    json_t *datasets = NULL, *dataset;
+    size_t i;
+
+    if (options->tags.count > 0)
+        request.tag = options->tags.items[options->tags.count - 1];
+    if (work_open(work) != 0 ||
+        dray_api_dataset_list(work->api, &request, &datasets, &work->error) != 0)
+        return work_fail(work);
+    if (options->json)
+        return print_json(datasets);
+    json_array_foreach(datasets, i, dataset) print_line(dataset);
+    if (json_array_size(datasets) == 0)
+        (void)puts("no datasets");
+    json_decref(datasets);
+    return 0;
+}
+
+static int show(struct work *work)
+{
+    json_t *dataset = NULL;
+
+    if (work_open(work) != 0 ||
+        dray_api_dataset_show(work->api, work->options->arguments[1], &dataset, &work->error) != 0)
+        return work_fail(work);
+    if (work->options->json)
+        return print_json(dataset);
+    print_dataset(dataset);
+    json_decref(dataset);
+    return 0;
+}
+
+static int delete (struct work *work)
+{
+    json_t *dataset = NULL;
+
+    if (work_open(work) != 0 || dray_api_dataset_delete(work->api, work->options->arguments[1],
+                                                        &dataset, &work->error) != 0)
+        return work_fail(work);
+    return tell(work, dataset, "deleted from the catalog; its files are where they were");
+}
+
+static const struct verb verbs[] = {
+    {"add", " NAME [--source PATH] [--type T] [--tag T]... [--label N=V]... [--owner U]", "nABCEFH",
+     1, 1, add},
+    {"set", " DATASET [--name N] [--source PATH] [--type T] [--tag T]... [--label N=V]...",
+     "nABCEFHI", 1, 1, change},
+    {"import", " FILE", "n", 1, 1, import},
+    {"list", " [--type T] [--tag T] [--owner U] [--external-id ID]", "nACFH", 0, 0, list},
+    {"show", " DATASET", "n", 1, 1, show},
+    {"delete", " DATASET", "n", 1, 1, delete},
+};
+
+int command_dataset(struct options *options)
+{
+    return run_verb(options, "dataset", verbs, DRAY_COUNT(verbs));
+}
