@@ -594,6 +594,24 @@ static void a_lock_is_held_until_its_descriptor_is_closed(void **state)
     assert_int_equal(close(second), 0);
 }
 
+static void a_wish_to_cancel_is_kept_until_the_lock_is_given_back(void **state)
+{
+    struct fixture *fixture = *state;
+    dray_autofree char *who = NULL;
+    int fd = -1;
+
+    assert_int_equal(take_lock(fixture, fixture->store, &fd), 1);
+    assert_int_equal(dray_store_cancel_asked(fixture->store, lock_id, NULL), 0);
+    OK(dray_store_cancel(fixture->store, lock_id, "smith", &fixture->error));
+    OK(dray_store_cancel(fixture->store, lock_id, "jones", &fixture->error));
+    assert_int_equal(dray_store_cancel_asked(fixture->store, lock_id, &who), 1);
+    assert_string_equal(who, "smith"); /* the first one's stands */
+    dray_store_unlock(fixture->store, lock_id, &fd);
+    assert_int_equal(dray_store_cancel_asked(fixture->store, lock_id, NULL), 0);
+    REFUSED(DRAY_BUG, "that is not the id of a job",
+            dray_store_cancel(fixture->store, "../../etc/passwd", "smith", &fixture->error));
+}
+
 static void a_lock_given_back_leaves_no_file(void **state)
 {
     struct fixture *fixture = *state;
@@ -749,6 +767,7 @@ int main(void)
         WITH_DIRECTORY(a_death_within_a_transaction_leaves_nothing_of_it),
         WITH_DIRECTORY(a_death_after_a_change_leaves_all_of_it),
         WITH_STORE(a_lock_is_held_until_its_descriptor_is_closed),
+        WITH_STORE(a_wish_to_cancel_is_kept_until_the_lock_is_given_back),
         WITH_STORE(a_lock_given_back_leaves_no_file),
         WITH_STORE(a_lock_name_is_no_path),
         WITH_DIRECTORY(the_lock_of_a_dead_process_is_free),
