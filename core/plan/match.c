@@ -331,6 +331,46 @@ static int deny_unknown(struct dray_draft *draft, const struct dray_rule *rule,
     return what ? deny(draft, rule, judgement, what) : DRAY_NO_MEMORY;
 }
 
+/* The option by which a source gives its entries other paths, or NULL. */
+static const struct dray_option_info *renaming_option(const struct dray_draft_step *step)
+{
+    for (size_t i = 0; step->plugin && i < step->plugin->option_count; i++) {
+        const struct dray_option_info *option = &step->plugin->options[i];
+        const char *value = json_string_value(json_object_get(step->with, option->name));
+        if ((option->flags & DRAY_OPTION_RENAMES) && value &&
+            (!option->fallback || strcmp(value, option->fallback) != 0))
+            return option;
+    }
+    return NULL;
+}
+
+/* What is injected judges by the paths that an admin knows. A source that renames would take them
+ * away before anything can stand in between. */
+static int check_paths(struct dray_draft *draft, const struct dray_rule *rule)
+{
+    for (size_t i = 0;
+         rule->mode == DRAY_MODE_ENFORCE && rule->inject_count && i < draft->step_count; i++) {
+        const struct dray_draft_step *step = &draft->steps[i];
+        const struct dray_option_info *option = renaming_option(step);
+        if (!option)
+            continue;
+        const struct dray_node *node = dray_node_get(step->with_node, option->name);
+        const struct dray_place place = node ? node->place : step->place;
+        struct dray_error denial = {0};
+        (void)dray_fail(&denial, DRAY_DENIED,
+                        "rule %s/%s judges by the paths of the source, which `%s` of step \"%s\" "
+                        "changes before it",
+                        rule->policy->name, rule->id, option->name, step->id);
+        dray_hint(&denial, "leave `%s` out, and change paths with transform/rename", option->name);
+        dray_problem(draft, place, "%s", denial.message);
+        dray_step_hint(draft, &denial);
+        if (draft->error->class_ != DRAY_DENIED)
+            *draft->error = denial;
+        return DRAY_DENIED;
+    }
+    return 0;
+}
+
 static int match(struct dray_draft *draft, const struct dray_rule *rule, const json_t *facts,
                  const char *step, json_t *findings, int *ret_holds)
 {
@@ -346,7 +386,7 @@ static int match(struct dray_draft *draft, const struct dray_rule *rule, const j
     }
     case DRAY_BEARS:
         *ret_holds = 1;
-        return 0;
+        return check_paths(draft, rule);
     case DRAY_BEARS_DENIES:
         *ret_holds = 1;
         return object(draft, rule, step, findings, &judgement);

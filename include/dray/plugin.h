@@ -104,6 +104,9 @@ extern "C" {
 #define DRAY_OPTION_DEPRECATED 2u
 #define DRAY_OPTION_READS      4u /* a path that the plugin must be able to read, with all below it */
 #define DRAY_OPTION_DELIVERS   8u /* a path at or below which the plugin delivers */
+/* [source] Other than with its default the entries get other paths than they have at the source:
+ * refused where a policy puts steps behind it, which judge by paths. */
+#define DRAY_OPTION_RENAMES 16u
 
 /* Value of a size or duration written as `none`. */
 #define DRAY_NONE INT64_MAX

@@ -33,7 +33,7 @@ static const struct dray_option options[] = {
     DRAY_OPTION_INT(struct archive_source, max_entries, "20000000", 1, INT64_MAX,
                     "Refuse an archive with more entries than this"),
     DRAY_OPTION_STRING(
-        struct archive_source, strip, 0, "0",
+        struct archive_source, strip, DRAY_OPTION_RENAMES, "0",
         "Take so many segments off the front of every path; auto: the directory that "
         "all entries lie in, if there is one"),
 };

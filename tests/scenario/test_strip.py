@@ -16,13 +16,13 @@ ONE_TOP = [("top/", FOLDER), ("top/a", FILE), ("top/d/b", FILE), ("top/h", HARD,
 def strip(dray, tmp_path):
     """strip(archive, how, exit=0): the delivery, or the result of a failure."""
 
-    def run(path, how, exit=0):
+    def run(path, how, *more, exit=0):
         workflow = tmp_path / "strip.yaml"
         workflow.write_text("version: 1\nname: strip\nsteps:\n  - id: stage\n    uses: source/archive\n"
                             f"    with: {{ path: {path}, strip: {how} }}\n"
                             "  - id: deliver\n    uses: push/hpfs\n    needs: [stage]\n"
                             f"    with: {{ path: {tmp_path}/out }}\n")
-        result = dray("run", workflow, exit=exit)
+        result = dray("run", workflow, *more, exit=exit)
         return tmp_path / "out" if exit == 0 else result
 
     return run
@@ -97,3 +97,21 @@ def test_auto_on_a_damaged_archive_says_what_is_damaged(strip, tmp_path):
     data = tar.read_bytes()
     tar.write_bytes(data[:len(data) // 2])
     assert f"reading {tar}" in strip(tar, "auto", exit=1).err
+
+
+def test_strip_takes_no_path_away_from_a_policy(strip, tmp_path):
+    """What a policy drops by `raw/` must not get through by a name without it."""
+    tar = forge(tmp_path / "x.tar", ("raw/a", FILE))
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    rule = ("version: 1\npolicy: p\nrevision: 1\nrules:\n  - id: no-raw\n    mode: {mode}\n"
+            "    when: {{ target.type: hpfs }}\n    inject:\n      - {{ uses: filter/glob, with: {{ exclude: [raw/] }} }}\n")
+    (folder / "p.yaml").write_text(rule.format(mode="enforce"))
+    for how in ("1", "auto"):
+        refused = strip(tar, how, "--policies", folder, exit=3)
+        assert ('strip.yaml:6:' in refused.err and 'rule p/no-raw judges by the paths of the source, which `strip` of step '
+                in refused.err and "transform/rename" in refused.err)
+        assert not (tmp_path / "out").exists()
+    (folder / "p.yaml").write_text(rule.format(mode="audit").replace("revision: 1", "revision: 2"))
+    strip(tar, "1", "--policies", folder)
+    assert (tmp_path / "out" / "a").exists()
