@@ -152,9 +152,10 @@ static int remove_held(struct dray_step_run *step, int fd, struct dray_error *er
     const struct dray_staging_place *staging = &step->staging;
     struct stat held, named;
 
-    if (fstatat(staging->parent, staging->name, &named, AT_SYMLINK_NOFOLLOW) != 0 &&
-        errno == ENOENT)
-        return 0;
+    if (fstatat(staging->parent, staging->name, &named, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0
+                               : dray_fail_errno(error, errno, "looking at %s in %s", staging->name,
+                                                 step->target->parent);
     if (fd < 0 || fstat(fd, &held) != 0 || held.st_dev != named.st_dev ||
         held.st_ino != named.st_ino)
         return dray_fail(error, DRAY_CONFLICT, "%s in %s is something else by now", staging->name,

@@ -173,6 +173,9 @@ int dray_copy_ranges(struct dray_pool *pool, const struct dray_ranges *file)
     if (ranges.buffers == NULL)
         return dray_fail_memory(file->error);
     int result = dray_pool_run(pool, ranges.count, copy_range, &ranges);
+    /* Of two failures at once, the one whose reason is told. */
+    if (result != 0)
+        result = ranges.failed;
     (void)pthread_cond_destroy(&ranges.moved);
     (void)pthread_mutex_destroy(&ranges.lock);
     free(ranges.buffers);

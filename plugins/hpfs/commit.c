@@ -242,8 +242,20 @@ static int is_named(const struct dray_staging *staging, const char *name, dev_t 
            status.st_dev == device && status.st_ino == inode;
 }
 
+/* Exchange the names once more. */
+static int exchange_back(struct dray_ctx *ctx, const struct dray_staging *staging,
+                         const struct hpfs_place *place)
+{
+    if (renameat2(staging->parent, staging->name, staging->parent, staging->final,
+                  RENAME_EXCHANGE) == 0)
+        return DRAY_OK;
+    return ctx->host->fail_errno(ctx, errno, "giving back what is %s in %s now to %s",
+                                 staging->name, place->parent, place->whole);
+}
+
 /* Both names are checked afterwards, since nobody can hold them meanwhile; what was not meant is
- * exchanged back. */
+ * exchanged back. So it is when somebody changed the old delivery after it was last looked at: what
+ * will be removed is what nobody finds by its name any more. */
 static int exchange(struct dray_ctx *ctx, const struct dray_staging *staging,
                     const struct hpfs_place *place, const struct hpfs_old *old)
 {
@@ -257,15 +269,17 @@ static int exchange(struct dray_ctx *ctx, const struct dray_staging *staging,
         return host->fail_errno(ctx, errno, "putting the finished delivery in the place of %s",
                                 place->whole);
     if (is_named(staging, staging->name, old->device, old->inode) &&
-        is_named(staging, staging->final, held.st_dev, held.st_ino))
-        return DRAY_OK;
-    if (renameat2(staging->parent, staging->name, staging->parent, staging->final,
-                  RENAME_EXCHANGE) != 0)
-        return host->fail_errno(ctx, errno, "giving back what is %s in %s now to %s", staging->name,
-                                place->parent, place->whole);
-    int result = host->fail(ctx, DRAY_CONFLICT,
-                            "somebody replaced names in %s while %s was replaced; that was undone",
-                            place->parent, place->whole);
+        is_named(staging, staging->final, held.st_dev, held.st_ino)) {
+        int changed = hpfs_old_check_held(ctx, staging, place, old);
+        int back = changed != DRAY_OK ? exchange_back(ctx, staging, place) : DRAY_OK;
+        return back != DRAY_OK ? back : changed;
+    }
+    int result = exchange_back(ctx, staging, place);
+    if (result != DRAY_OK)
+        return result;
+    result = host->fail(ctx, DRAY_CONFLICT,
+                        "somebody replaced names in %s while %s was replaced; that was undone",
+                        place->parent, place->whole);
     host->hint(ctx, "deliver into a directory that nobody else may write");
     return result;
 }

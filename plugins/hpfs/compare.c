@@ -306,6 +306,13 @@ static int is_directory(DIR *listing, const struct dirent *one)
            S_ISDIR(status.st_mode);
 }
 
+/* NULL with errno 0 at the end; what cannot be read is no end. */
+static const struct dirent *next_name(DIR *listing)
+{
+    errno = 0;
+    return readdir(listing);
+}
+
 /* Names in one directory; those of directories are put aside. */
 static uint64_t count_names(struct probe *probe, struct pending *pending, const char *folder)
 {
@@ -320,7 +327,7 @@ static uint64_t count_names(struct probe *probe, struct pending *pending, const 
         return 0;
     }
     fd = -1; /* the listing's */
-    for (const struct dirent *one; probe->failed == 0 && (one = readdir(listing)) != NULL;) {
+    for (const struct dirent *one; probe->failed == 0 && (one = next_name(listing)) != NULL;) {
         if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0 ||
             (folder[0] == '\0' && strcmp(one->d_name, ".dray") == 0))
             continue;
@@ -328,6 +335,9 @@ static uint64_t count_names(struct probe *probe, struct pending *pending, const 
         if (is_directory(listing, one))
             push_path(probe, pending, folder, one->d_name);
     }
+    if (errno != 0)
+        PROBE_NOT_WHOLE(probe, "%.*s cannot be listed: %s", NAME_SHOWN,
+                        folder[0] == '\0' ? "it" : folder, strerror(errno));
     (void)closedir(listing);
     return count;
 }
@@ -345,6 +355,8 @@ static void check_nothing_else(struct probe *probe)
         probe->ctx->host->free(folder);
     }
     free(pending.paths);
+    if (found < probe->names)
+        PROBE_NOT_WHOLE(probe, "names of it come and go while it is looked at");
     if (found > probe->names)
         PROBE_NOT_WHOLE(probe, "%" PRIu64 " %s in it that %s not delivered", found - probe->names,
                         found - probe->names == 1 ? "entry is" : "entries are",
@@ -374,9 +386,11 @@ static void check_records(struct probe *probe, int records)
         return;
     }
     fd = -1; /* the listing's */
-    for (const struct dirent *one; (one = readdir(listing)) != NULL;)
+    for (const struct dirent *one; (one = next_name(listing)) != NULL;)
         if (!is_record(one->d_name))
             PROBE_NOT_WHOLE(probe, "among its records is %.*s", NAME_SHOWN, one->d_name);
+    if (errno != 0)
+        PROBE_NOT_WHOLE(probe, "its records cannot be listed: %s", strerror(errno));
     (void)closedir(listing);
     if (hpfs_count_names(probe->root, ".dray") != 1)
         PROBE_NOT_WHOLE(probe, "its .dray holds more than records of this dataset");

@@ -126,6 +126,9 @@ int hpfs_old_look(struct dray_ctx *ctx, const struct dray_staging *staging,
 /* Is it still just that? */
 int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
                    const struct hpfs_place *place, const struct hpfs_old *old);
+/* The same of the directory that is held, once the name is another's. */
+int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging,
+                        const struct hpfs_place *place, const struct hpfs_old *old);
 void hpfs_old_free(const struct dray_host *host, struct hpfs_old *old);
 
 /* All entries of the input into staging, with their modes and times. */

@@ -49,18 +49,16 @@ static int take_presence(struct dray_ctx *ctx, const struct hpfs_place *place,
     return DRAY_OK;
 }
 
-static int look(struct dray_ctx *ctx, const struct dray_staging *staging,
-                const struct hpfs_place *place, struct hpfs_old *ret_old)
+/* What the host holds, whatever it is called. */
+static int look_inside(struct dray_ctx *ctx, const struct dray_staging *staging,
+                       const struct hpfs_place *place, struct hpfs_old *ret_old)
 {
     const struct dray_host *host = ctx->host;
     struct dray_presence presence = {.size = sizeof(presence), .state = DRAY_OCCUPIED};
     struct probe probe = {.ctx = ctx, .root = staging->old, .strict = 1};
-    int result = check_name(ctx, staging, place, ret_old);
 
-    if (result != DRAY_OK)
-        return result;
     probe_look_inside(&probe, &presence);
-    result = take_presence(ctx, place, &probe, &presence, ret_old);
+    int result = take_presence(ctx, place, &probe, &presence, ret_old);
     if (result != DRAY_OK)
         host->free(probe.manifest);
     host->free(probe.why);
@@ -69,6 +67,14 @@ static int look(struct dray_ctx *ctx, const struct dray_staging *staging,
     host->free(presence.time);
     host->free(presence.what);
     return result;
+}
+
+static int look(struct dray_ctx *ctx, const struct dray_staging *staging,
+                const struct hpfs_place *place, struct hpfs_old *ret_old)
+{
+    int result = check_name(ctx, staging, place, ret_old);
+
+    return result == DRAY_OK ? look_inside(ctx, staging, place, ret_old) : result;
 }
 
 /* Whether a file system can exchange two names shows only when it does. */
@@ -104,18 +110,37 @@ int hpfs_old_look(struct dray_ctx *ctx, const struct dray_staging *staging,
     return result == DRAY_OK ? try_exchange(ctx, staging, place) : result;
 }
 
+static int compare(struct dray_ctx *ctx, const struct hpfs_place *place, const struct hpfs_old *old,
+                   const struct hpfs_old *now)
+{
+    if (strcmp(now->job, old->job) == 0 && strcmp(now->request_key, old->request_key) == 0 &&
+        strcmp(now->manifest_sha256, old->manifest_sha256) == 0)
+        return DRAY_OK;
+    return ctx->host->fail(ctx, DRAY_CONFLICT,
+                           "%s holds another delivery than before; nothing was written",
+                           place->whole);
+}
+
 int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
                    const struct hpfs_place *place, const struct hpfs_old *old)
 {
     struct hpfs_old now = {.job = NULL};
     int result = look(ctx, staging, place, &now);
 
-    if (result == DRAY_OK &&
-        (strcmp(now.job, old->job) != 0 || strcmp(now.request_key, old->request_key) != 0 ||
-         strcmp(now.manifest_sha256, old->manifest_sha256) != 0))
-        result = ctx->host->fail(ctx, DRAY_CONFLICT,
-                                 "%s holds another delivery than before; nothing was written",
-                                 place->whole);
+    if (result == DRAY_OK)
+        result = compare(ctx, place, old, &now);
+    hpfs_old_free(ctx->host, &now);
+    return result;
+}
+
+int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging,
+                        const struct hpfs_place *place, const struct hpfs_old *old)
+{
+    struct hpfs_old now = {.job = NULL};
+    int result = look_inside(ctx, staging, place, &now);
+
+    if (result == DRAY_OK)
+        result = compare(ctx, place, old, &now);
     hpfs_old_free(ctx->host, &now);
     return result;
 }

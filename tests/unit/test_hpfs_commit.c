@@ -28,6 +28,7 @@ static struct answers {
     int exchanged;  /* calls of renameat2 until one was interfered with */
     int takes;      /* somebody puts a directory of theirs in the place of the old one */
     int changed;    /* the old delivery is another one by now */
+    int late;       /* it changed after that was last looked at */
     int appears;    /* something appears at the last moment before renameat */
     int syncfs;     /* errno */
     int fsync;
@@ -115,6 +116,16 @@ int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
     (void)old;
     (void)ctx;
     return answers.changed ? DRAY_CONFLICT : DRAY_OK;
+}
+
+int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging,
+                        const struct hpfs_place *place, const struct hpfs_old *old)
+{
+    (void)staging;
+    (void)place;
+    (void)old;
+    (void)ctx;
+    return answers.late ? DRAY_CONFLICT : DRAY_OK;
 }
 
 /* ---- A host that remembers what it was told -------------------------------------------------- */
@@ -384,6 +395,17 @@ static void test_an_old_delivery_that_changed_is_left(void **state)
     assert_int_equal(mode_at(ready, "final"), 0711);
 }
 
+/* What somebody wrote into it while the names were exchanged is not removed with it. */
+static void test_an_old_delivery_that_changed_at_last_gets_its_name_back(void **state)
+{
+    struct ready *ready = *state;
+
+    answers.late = 1;
+    assert_int_equal(commit_over(ready), DRAY_CONFLICT);
+    assert_int_equal(mode_at(ready, "final"), 0711);
+    assert_int_equal(mode_at(ready, "staging"), 0750);
+}
+
 /* There is no plain rename that could do it. */
 static void test_an_exchange_that_fails_changes_nothing(void **state)
 {
@@ -437,6 +459,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_old_delivery_gets_the_name_of_the_staging_directory,
                                         prepare, clean),
         cmocka_unit_test_setup_teardown(test_an_old_delivery_that_changed_is_left, prepare, clean),
+        cmocka_unit_test_setup_teardown(
+            test_an_old_delivery_that_changed_at_last_gets_its_name_back, prepare, clean),
         cmocka_unit_test_setup_teardown(test_an_exchange_that_fails_changes_nothing, prepare,
                                         clean),
         cmocka_unit_test_setup_teardown(test_what_took_the_place_of_the_old_delivery_gets_it_back,
