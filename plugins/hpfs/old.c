@@ -110,39 +110,29 @@ int hpfs_old_look(struct dray_ctx *ctx, const struct dray_staging *staging,
     return result == DRAY_OK ? try_exchange(ctx, staging, place) : result;
 }
 
-static int compare(struct dray_ctx *ctx, const struct hpfs_place *place, const struct hpfs_old *old,
-                   const struct hpfs_old *now)
-{
-    if (strcmp(now->job, old->job) == 0 && strcmp(now->request_key, old->request_key) == 0 &&
-        strcmp(now->manifest_sha256, old->manifest_sha256) == 0)
-        return DRAY_OK;
-    return ctx->host->fail(ctx, DRAY_CONFLICT,
-                           "%s holds another delivery than before; nothing was written",
-                           place->whole);
-}
-
-int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
-                   const struct hpfs_place *place, const struct hpfs_old *old)
-{
-    struct hpfs_old now = {.job = NULL};
-    int result = look(ctx, staging, place, &now);
-
-    if (result == DRAY_OK)
-        result = compare(ctx, place, old, &now);
-    hpfs_old_free(ctx->host, &now);
-    return result;
-}
-
 int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging,
                         const struct hpfs_place *place, const struct hpfs_old *old)
 {
     struct hpfs_old now = {.job = NULL};
     int result = look_inside(ctx, staging, place, &now);
 
-    if (result == DRAY_OK)
-        result = compare(ctx, place, old, &now);
+    if (result == DRAY_OK &&
+        (strcmp(now.job, old->job) != 0 || strcmp(now.request_key, old->request_key) != 0 ||
+         strcmp(now.manifest_sha256, old->manifest_sha256) != 0))
+        result = ctx->host->fail(ctx, DRAY_CONFLICT,
+                                 "%s holds another delivery than before; nothing was written",
+                                 place->whole);
     hpfs_old_free(ctx->host, &now);
     return result;
+}
+
+int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
+                   const struct hpfs_place *place, const struct hpfs_old *old)
+{
+    struct hpfs_old now = {.job = NULL};
+    int result = check_name(ctx, staging, place, &now);
+
+    return result == DRAY_OK ? hpfs_old_check_held(ctx, staging, place, old) : result;
 }
 
 void hpfs_old_free(const struct dray_host *host, struct hpfs_old *old)
