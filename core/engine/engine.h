@@ -54,6 +54,9 @@ DRAY_MUST_CHECK int dray_engine_preview(struct dray_engine *engine, const struct
                                         const struct dray_preview_request *request, int fd,
                                         struct dray_error *error);
 
+/* The number that the dataset of a plan has in the catalog; 0: it is not from there. */
+uint64_t dray_catalog_id(const struct dray_plan *plan);
+
 /* Could the plan be delivered to its targets, as it found them? DRAY_CONFLICT when one is taken, as
  * dray_engine_deliver would say; 0 also when it holds this delivery already. */
 DRAY_MUST_CHECK int dray_targets_free(const struct dray_plan *plan, struct dray_error *error);

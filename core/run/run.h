@@ -127,6 +127,7 @@ struct dray_run {
     int64_t clock;        /* CLOCK_REALTIME at the start, ns */
     int preview;          /* pushes are not run */
     const char *listing;  /* of a preview: what the list is called that stands for the source */
+    const char *recorded; /* the source whose files the catalog has a record of; NULL: none */
     const json_t *places; /* of a preview: where elements of lists are written (part 3 of
                              docs/formats.md); NULL: not known */
     uint64_t listed;      /* how many entries it has */
@@ -235,6 +236,10 @@ DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dra
 /* Read all files of the step's output, and compare what is recorded of them: those that are not
  * what is recorded are named. */
 DRAY_MUST_CHECK int dray_validate_read(struct dray_step_run *step, struct dray_error *error);
+/* The step's input with the digests that the catalog records, where it has a record of it; its
+ * names and sizes are compared: DRAY_INTEGRITY, with all that differ. */
+DRAY_MUST_CHECK int dray_validate_recorded(struct dray_step_run *step, struct dray_tree **ret_tree,
+                                           struct dray_error *error);
 DRAY_MUST_CHECK int dray_guard_execute(struct dray_step_run *step, struct dray_error *error);
 /* "pick.exclude[0]" or "policy:genomics/no-raw", and the text of the rule; both appended. */
 void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded,

@@ -211,6 +211,7 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->listing =
         json_string_value(json_object_get(json_object_get(orders->message, "preview"), "listing"));
     run->places = json_object_get(json_object_get(orders->message, "preview"), "places");
+    run->recorded = json_string_value(json_object_get(orders->message, "recorded"));
     run->unread = run->listing != NULL;
     run->discarding = strcmp(orders->mode, "discard") == 0;
     int result = init_lock(run, error);
