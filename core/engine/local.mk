@@ -12,4 +12,5 @@ libdraycore_a_SOURCES += \
 	core/engine/recorded.c \
 	core/engine/retry.c \
 	core/engine/scratch.c \
-	core/engine/standing.c
+	core/engine/standing.c \
+	core/engine/verify.c

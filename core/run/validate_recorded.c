@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#include "core/base/text.h"
 #include "core/run/run.h"
 #include "core/run/runner.h"
 #include "core/tree/recorded.h"
@@ -37,6 +38,33 @@ static int read_record(struct dray_recorded_list *list, struct dray_error *error
     return result;
 }
 
+void dray_validate_tell(struct dray_step_run *step, const char *what, const char *path,
+                        size_t length, const char *why)
+{
+    json_t *event = json_pack("{s:s, s:s, s:s, s:s*}", "event", "differs", "step", step->step->id,
+                              "what", what, "why", why);
+
+    if (event && dray_json_set_path(event, "path", path, length) == 0)
+        dray_run_tell(step->run, event);
+    else
+        json_decref(event);
+}
+
+static void tell_missing(void *arg, const char *path, size_t length, const char *why)
+{
+    dray_validate_tell(arg, "missing", path, length, why);
+}
+
+static void tell_changed(void *arg, const char *path, size_t length, const char *why)
+{
+    dray_validate_tell(arg, "changed", path, length, why);
+}
+
+static void tell_extra(void *arg, const char *path, size_t length, const char *why)
+{
+    dray_validate_tell(arg, "extra", path, length, why);
+}
+
 static int compare(struct dray_step_run *step, const struct dray_recorded_list *list,
                    struct dray_tree **ret_tree, struct dray_error *error)
 {
@@ -46,11 +74,22 @@ static int compare(struct dray_step_run *step, const struct dray_recorded_list *
 
     if (!passed)
         return dray_fail_memory(error);
+    if (step->run->verifying) {
+        differences.missing.tell = tell_missing;
+        differences.changed.tell = tell_changed;
+        differences.extra.tell = tell_extra;
+        differences.missing.arg = differences.changed.arg = differences.extra.arg = step;
+    }
     if (extra && strcmp(extra, "ignore") == 0)
         memset(passed, 1, step->input->count);
+    for (size_t i = 0; i < list->count; i++)
+        step->recorded_digests +=
+            (list->items[i].has & (DRAY_RECORDED_SHA256 | DRAY_RECORDED_MD5)) &&
+            dray_tree_find(step->input, list->items[i].path, list->items[i].path_length) >= 0;
     int result = dray_recorded_compare(step->input, list, passed, &differences, ret_tree, error);
-    return result == 0 ? dray_differences_judge(&differences, "the catalog records", error)
-                       : result;
+    return result == 0 && !step->run->verifying
+               ? dray_differences_judge(&differences, "the catalog records", error)
+               : result;
 }
 
 int dray_validate_recorded(struct dray_step_run *step, struct dray_tree **ret_tree,

@@ -173,3 +173,73 @@ def test_a_source_of_the_workflows_own_is_not_what_the_list_speaks_of(run, catal
     catalog(gone={})
     run("  - { id: own, uses: source/directory, with: { path: ./data } }\n")
     assert contents(tmp_path / "out/data") == contents(data)
+
+
+# ---- dray dataset verify
+
+
+def test_a_dataset_is_verified_as_a_whole(dray, catalog, data, tmp_path):
+    catalog()
+    done = dray("dataset", "verify", "ocean")
+    assert done.out.startswith("ocean (id:1) intact: 3 files, 11 B, read; digests of 3 compared; recorded 20")
+    assert os.listdir(dray.state / "scratch") == [] and dray.json("jobs") == []
+
+
+@pytest.mark.parametrize("name", ["data", "set.tar", "set.tar.gz", "set.zip"])
+def test_verify_names_every_difference_and_fails(dray, catalog, data, tmp_path, name):
+    if name != "data":
+        shutil.make_archive(tmp_path / "set", {"tar": "tar", "gz": "gztar", "zip": "zip"}[name.split(".")[-1]], data)
+    gone = {f"gone{number:02}": {} for number in range(15)}
+    catalog(tmp_path / name, a=None, b={"size": 4}, c={"sha256": "0" * 64}, **gone)
+    verdict = dray.json("dataset", "verify", "ocean", exit=1)
+    assert verdict["verdict"] == "damaged" and (verdict["entries"], verdict["bytes"], verdict["digests"]) == (3, 11, 2)
+    found = {one["path"]: (one["what"], one.get("why", "")) for one in verdict["differences"]}
+    assert len(found) == len(verdict["differences"]) == 18
+    assert found["deep/b"] == ("changed", "3 bytes, recorded are 4") and found["a"] == ("extra", "")
+    assert found["c"][0] == "changed" and "SHA-256" in found["c"][1]
+    assert all(found[path] == ("missing", "") for path in gone)
+    text = dray("dataset", "verify", "ocean", exit=1).out
+    assert "missing: gone14\n" in text and "not listed: a\n" in text and "ocean (id:1) damaged: " in text
+
+
+def test_verify_names_what_is_no_utf_8(dray, data, tmp_path):
+    lines = [{"name": "ocean", "source": str(data)}, {"path_b64": "eP8K", "size": 5}]
+    (tmp_path / "lines").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    dray("dataset", "import", tmp_path / "lines")
+    [one] = [one for one in dray.json("dataset", "verify", "ocean", exit=1)["differences"] if one["what"] == "missing"]
+    assert one["path_b64"] == "eP8K"
+
+
+def test_verify_needs_a_list_and_the_dataset(dray, catalog, data, tmp_path):
+    dray("dataset", "add", "air", "--source", data)
+    refused = dray("dataset", "verify", "air", exit=2)
+    assert 'the catalog has no list of the files of "air"' in refused.err and "dray dataset import" in refused.err
+    assert 'there is no dataset "nothing"' in dray("dataset", "verify", "nothing", exit=4).err
+    catalog(tmp_path / "set.tar")
+    assert "cannot be read" in dray("dataset", "verify", "ocean", exit=4).err
+    (tmp_path / "set.tar").write_text("no archive")
+    assert "step stage: " in dray("dataset", "verify", "ocean", exit=2).err
+
+
+def test_verify_asks_no_policy(dray, catalog, files):
+    files(dray.home / ".config/dray/policies", {"bad.yaml": "nonsense"})
+    catalog()
+    dray("dataset", "verify", "ocean")
+
+
+# ---- attempts
+
+
+def test_each_attempt_compares(dray, catalog, data, tmp_path, workflow, mocks):
+    catalog()
+    push = ("  - { id: out, uses: push/mock, with: { path: ./out, fail: temporary, times: 2 }, "
+            "retry: { tries: 3, backoff: 20ms } }\n")
+    dray("run", workflow(f"version: 1\ndataset: ocean\nsteps:\n{push}"))
+    assert len(contents(tmp_path / "out/ocean")) == 4
+    job = dray.json("show", dray.json("jobs")[0]["job"])
+    assert len(job["attempts"]) == 3
+    (data / "a").write_text("ONE")
+    push = push.replace("path: ./out", "path: ./other")
+    (tmp_path / "other").mkdir()
+    again = dray("run", workflow(f"version: 1\ndataset: ocean\nsteps:\n{push}"), exit=1)
+    assert "a: its SHA-256 is" in again.err
