@@ -120,8 +120,7 @@ const struct command dray_commands[] = {
      "\n"
      "  dray recipe save ocean ocean.yaml\n",
      "jn", 1, 3, command_recipe},
-    {"dataset",
-     "add NAME | set DATASET | import FILE | list | show DATASET | verify DATASET | delete DATASET",
+    {"dataset", "add NAME | set DATASET | import FILE | list | show | verify | delete DATASET",
      "The catalog: names for datasets, with what is known of them",
      "DATASET is a name, TYPE/NAME where several have it, or id:N. FILE holds JSON lines, a "
      "dataset\n"
