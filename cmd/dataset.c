@@ -324,8 +324,9 @@ static int verify(struct work *work)
 
     if (work_open(work) != 0)
         return work_fail(work);
-    int result = dray_api_dataset_verify(work->api, work->options->arguments[1], &work->diagnostics,
-                                         &verdict, &work->error);
+    int result =
+        dray_api_dataset_verify(work->api, work->options->arguments[1], work->options->record,
+                                &work->diagnostics, &verdict, &work->error);
     if (!verdict)
         return work_fail(work);
     if (work->options->json) {
@@ -355,7 +356,7 @@ static const struct verb verbs[] = {
     {"import", " FILE", "n", 1, 1, import},
     {"list", " [--type T] [--tag T] [--owner U] [--external-id ID]", "nACFH", 0, 0, list},
     {"show", " DATASET", "n", 1, 1, show},
-    {"verify", " DATASET", "n", 1, 1, verify},
+    {"verify", " DATASET [--record]", "nO", 1, 1, verify},
     {"delete", " DATASET", "n", 1, 1, delete},
 };
 

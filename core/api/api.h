@@ -206,8 +206,9 @@ DRAY_MUST_CHECK int dray_api_dataset_import(struct dray_api *api, const char *na
 /* Read all of a dataset and compare it with the catalog's list of its files: {"id", "name", "type",
  * "listed", "verdict": "intact"|"damaged", "entries", "bytes", "digests", "differences": [{"what":
  * "missing"|"changed"|"extra", "path", "path_b64"?, "why"?}]}. DRAY_INTEGRITY when damaged
- * (*ret_verdict is set then too). */
-DRAY_MUST_CHECK int dray_api_dataset_verify(struct dray_api *api, const char *reference,
+ * (*ret_verdict is set then too). `record`: of one without a list, what was read becomes the list:
+ * the verdict is "recorded". */
+DRAY_MUST_CHECK int dray_api_dataset_verify(struct dray_api *api, const char *reference, int record,
                                             struct dray_diagnostics *diagnostics,
                                             json_t **ret_verdict, struct dray_error *error);
 

@@ -55,10 +55,11 @@ DRAY_MUST_CHECK int dray_engine_preview(struct dray_engine *engine, const struct
                                         struct dray_error *error);
 
 /* Run a plan without pushes whose validate step reads everything, and compare it with the catalog's
- * record; every event is heard (not 0: memory is out). Differences are events, and no failure. */
+ * record; every event is heard (not 0: memory is out). Differences are events, and no failure.
+ * `record`: what is there is told instead, and needs no record. */
 DRAY_MUST_CHECK int dray_engine_verify(struct dray_engine *engine, const struct dray_plan *plan,
-                                       int (*on_event)(void *arg, const json_t *event), void *arg,
-                                       struct dray_error *error);
+                                       int record, int (*on_event)(void *arg, const json_t *event),
+                                       void *arg, struct dray_error *error);
 
 /* The number that the dataset of a plan has in the catalog; 0: it is not from there. */
 uint64_t dray_catalog_id(const struct dray_plan *plan);

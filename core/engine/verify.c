@@ -14,7 +14,7 @@ struct verifying {
     struct dray_runner runner;
     int (*hear)(void *arg, const json_t *event);
     void *arg;
-    int ended;
+    int ended, record;
 };
 
 /* A plugin may ask for what only a job has. */
@@ -91,9 +91,11 @@ static int start(struct verifying *verifying, const struct dray_plan *plan, cons
 
     if (result == 0 && json_object_set_new(orders, "scratch", json_string(scratch)) != 0)
         result = dray_fail_memory(error);
-    if (result == 0)
+    if (result == 0 && verifying->record && json_object_set_new(orders, "record", json_true()) != 0)
+        result = dray_fail_memory(error);
+    if (result == 0 && !verifying->record)
         result = dray_recorded_order(engine, plan, orders, &recorded, error);
-    if (result == 0 && recorded < 0)
+    if (result == 0 && !verifying->record && recorded < 0)
         result = dray_fail(error, DRAY_INVALID, "the catalog has no list of the files of \"%s\"",
                            plan->dataset);
     if (result == 0)
@@ -107,11 +109,11 @@ static int start(struct verifying *verifying, const struct dray_plan *plan, cons
     return dray_runner_start(engine, &verifying->runner, orders, &files, error);
 }
 
-int dray_engine_verify(struct dray_engine *engine, const struct dray_plan *plan,
+int dray_engine_verify(struct dray_engine *engine, const struct dray_plan *plan, int record,
                        int (*on_event)(void *arg, const json_t *event), void *arg,
                        struct dray_error *error)
 {
-    struct verifying verifying = {.engine = engine, .hear = on_event, .arg = arg};
+    struct verifying verifying = {.engine = engine, .hear = on_event, .arg = arg, .record = record};
     /* Such a directory is swept when its process is gone. */
     dray_autofree char *name = dray_format("preview-%ld", (long)getpid());
     dray_autofree char *scratch = NULL;

@@ -134,6 +134,7 @@ struct dray_run {
     uint64_t listed;      /* how many entries it has */
     int unread;           /* atomic: of a preview: there are entries without their bytes */
     int verifying;        /* differences from the record are told, and fail nothing */
+    int recording;        /* and what is read is told, with its digest */
     int planning;         /* no step runs: plugins are only asked */
     int discarding;       /* what earlier attempts left is removed, nothing is made */
 

@@ -208,6 +208,7 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->attempt = (uint32_t)json_integer_value(json_object_get(orders->message, "attempt"));
     run->preview = strcmp(orders->mode, "preview") == 0;
     run->verifying = strcmp(orders->mode, "verify") == 0;
+    run->recording = json_is_true(json_object_get(orders->message, "record"));
     run->planning = strcmp(orders->mode, "plan") == 0;
     run->listing =
         json_string_value(json_object_get(json_object_get(orders->message, "preview"), "listing"));

@@ -22,6 +22,21 @@ struct reading {
     uint64_t files, bytes, compared;
 };
 
+/* For whoever makes a record of it. */
+static void tell_found(struct dray_step_run *step, const struct dray_tree_entry *entry,
+                       const uint8_t *sha256)
+{
+    char hex[DRAY_SHA256_HEX];
+
+    dray_hex(sha256, DRAY_SHA256_BYTES, hex);
+    json_t *file = json_pack("{s:I, s:s}", "size", (json_int_t)entry->bytes, "sha256", hex);
+    if (file && dray_json_set_path(file, "path", entry->path, entry->path_length) == 0)
+        dray_run_tell(step->run, json_pack("{s:s, s:s, s:o}", "event", "found", "step",
+                                           step->step->id, "file", file));
+    else
+        json_decref(file);
+}
+
 static int read_to_end(struct dray_call *call, const struct dray_tree_entry *entry, void *piece)
 {
     struct dray_run *run = call->step->run;
@@ -40,8 +55,12 @@ static int read_to_end(struct dray_call *call, const struct dray_tree_entry *ent
         if (got > 0)
             dray_service_progress(&call->ctx, 0, (uint64_t)got);
     }
-    if (got == 0)
-        return dray_bytes_close(&bytes, sha256, &call->error);
+    if (got == 0) {
+        result = dray_bytes_close(&bytes, sha256, &call->error);
+        if (result == 0 && run->recording)
+            tell_found(call->step, entry, sha256);
+        return result;
+    }
     struct dray_error first = call->error;
     if (dray_bytes_close(&bytes, NULL, &call->error) != 0 || got < 0)
         call->error = first; /* what came first is the reason */

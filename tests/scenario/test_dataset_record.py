@@ -243,3 +243,18 @@ def test_each_attempt_compares(dray, catalog, data, tmp_path, workflow, mocks):
     (tmp_path / "other").mkdir()
     again = dray("run", workflow(f"version: 1\ndataset: ocean\nsteps:\n{push}"), exit=1)
     assert "a: its SHA-256 is" in again.err
+
+
+def test_verify_records_a_dataset_that_has_no_list(dray, run, data, tmp_path):
+    with open(os.fsencode(data) + b"/x\xff", "wb") as file:
+        file.write(b"12345")
+    dray("dataset", "add", "ocean", "--source", data)
+    verdict = dray.json("dataset", "verify", "ocean", "--record")
+    assert verdict["verdict"] == "recorded" and verdict["entries"] == 4
+    files = dray.json("dataset", "show", "ocean")["files"]
+    assert [(one["path"], one["size"]) for one in files] == [("a", 3), ("c", 5), ("deep/b", 3), ("x\ufffd", 5)]
+    assert files[0]["sha256"] == hashlib.sha256(b"one").hexdigest() and files[3]["path_b64"] == "eP8="
+    assert dray.json("dataset", "verify", "ocean")["digests"] == 4
+    assert "has a list of the files" in dray("dataset", "verify", "ocean", "--record", exit=2).err
+    (data / "a").write_text("ONE")
+    refused(run(exit=1), tmp_path, "SHA-256")
