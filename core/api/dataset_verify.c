@@ -90,6 +90,9 @@ static int judge(struct seen *seen, struct dray_error *error)
 {
     size_t count = json_array_size(seen->differences);
 
+    if (!json_object_get(seen->verdict, "entries"))
+        return dray_fail(error, DRAY_BUG, "the runner did not say what it read");
+
     if (json_object_set_new(seen->verdict, "verdict",
                             json_string(count > 0 ? "damaged" : "intact")) != 0 ||
         json_object_set(seen->verdict, "differences", seen->differences) != 0)

@@ -135,6 +135,7 @@ struct dray_run {
     int unread;           /* atomic: of a preview: there are entries without their bytes */
     int verifying;        /* differences from the record are told, and fail nothing */
     int recording;        /* and what is read is told, with its digest */
+    int untold;           /* atomic: memory ran out for something that had to be told */
     int planning;         /* no step runs: plugins are only asked */
     int discarding;       /* what earlier attempts left is removed, nothing is made */
 
@@ -239,6 +240,8 @@ DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dra
 /* Read all files of the step's output, and compare what is recorded of them: those that are not
  * what is recorded are named. */
 DRAY_MUST_CHECK int dray_validate_read(struct dray_step_run *step, struct dray_error *error);
+/* Send what must not get lost: else the step fails. Takes `event`; NULL: there was no memory. */
+void dray_validate_send(struct dray_step_run *step, json_t *event);
 /* Tell of a file that is not as recorded: "missing", "changed", "extra". `why` may be NULL. */
 void dray_validate_tell(struct dray_step_run *step, const char *what, const char *path,
                         size_t length, const char *why);

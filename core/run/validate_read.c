@@ -29,12 +29,13 @@ static void tell_found(struct dray_step_run *step, const struct dray_tree_entry 
     char hex[DRAY_SHA256_HEX];
 
     dray_hex(sha256, DRAY_SHA256_BYTES, hex);
+    json_t *event = NULL;
     json_t *file = json_pack("{s:I, s:s}", "size", (json_int_t)entry->bytes, "sha256", hex);
     if (file && dray_json_set_path(file, "path", entry->path, entry->path_length) == 0)
-        dray_run_tell(step->run, json_pack("{s:s, s:s, s:o}", "event", "found", "step",
-                                           step->step->id, "file", file));
-    else
-        json_decref(file);
+        event =
+            json_pack("{s:s, s:s, s:O}", "event", "found", "step", step->step->id, "file", file);
+    json_decref(file);
+    dray_validate_send(step, event);
 }
 
 static int read_to_end(struct dray_call *call, const struct dray_tree_entry *entry, void *piece)
@@ -174,6 +175,8 @@ int dray_validate_read(struct dray_step_run *step, struct dray_error *error)
         return error->class_ != 0 ? error->class_ : dray_fail_memory(error);
     }
     result = step->run->verifying ? 0 : judge(&reading, error);
+    if (result == 0 && __atomic_load_n(&step->run->untold, __ATOMIC_RELAXED))
+        result = dray_fail_memory(error);
     if (result != 0)
         return result;
     step->read_files = reading.files;

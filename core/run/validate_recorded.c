@@ -38,16 +38,25 @@ static int read_record(struct dray_recorded_list *list, struct dray_error *error
     return result;
 }
 
+void dray_validate_send(struct dray_step_run *step, json_t *event)
+{
+    struct dray_error ignored = {0};
+
+    if (!event || dray_pipe_send(step->run->pipe, event, &ignored) != 0)
+        __atomic_store_n(&step->run->untold, 1, __ATOMIC_RELAXED);
+}
+
 void dray_validate_tell(struct dray_step_run *step, const char *what, const char *path,
                         size_t length, const char *why)
 {
     json_t *event = json_pack("{s:s, s:s, s:s, s:s*}", "event", "differs", "step", step->step->id,
                               "what", what, "why", why);
 
-    if (event && dray_json_set_path(event, "path", path, length) == 0)
-        dray_run_tell(step->run, event);
-    else
+    if (event && dray_json_set_path(event, "path", path, length) != 0) {
         json_decref(event);
+        event = NULL;
+    }
+    dray_validate_send(step, event);
 }
 
 static void tell_missing(void *arg, const char *path, size_t length, const char *why)
