@@ -23,6 +23,7 @@ struct list {
 /* The command line as it was read; each command uses its part. */
 struct options {
     int json, again, stage, no_sandbox, from_catalog, schema, print_workflow, all, kept, dropped;
+    int record;
     const char *dataset, *to, *state, *user, *listing;
     const char *config; /* NULL: the system's, where there is one */
     const char *key;

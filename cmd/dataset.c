@@ -292,6 +292,52 @@ static int show(struct work *work)
     return 0;
 }
 
+/* In words; what is wrong comes first. */
+static void print_verdict(const json_t *verdict)
+{
+    const json_t *differences = json_object_get(verdict, "differences"), *one;
+    char size[24];
+    size_t i;
+
+    json_array_foreach(differences, i, one)
+    {
+        const char *what = text(one, "what");
+        (void)printf("%s: ", strcmp(what, "extra") == 0 ? "not listed" : what);
+        print_text(stdout, text(one, "path"));
+        if (text(one, "why")[0]) {
+            (void)fputs(" (", stdout);
+            print_text(stdout, text(one, "why"));
+            (void)fputc(')', stdout);
+        }
+        (void)fputc('\n', stdout);
+    }
+    print_name(verdict);
+    (void)printf(" (id:%llu) %s: %llu files, %s, read; digests of %llu compared; recorded %s\n",
+                 number(verdict, "id"), text(verdict, "verdict"), number(verdict, "entries"),
+                 dray_size_print(number(verdict, "bytes"), size), number(verdict, "digests"),
+                 text(verdict, "listed"));
+}
+
+static int verify(struct work *work)
+{
+    json_t *verdict = NULL;
+
+    if (work_open(work) != 0)
+        return work_fail(work);
+    int result =
+        dray_api_dataset_verify(work->api, work->options->arguments[1], work->options->record,
+                                &work->diagnostics, &verdict, &work->error);
+    if (!verdict)
+        return work_fail(work);
+    if (work->options->json) {
+        int status = print_json(verdict);
+        return status != 0 || result != 0;
+    }
+    print_verdict(verdict);
+    json_decref(verdict);
+    return result != 0;
+}
+
 static int delete (struct work *work)
 {
     json_t *dataset = NULL;
@@ -310,6 +356,7 @@ static const struct verb verbs[] = {
     {"import", " FILE", "n", 1, 1, import},
     {"list", " [--type T] [--tag T] [--owner U] [--external-id ID]", "nACFH", 0, 0, list},
     {"show", " DATASET", "n", 1, 1, show},
+    {"verify", " DATASET [--record]", "nO", 1, 1, verify},
     {"delete", " DATASET", "n", 1, 1, delete},
 };
 

@@ -120,16 +120,18 @@ const struct command dray_commands[] = {
      "\n"
      "  dray recipe save ocean ocean.yaml\n",
      "jn", 1, 3, command_recipe},
-    {"dataset", "add NAME | set DATASET | import FILE | list | show DATASET | delete DATASET",
+    {"dataset", "add NAME | set DATASET | import FILE | list | show | verify | delete DATASET",
      "The catalog: names for datasets, with what is known of them",
      "DATASET is a name, TYPE/NAME where several have it, or id:N. FILE holds JSON lines, a "
      "dataset\n"
      "each (-: standard input); all of it is stored, or nothing. set changes what is named: --tag "
      "the\n"
      "tags together, --label one label; with an empty value it removes.\n"
+     "verify reads all of a dataset and compares it with the list that the catalog has, or makes "
+     "one.\n"
      "\n"
      "  dray dataset add ocean --source ./run-0042 --type RAW_DATA --tag human\n",
-     "jnABCEFHI", 1, 2, command_dataset},
+     "jnABCEFHIO", 1, 2, command_dataset},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 

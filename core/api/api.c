@@ -239,6 +239,11 @@ int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *requ
     plan.set_count = request->set_count;
     plan.listed = request->listing != NULL || request->from_catalog;
     plan.advise = request->advise;
+    plan.reads_only = request->reads_only;
+    if (request->reads_only) {
+        plan.policy_directory_count = 0;
+        plan.first_policy_optional = plan.first_policy_mandatory = 0;
+    }
     return dray_plan_make(&plan, diagnostics, ret_plan, error);
 }
 

@@ -44,6 +44,7 @@ struct dray_workflow_request {
     const char *listing; /* a list that stands for the dataset, "-": standard input; NULL: none */
     int from_catalog;    /* the catalog's list does */
     int advise;          /* notes go to diagnostics as well */
+    int reads_only;      /* nothing is delivered: no push, and no policy */
 };
 /* All problems of the files go to diagnostics; then the result is not 0. */
 DRAY_MUST_CHECK int dray_api_plan(struct dray_api *api, const struct dray_workflow_request *request,
@@ -201,6 +202,15 @@ DRAY_MUST_CHECK int dray_api_dataset_list(struct dray_api *api,
 DRAY_MUST_CHECK int dray_api_dataset_import(struct dray_api *api, const char *name,
                                             struct dray_diagnostics *diagnostics,
                                             json_t **ret_imported, struct dray_error *error);
+
+/* Read all of a dataset and compare it with the catalog's list of its files: {"id", "name", "type",
+ * "listed", "verdict": "intact"|"damaged", "entries", "bytes", "digests", "differences": [{"what":
+ * "missing"|"changed"|"extra", "path", "path_b64"?, "why"?}]}. DRAY_INTEGRITY when damaged
+ * (*ret_verdict is set then too). `record`: of one without a list, what was read becomes the list:
+ * the verdict is "recorded". */
+DRAY_MUST_CHECK int dray_api_dataset_verify(struct dray_api *api, const char *reference, int record,
+                                            struct dray_diagnostics *diagnostics,
+                                            json_t **ret_verdict, struct dray_error *error);
 
 /* Check a delivery as its recipient: {"directory", "verdict": "intact"|"damaged", "datasets":
  * [{"dataset", "job", "time", "signed", "entries", "bytes", "problems": [{"path", "problem"}]}]}.

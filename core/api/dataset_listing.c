@@ -50,23 +50,11 @@ static int write_list(struct dray_api *api, uint64_t id, int fd, struct dray_err
     return result;
 }
 
-/* The number that the dataset of a plan has in the catalog; 0: it is not from there. */
-static uint64_t id_of(const struct dray_plan *plan)
-{
-    const char *id = plan->dataset_id, *why = NULL;
-    int64_t number = 0;
-
-    if (strncmp(id, "id:", 3) != 0 || dray_int_parse(id + 3, strlen(id + 3), &number, &why) != 0 ||
-        number < 1)
-        return 0;
-    return (uint64_t)number;
-}
-
 int dray_dataset_listing(struct dray_api *api, const struct dray_plan *plan, int *ret_fd,
                          char **ret_name, struct dray_error *error)
 {
     dray_cleanup(dray_dataset_row_clear) struct dray_dataset_row row = {0};
-    const struct dray_dataset_wanted wanted = {.id = id_of(plan)};
+    const struct dray_dataset_wanted wanted = {.id = dray_catalog_id(plan)};
     char listed[24];
 
     if (wanted.id == 0) {

@@ -324,6 +324,14 @@ static int add_file(void *arg, const struct dray_dataset_file *file)
     return json_array_append_new(arg, json) == 0 ? 0 : DRAY_NO_MEMORY;
 }
 
+int dray_dataset_of(struct dray_api *api, const char *reference, struct dray_dataset_row *ret_row,
+                    struct dray_error *error)
+{
+    int result = dray_api_store_read(api, error);
+
+    return result == 0 ? find(api, reference, ret_row, error) : result;
+}
+
 int dray_api_dataset_show(struct dray_api *api, const char *reference, json_t **ret_dataset,
                           struct dray_error *error)
 {

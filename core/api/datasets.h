@@ -24,6 +24,10 @@ DRAY_MUST_CHECK int dray_dataset_first(struct dray_api *api,
                                        const struct dray_dataset_wanted *wanted,
                                        struct dray_dataset_row *ret_row, struct dray_error *error);
 
+/* The one that a user means. */
+DRAY_MUST_CHECK int dray_dataset_of(struct dray_api *api, const char *reference,
+                                    struct dray_dataset_row *ret_row, struct dray_error *error);
+
 /* The list of files that the catalog has of a plan's dataset, in a file of its own that is read
  * from its beginning, and what a preview calls it. The caller closes and frees them, also after a
  * failure. */

@@ -8,6 +8,7 @@ libdraycore_a_SOURCES += \
 	core/api/dataset_import.c \
 	core/api/dataset_listing.c \
 	core/api/dataset_said.c \
+	core/api/dataset_verify.c \
 	core/api/datasets.c \
 	core/api/datasets.h \
 	core/api/emptied.c \

@@ -70,7 +70,9 @@ static int ask(struct dray_engine *engine, const json_t *request, json_t **ret_a
         json_decref(start);
         return error->class_;
     }
-    result = dray_runner_start(engine, &runner, start, log, -1, -1, error);
+    struct dray_runner_files files = DRAY_RUNNER_FILES;
+    files.log = log;
+    result = dray_runner_start(engine, &runner, start, &files, error);
     if (result != 0)
         return result;
     result = listen_for(engine, &runner, "answer", &message, error);
@@ -164,6 +166,7 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
                         struct dray_error *error)
 {
     dray_autofree char *scratch = NULL;
+    dray_autoclose int recorded = -1;
     struct dray_runner runner;
     json_t *message = NULL;
     json_t *start = dray_orders_make(engine, plan, "preview", "preview", 0, error);
@@ -175,12 +178,17 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
         (json_object_set_new(start, "preview", show_of(plan, request)) != 0 ||
          (scratch && json_object_set_new(start, "scratch", json_string(scratch)) != 0)))
         result = dray_fail_memory(error);
+    if (result == 0 && !request->listing)
+        result = dray_recorded_order(engine, plan, start, &recorded, error);
     dray_autoclose int log = result == 0 ? dray_log_open(engine, "preview", 1, error) : -1;
     if (result == 0 && log < 0)
         result = error->class_;
+    const struct dray_runner_files files = {.log = log,
+                                            .preview = fd,
+                                            .listing = request->listing ? request->listing_fd : -1,
+                                            .recorded = recorded};
     if (result == 0)
-        result = dray_runner_start(engine, &runner, start, log, fd,
-                                   request->listing ? request->listing_fd : -1, error);
+        result = dray_runner_start(engine, &runner, start, &files, error);
     else
         json_decref(start);
     if (result == 0) {

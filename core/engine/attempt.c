@@ -438,7 +438,7 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
 {
     json_t *start = dray_orders_make(attempt->engine, attempt->plan, mode, attempt->job,
                                      attempt->number, error);
-    dray_autoclose int log = -1;
+    dray_autoclose int log = -1, recorded = -1;
 
     if (!start)
         return error->class_;
@@ -449,12 +449,18 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
     }
     if (scratch)
         (void)json_object_set_new(start, "scratch", json_string(scratch));
-    log = dray_log_open(attempt->engine, attempt->job, 0, error);
+    int result = strcmp(mode, "run") == 0
+                     ? dray_recorded_order(attempt->engine, attempt->plan, start, &recorded, error)
+                     : 0;
+    log = result == 0 ? dray_log_open(attempt->engine, attempt->job, 0, error) : -1;
     if (log < 0) {
         json_decref(start);
         return error->class_;
     }
-    return dray_runner_start(attempt->engine, runner, start, log, -1, -1, error);
+    struct dray_runner_files files = DRAY_RUNNER_FILES;
+    files.log = log;
+    files.recorded = recorded;
+    return dray_runner_start(attempt->engine, runner, start, &files, error);
 }
 
 int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job,

@@ -10,6 +10,10 @@
 DRAY_MUST_CHECK json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *plan,
                                          const char *mode, const char *job, uint32_t attempt,
                                          struct dray_error *error);
+/* Where the catalog has a record of the files that the plan's source brings: that and the source's
+ * name go into the orders. *ret_fd (-1: there is none) is the caller's, also after a failure. */
+DRAY_MUST_CHECK int dray_recorded_order(struct dray_engine *engine, const struct dray_plan *plan,
+                                        json_t *start, int *ret_fd, struct dray_error *error);
 /* A new, empty scratch directory for an attempt. The caller frees the path and removes the
  * directory. */
 DRAY_MUST_CHECK int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt,

@@ -54,6 +54,16 @@ DRAY_MUST_CHECK int dray_engine_preview(struct dray_engine *engine, const struct
                                         const struct dray_preview_request *request, int fd,
                                         struct dray_error *error);
 
+/* Run a plan without pushes whose validate step reads everything, and compare it with the catalog's
+ * record; every event is heard (not 0: memory is out). Differences are events, and no failure.
+ * `record`: what is there is told instead, and needs no record. */
+DRAY_MUST_CHECK int dray_engine_verify(struct dray_engine *engine, const struct dray_plan *plan,
+                                       int record, int (*on_event)(void *arg, const json_t *event),
+                                       void *arg, struct dray_error *error);
+
+/* The number that the dataset of a plan has in the catalog; 0: it is not from there. */
+uint64_t dray_catalog_id(const struct dray_plan *plan);
+
 /* Could the plan be delivered to its targets, as it found them? DRAY_CONFLICT when one is taken, as
  * dray_engine_deliver would say; 0 also when it holds this delivery already. */
 DRAY_MUST_CHECK int dray_targets_free(const struct dray_plan *plan, struct dray_error *error);

@@ -81,14 +81,14 @@ static int is_passed_on(const char *variable)
     return 0;
 }
 
-static int spawn(struct dray_runner *runner, int child, int log_fd, int blame_fd, int preview_fd,
-                 int listing_fd, struct dray_error *error)
+static int spawn(struct dray_runner *runner, int child, int blame_fd,
+                 const struct dray_runner_files *files, struct dray_error *error)
 {
     dray_autofree char *helper = dray_helper_path("dray-runner", error);
     dray_autofree const char **environment = NULL;
     const char *argv[] = {helper, NULL};
-    int fds[] = {child, child, log_fd, blame_fd, preview_fd, listing_fd};
-    size_t fd_count = preview_fd < 0 ? 4 : listing_fd < 0 ? 5 : 6;
+    int fds[] = {child,          child,          files->log,     blame_fd,
+                 files->preview, files->listing, files->recorded};
     size_t count = 0;
 
     if (!helper)
@@ -105,7 +105,7 @@ static int spawn(struct dray_runner *runner, int child, int log_fd, int blame_fd
     for (size_t i = 0; i < count; i++)
         if (is_passed_on(environ[i]))
             environment[kept++] = environ[i];
-    return dray_process_start(&runner->process, argv, environment, fds, fd_count, 1, error);
+    return dray_process_start(&runner->process, argv, environment, fds, DRAY_COUNT(fds), 1, error);
 }
 
 static int converse(struct dray_engine *engine, struct dray_runner *runner, json_t *start,
@@ -151,7 +151,7 @@ void dray_runner_drop(struct dray_runner *runner)
 }
 
 int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, json_t *start,
-                      int log_fd, int preview_fd, int listing_fd, struct dray_error *error)
+                      const struct dray_runner_files *files, struct dray_error *error)
 {
     dray_autoclose int blame_fd = -1, ours = -1, child = -1;
     int pair[2];
@@ -172,7 +172,7 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
     }
     if (result == 0)
         result = json_object_set_new(start, "sandbox", json_boolean(!engine->unconfined)) == 0
-                     ? spawn(runner, child, log_fd, blame_fd, preview_fd, listing_fd, error)
+                     ? spawn(runner, child, blame_fd, files, error)
                      : dray_fail_memory(error);
     if (result == 0) {
         runner->running = 1;

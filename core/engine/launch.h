@@ -17,11 +17,20 @@ struct dray_runner {
     int running;
 };
 
-/* Start a runner and tell it what to do; takes `start`. log_fd gets what it and its plugins print
- * (-1: the null device), preview_fd (-1: none) a preview; listing_fd (-1: none) is the list that
- * stands for the source. */
+/* Descriptors that a runner gets, borrowed; -1: the null device. */
+struct dray_runner_files {
+    int log;      /* gets what it and its plugins print */
+    int preview;  /* gets a preview */
+    int listing;  /* the list that stands for the source */
+    int recorded; /* what the catalog records of the dataset's files */
+};
+#define DRAY_RUNNER_FILES                                                                          \
+    {                                                                                              \
+        -1, -1, -1, -1                                                                             \
+    }
+/* Start a runner and tell it what to do; takes `start`. */
 DRAY_MUST_CHECK int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner,
-                                      json_t *start, int log_fd, int preview_fd, int listing_fd,
+                                      json_t *start, const struct dray_runner_files *files,
                                       struct dray_error *error);
 /* The next message: 1; 0 when the runner has closed the pipe; or a class. An interrupt of the user
  * is passed on as a cancel; a second one, or no answer to the first, kills. */

@@ -9,6 +9,8 @@ libdraycore_a_SOURCES += \
 	core/engine/journal.c \
 	core/engine/launch.c \
 	core/engine/launch.h \
+	core/engine/recorded.c \
 	core/engine/retry.c \
 	core/engine/scratch.c \
-	core/engine/standing.c
+	core/engine/standing.c \
+	core/engine/verify.c

@@ -274,6 +274,22 @@ static int add_chain(struct dray_compose *compose, const struct dray_match *firs
     return 0;
 }
 
+/* Where nothing is delivered, no push asks for the steps that read. */
+static int add_reading(struct dray_compose *compose)
+{
+    static const struct dray_match nothing = {0};
+    struct dray_chain chain = {
+        .match = &nothing, .nodes = indexes(compose), .tails = indexes(compose)};
+
+    if (!chain.nodes || !chain.tails)
+        return DRAY_NO_MEMORY;
+    for (size_t i = 0; i < compose->draft->step_count; i++)
+        if (compose->draft->steps[i].role == DRAY_STEP_VALIDATE &&
+            node_of(compose, &chain, i) == NONE)
+            return compose->draft->error->class_;
+    return 0;
+}
+
 static int add_chains(struct dray_compose *compose)
 {
     size_t chains = 0;
@@ -292,7 +308,7 @@ static int add_chains(struct dray_compose *compose)
         size_t at = 0;
         chains += next_injecting(match, &at) != NULL;
     }
-    return 0;
+    return compose->draft->reads_only ? add_reading(compose) : 0;
 }
 
 /* ---- what is demanded, for the proof */

@@ -171,6 +171,7 @@ struct dray_draft {
     int checking;             /* no plan is made: parameters may lack values, there is no dataset */
     int listed;               /* a list stands for the dataset, which need not be there */
     int advise;               /* plugins' advice is wanted */
+    int reads_only;           /* nothing is delivered */
     const struct dray_plugin_info *validate; /* option table of the built-in step */
 
     /* the workflow */

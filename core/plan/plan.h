@@ -194,7 +194,8 @@ struct dray_plan_request {
     const char *role;                          /* user, operator, admin */
     int64_t now;                               /* ns since 1970, for exceptions; 0: the clock's */
     int listed; /* a list stands for the dataset, which need not be there; nor need the targets */
-    int advise; /* notes on what is right but may not be meant are wanted too */
+    int reads_only; /* nothing is delivered: the workflow needs no push */
+    int advise;     /* notes on what is right but may not be meant are wanted too */
     struct dray_registry *registry;
     struct dray_asker asker;
     const struct dray_recipes *recipes; /* NULL: none can be had */

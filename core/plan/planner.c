@@ -184,6 +184,7 @@ int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnost
         .catalog = request->catalog,
         .listed = request->listed,
         .advise = request->advise,
+        .reads_only = request->reads_only,
     };
     int result = make(&draft, request, ret_plan);
 

@@ -430,7 +430,7 @@ int dray_workflow_wire(struct dray_draft *draft)
     for (size_t i = 0, count = draft->step_count; result == 0 && i < count; i++)
         if (is_source(&draft->steps[i]))
             result = insert_validate(draft, i);
-    if (result == 0)
+    if (result == 0 && !draft->reads_only)
         report_dead_ends(draft);
     return result;
 }

@@ -27,6 +27,7 @@ libdraycore_a_SOURCES += \
 	core/run/steps_load.c \
 	core/run/validate.c \
 	core/run/validate_read.c \
+	core/run/validate_recorded.c \
 	core/run/verdict_list.c \
 	core/run/verdict_list.h \
 	core/run/verdict_walk.c \

@@ -83,6 +83,7 @@ struct dray_step_run {
     struct dray_hard_link *links;            /* guarded by run->lock: same_as of added items */
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
+    uint64_t recorded_digests; /* of a validate step: files with a digest that the catalog has */
     uint64_t read_files, read_bytes; /* of a validate step: what it read from end to end */
     int all_wanted;                  /* of a source: no file is left out for what filters say */
     int unread;     /* of a source or transform: it has entries without their bytes. Atomic */
@@ -127,10 +128,14 @@ struct dray_run {
     int64_t clock;        /* CLOCK_REALTIME at the start, ns */
     int preview;          /* pushes are not run */
     const char *listing;  /* of a preview: what the list is called that stands for the source */
+    const char *recorded; /* the source whose files the catalog has a record of; NULL: none */
     const json_t *places; /* of a preview: where elements of lists are written (part 3 of
                              docs/formats.md); NULL: not known */
     uint64_t listed;      /* how many entries it has */
     int unread;           /* atomic: of a preview: there are entries without their bytes */
+    int verifying;        /* differences from the record are told, and fail nothing */
+    int recording;        /* and what is read is told, with its digest */
+    int untold;           /* atomic: memory ran out for something that had to be told */
     int planning;         /* no step runs: plugins are only asked */
     int discarding;       /* what earlier attempts left is removed, nothing is made */
 
@@ -235,6 +240,15 @@ DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dra
 /* Read all files of the step's output, and compare what is recorded of them: those that are not
  * what is recorded are named. */
 DRAY_MUST_CHECK int dray_validate_read(struct dray_step_run *step, struct dray_error *error);
+/* Send what must not get lost: else the step fails. Takes `event`; NULL: there was no memory. */
+void dray_validate_send(struct dray_step_run *step, json_t *event);
+/* Tell of a file that is not as recorded: "missing", "changed", "extra". `why` may be NULL. */
+void dray_validate_tell(struct dray_step_run *step, const char *what, const char *path,
+                        size_t length, const char *why);
+/* The step's input with the digests that the catalog records, where it has a record of it; its
+ * names and sizes are compared: DRAY_INTEGRITY, with all that differ. */
+DRAY_MUST_CHECK int dray_validate_recorded(struct dray_step_run *step, struct dray_tree **ret_tree,
+                                           struct dray_error *error);
 DRAY_MUST_CHECK int dray_guard_execute(struct dray_step_run *step, struct dray_error *error);
 /* "pick.exclude[0]" or "policy:genomics/no-raw", and the text of the rule; both appended. */
 void dray_rule_print(const struct dray_step *step, const struct dray_loaded *loaded,

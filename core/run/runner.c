@@ -207,10 +207,13 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->scratch_fd = -1;
     run->attempt = (uint32_t)json_integer_value(json_object_get(orders->message, "attempt"));
     run->preview = strcmp(orders->mode, "preview") == 0;
+    run->verifying = strcmp(orders->mode, "verify") == 0;
+    run->recording = json_is_true(json_object_get(orders->message, "record"));
     run->planning = strcmp(orders->mode, "plan") == 0;
     run->listing =
         json_string_value(json_object_get(json_object_get(orders->message, "preview"), "listing"));
     run->places = json_object_get(json_object_get(orders->message, "preview"), "places");
+    run->recorded = json_string_value(json_object_get(orders->message, "recorded"));
     run->unread = run->listing != NULL;
     run->discarding = strcmp(orders->mode, "discard") == 0;
     int result = init_lock(run, error);

@@ -13,7 +13,7 @@
 
 struct validation {
     struct dray_step_run *step;
-    const struct dray_tree *tree;
+    struct dray_tree *tree; /* with the digests that the catalog records */
     struct dray_recorded_list list;
     struct dray_differences differences;
     uint8_t *passed;         /* by entry: nobody has to have listed it */
@@ -407,10 +407,10 @@ static int validate(struct validation *validation, struct dray_error *error)
     if (extra && strcmp(extra, "ignore") == 0)
         memset(validation->passed, 1, validation->tree->count);
     if (validation->compares)
-        result = dray_recorded_compare(step->input, &validation->list, validation->passed,
+        result = dray_recorded_compare(validation->tree, &validation->list, validation->passed,
                                        &validation->differences, &step->output, error);
     else
-        step->output = dray_tree_ref(step->input);
+        step->output = dray_tree_ref(validation->tree);
     if (validation->fetches && validation->differences.missing.count > 0)
         dray_differences_fact(&validation->differences,
                               "its fetch.txt says where to fetch what it does not hold");
@@ -436,26 +436,39 @@ static int is_there(const struct dray_step_run *step)
     return run->listing == NULL;
 }
 
-int dray_validate_execute(struct dray_step_run *step, struct dray_error *error)
+/* By what the dataset itself holds, and by what the workflow says. Takes a reference to `tree`. */
+static int validate_own(struct dray_step_run *step, struct dray_tree *tree,
+                        struct dray_error *error)
 {
-    const char *read = json_string_value(json_object_get(step->step->with, "read"));
-    dray_autofree uint8_t *passed = calloc(step->input->count + 1, 1);
+    dray_autofree uint8_t *passed = calloc(tree->count + 1, 1);
     struct validation validation = {.step = step,
-                                    .tree = step->input,
+                                    .tree = tree,
                                     .differences = DRAY_DIFFERENCES,
                                     .passed = passed,
                                     .what = {.cap = 1u << 16}};
 
     if (!passed)
         return dray_fail_memory(error);
-    if (!is_there(step)) {
-        step->output = dray_tree_ref(step->input);
-        return 0;
-    }
     int result = blame_source(validate(&validation, error), error);
     dray_recorded_free(&validation.list);
     dray_differences_free(&validation.differences);
     dray_buffer_free(&validation.what);
+    return result;
+}
+
+int dray_validate_execute(struct dray_step_run *step, struct dray_error *error)
+{
+    const char *read = json_string_value(json_object_get(step->step->with, "read"));
+    dray_cleanup(dray_tree_unrefp) struct dray_tree *tree = NULL;
+
+    int result = dray_validate_recorded(step, &tree, error);
+    if (result != 0)
+        return result;
+    if (!is_there(step)) {
+        step->output = dray_tree_ref(tree);
+        return 0;
+    }
+    result = validate_own(step, tree, error);
     if (result == 0 && !step->run->preview && read && strcmp(read, "now") == 0)
         result = blame_source(dray_validate_read(step, error), error);
     return result;

@@ -21,6 +21,8 @@ void dray_names_add(struct dray_names *names, const char *path, size_t length, c
     size_t shown = cut ? dray_utf8_cut(path, NAME_LENGTH) : length;
 
     names->count++;
+    if (names->tell)
+        names->tell(names->arg, path, length, why);
     /* Those behind one that is left out are left out too. */
     if (names->shown + 1 != names->count || names->shown == NAMED ||
         (names->shown > 0 && names->text.length + shown > NAMES_LENGTH))

@@ -42,6 +42,9 @@ DRAY_MUST_CHECK int dray_recorded_read(const char *name, const char *text, size_
 struct dray_names {
     struct dray_buffer text;
     size_t count, shown;
+    /* Hears of each, however many; NULL: nobody does. */
+    void (*tell)(void *arg, const char *path, size_t length, const char *why);
+    void *arg;
 };
 /* `why` may be NULL; it follows the name in parentheses. */
 void dray_names_add(struct dray_names *names, const char *path, size_t length, const char *why);

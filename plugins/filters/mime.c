@@ -2,6 +2,7 @@
 /* filter/mime: keep and drop entries by what is in them, as libmagic sees it (docs/filters.md). */
 #include <dray/plugin.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <magic.h>
 #include <pthread.h>
@@ -53,6 +54,12 @@ static const char *reason_of(const struct looker *looker)
     return reason != NULL ? reason : "libmagic gives no reason";
 }
 
+/* libmagic says both that memory is out and that there is something wrong with its database. */
+static int class_of(const struct looker *looker, int class_)
+{
+    return magic_errno(looker->magic) == ENOMEM ? DRAY_NO_MEMORY : class_;
+}
+
 /* Nothing is expanded and no program is started: what is in a compressed file is not looked at. */
 static int new_looker(struct dray_ctx *ctx, const struct mime *mime, struct looker **ret_looker)
 {
@@ -66,9 +73,10 @@ static int new_looker(struct dray_ctx *ctx, const struct mime *mime, struct look
         return ctx->host->fail(ctx, DRAY_NO_MEMORY, "cannot prepare libmagic: out of memory");
     }
     if (magic_load(looker->magic, mime->database) != 0) {
-        int result = ctx->host->fail(ctx, DRAY_UNSUPPORTED, "cannot load libmagic's database: %s",
-                                     reason_of(looker));
-        ctx->host->hint(ctx, "install it (Debian: libmagic-mgc; RHEL: file-libs)");
+        int result = ctx->host->fail(ctx, class_of(looker, DRAY_UNSUPPORTED),
+                                     "cannot load libmagic's database: %s", reason_of(looker));
+        if (result == DRAY_UNSUPPORTED)
+            ctx->host->hint(ctx, "install it (Debian: libmagic-mgc; RHEL: file-libs)");
         looker_free(looker);
         return result;
     }
@@ -262,10 +270,10 @@ static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *ent
     result = read_prefix(ctx, entry->id, looker, &length);
     if (result == DRAY_OK) {
         const char *type = magic_buffer(looker->magic, looker->bytes, length);
-        result = type != NULL
-                     ? decide_by(ctx, mime, type, ret_verdict)
-                     : ctx->host->fail(ctx, DRAY_PERMANENT, "cannot find out what is in %s: %s",
-                                       entry->path, reason_of(looker));
+        result = type != NULL ? decide_by(ctx, mime, type, ret_verdict)
+                              : ctx->host->fail(ctx, class_of(looker, DRAY_PERMANENT),
+                                                "cannot find out what is in %s: %s", entry->path,
+                                                reason_of(looker));
     }
     give_back(mime, looker);
     return result;

@@ -37,7 +37,7 @@ static int prepare(void *self, struct dray_ctx *ctx)
     rename->by_key = NULL;
     int result = rename_path_prepare(rename, ctx);
     int compiled = rename_regex_compile(ctx, &rename->regex, &rename->compiled);
-    result = compiled != DRAY_OK ? compiled : result;
+    result = compiled != DRAY_OK && result != DRAY_NO_MEMORY ? compiled : result;
     if (result != DRAY_OK) /* then nobody calls destroy */
         destroy(rename);
     return result;

@@ -109,11 +109,16 @@ static int check_mapping(struct rename_tree *tree)
     if (folded == NULL)
         return tree->ctx->host->fail(tree->ctx, DRAY_NO_MEMORY, "renaming: out of memory");
     length = strlen(folded);
+    const struct rename_node mapping = {.path = path,
+                                        .length = (uint32_t)strlen(path),
+                                        .key = folded,
+                                        .key_length = (uint32_t)length};
     for (uint64_t i = 0; i < tree->listed && result == DRAY_OK; i++) {
         const struct rename_node *node = &tree->nodes[tree->order[i]];
         if ((node->key_length == length && memcmp(node->key, folded, length) == 0) ||
             is_below(node->key, node->key_length, folded, length) ||
-            is_below(folded, length, node->key, node->key_length)) {
+            is_below(folded, length, node->key, node->key_length) ||
+            (tree->rename->safe == SAFE_WINDOWS && folders_clash(&mapping, node))) {
             result = tree->ctx->host->fail(tree->ctx, DRAY_CONFLICT,
                                            "the mapping \"%.400s\" cannot be beside \"%.*s\", that "
                                            "would become \"%.*s\"",

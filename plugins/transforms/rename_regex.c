@@ -101,6 +101,8 @@ static int compile_one(struct dray_ctx *ctx, struct rename_regex *regex, uint64_
                       &fault, &offset, NULL);
     if (regex->codes[index] != NULL)
         return check_replacement(ctx, regex->codes[index], index, regex->map->values[index]);
+    if (fault == PCRE2_ERROR_HEAP_FAILED)
+        return ctx->host->fail(ctx, DRAY_NO_MEMORY, "cannot compile regex: out of memory");
     (void)pcre2_get_error_message(fault, (PCRE2_UCHAR *)reason, sizeof(reason));
     return ctx->host->fail_option(ctx, "regex", (int64_t)index, offset,
                                   "the pattern \"%.200s\" is wrong at byte %zu: %s", pattern,
@@ -129,7 +131,7 @@ int rename_regex_compile(struct dray_ctx *ctx, const struct dray_map *map,
     (void)pcre2_set_match_limit(regex->context, MATCH_STEPS);
     (void)pcre2_set_depth_limit(regex->context, MATCH_STEPS);
     (void)pcre2_set_heap_limit(regex->context, MATCH_KIB);
-    for (uint64_t i = 0; i < map->count; i++) {
+    for (uint64_t i = 0; i < map->count && result != DRAY_NO_MEMORY; i++) {
         int one = compile_one(ctx, regex, i);
         result = one != DRAY_OK ? one : result;
     }
@@ -140,8 +142,9 @@ int rename_regex_compile(struct dray_ctx *ctx, const struct dray_map *map,
     return result;
 }
 
+/* `length`: how much room there would have to be, where that is the fault. */
 static int fail_match(struct dray_ctx *ctx, const char *pattern, const struct rename_path *path,
-                      int fault)
+                      int fault, size_t length)
 {
     char reason[128];
 
@@ -153,6 +156,8 @@ static int fail_match(struct dray_ctx *ctx, const char *pattern, const struct re
         ctx->host->hint(ctx, "write it without a repetition inside a repetition, as in (a+)+");
         return result;
     }
+    if (fault == PCRE2_ERROR_NOMEMORY && length == PCRE2_UNSET)
+        return ctx->host->fail(ctx, DRAY_NO_MEMORY, "renaming: out of memory");
     if (fault == PCRE2_ERROR_NOMEMORY)
         return ctx->host->fail(ctx, DRAY_INVALID,
                                "the pattern \"%.200s\" of regex makes the path \"%.*s\" too long",
@@ -169,11 +174,12 @@ int rename_regex_apply(struct dray_ctx *ctx, const struct rename_regex *regex,
     for (uint64_t i = 0; regex != NULL && i < regex->count; i++) {
         PCRE2_SIZE length = sizeof(path->spare);
         int found = pcre2_substitute(regex->codes[i], (PCRE2_SPTR)path->bytes, path->length, 0,
-                                     PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY, NULL,
-                                     regex->context, (PCRE2_SPTR)regex->map->values[i],
+                                     PCRE2_SUBSTITUTE_GLOBAL | PCRE2_SUBSTITUTE_UNSET_EMPTY |
+                                         PCRE2_SUBSTITUTE_OVERFLOW_LENGTH,
+                                     NULL, regex->context, (PCRE2_SPTR)regex->map->values[i],
                                      PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)path->spare, &length);
         if (found < 0)
-            return fail_match(ctx, regex->map->keys[i], path, found);
+            return fail_match(ctx, regex->map->keys[i], path, found, length);
         if (found > 0) {
             memcpy(path->bytes, path->spare, length + 1);
             path->length = length;

@@ -144,6 +144,7 @@ def test_a_link_out_of_the_dataset_does_not_come_in(site):
      '"notes.md" and "raw/s1/a.TXT" would become "raw/s1/A.txt" and "raw/s1/a.TXT", which are one path on Windows'),
     ({"mapping": "raw"}, 'the mapping "raw" cannot be beside "raw/s1/a.TXT"'),
     ({"mapping": "notes.md/x"}, 'the mapping "notes.md/x" cannot be beside "notes.md"'),
+    ({"mapping": "RAW/m", "safe": "windows"}, 'the mapping "RAW/m" cannot be beside "raw/s1/a.TXT"'),
 ])
 def test_collisions_name_both(site, options, message):
     error = site.fails(options)

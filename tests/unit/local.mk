@@ -51,6 +51,7 @@ unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
 unit_tests += tests/unit/test_sign
+unit_tests += tests/unit/test_step_memory
 unit_tests += tests/unit/test_store
 unit_tests += tests/unit/test_store_datasets
 unit_tests += tests/unit/test_store_memory
@@ -107,6 +108,27 @@ tests_unit_test_verdict_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_verdicts_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=dray_run_tell
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
+
+# Plugins that are linked into their test, from objects of its own.
+tests_unit_test_step_memory_SOURCES = \
+	plugins/transforms/rename_check.c \
+	plugins/transforms/rename_link.c \
+	plugins/transforms/rename_path.c \
+	plugins/transforms/rename_regex.c \
+	plugins/transforms/rename_safe.c \
+	plugins/transforms/rename_tree.c \
+	tests/unit/linked_mime.c \
+	tests/unit/linked_regex.c \
+	tests/unit/linked_rename.c \
+	tests/unit/test_step_memory.c
+tests_unit_test_step_memory_CPPFLAGS = $(AM_CPPFLAGS)
+tests_unit_test_step_memory_LDADD = $(LDADD) $(MAGIC_LIBS) $(PCRE2_LIBS) $(UTF8PROC_LIBS)
+tests_unit_test_step_memory_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=strdup \
+	-Wl,--wrap=magic_open,--wrap=magic_load,--wrap=magic_buffer,--wrap=magic_errno \
+	-Wl,--wrap=pcre2_compile_context_create_8,--wrap=pcre2_match_context_create_8 \
+	-Wl,--wrap=pcre2_match_data_create_8,--wrap=pcre2_match_8,--wrap=pcre2_compile_8 \
+	-Wl,--wrap=pcre2_substitute_8,--wrap=utf8proc_map
 
 # These plan with stand-ins for plugins (plan_fixture.h).
 stand_in_plugins = -Wl,--wrap=dray_registry_find,--wrap=dray_registry_names

@@ -410,6 +410,27 @@ static void test_check_needs_no_dataset_and_no_values(void **state)
     dray_diagnostics_free(&fresh);
 }
 
+static void test_who_only_reads_needs_no_push(void **state)
+{
+    static const char text[] = HEAD "  - { id: check, uses: validate, with: { read: now } }\n";
+    struct plan_fixture *fixture = *state;
+
+    fixture_plan(fixture, text);
+    assert_int_equal(fixture->result, DRAY_INVALID);
+    fixture->request.reads_only = 1;
+    fixture_plan_good(fixture, text);
+    assert_string_equal(fixture_order(fixture), "stage check");
+    assert_string_equal(fixture_needs(fixture, "check"), "stage");
+    assert_int_equal(fixture->plan->target_count, 0);
+
+    /* A runner takes it. */
+    json_t *json = dray_plan_json(fixture->plan);
+    dray_cleanup(dray_plan_freep) struct dray_plan *again = NULL;
+    assert_int_equal(dray_plan_parse(json, &again, &fixture->error), 0);
+    assert_int_equal(again->step_count, 2);
+    json_decref(json);
+}
+
 #define TEST(NAME) cmocka_unit_test_setup_teardown(NAME, fixture_setup, fixture_teardown)
 
 int main(void)
@@ -434,6 +455,7 @@ int main(void)
         TEST(test_what_is_at_the_target_is_kept),
         TEST(test_an_answer_is_not_taken_on_trust),
         TEST(test_check_needs_no_dataset_and_no_values),
+        TEST(test_who_only_reads_needs_no_push),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -230,6 +230,44 @@ static void hard_links_share_what_is_recorded_of_one(void **state)
                    0, "not listed: h1");
 }
 
+static void count_told(void *arg, const char *path, size_t length, const char *why)
+{
+    size_t *told = arg;
+
+    assert_int_equal(strlen(path), length);
+    assert_null(why);
+    ++*told;
+}
+
+/* A message has room for some of them only. */
+static void whoever_asks_hears_of_every_difference(void **state)
+{
+    struct dray_recorded_list list = {0};
+    struct dray_differences differences = DRAY_DIFFERENCES;
+    struct dray_tree *tree = made_tree(), *recorded = NULL;
+    struct dray_error error = {0};
+    uint8_t passed[16] = {0};
+    size_t missing = 0, extra = 0;
+
+    (void)state;
+    for (int i = 0; i < 100; i++) {
+        char line[32];
+        int length = snprintf(line, sizeof line, "{\"path\":\"x%d\"}", i);
+        assert_done(dray_recorded_read("c", line, (size_t)length, &list, &error));
+    }
+    differences.missing.tell = differences.extra.tell = count_told;
+    differences.missing.arg = &missing;
+    differences.extra.arg = &extra;
+    assert_done(dray_recorded_compare(tree, &list, passed, &differences, &recorded, &error));
+    assert_int_equal(missing, 100);
+    assert_int_equal(extra, 5);
+    assert_true(differences.missing.shown < 100);
+    dray_differences_free(&differences);
+    dray_recorded_free(&list);
+    dray_tree_unref(recorded);
+    dray_tree_unref(tree);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +279,7 @@ int main(void)
         cmocka_unit_test(names_are_bounded_and_the_others_counted),
         cmocka_unit_test(records_that_contradict_each_other_are_told),
         cmocka_unit_test(hard_links_share_what_is_recorded_of_one),
+        cmocka_unit_test(whoever_asks_hears_of_every_difference),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
