@@ -39,7 +39,7 @@ static int set_presence(struct dray_plan_target *target, const json_t *answer,
     target->found_what = what ? strdup(what) : NULL;
     target->found_job = job ? strdup(job) : NULL;
     target->found_time = time ? strdup(time) : NULL;
-    target->goes_over = json_is_true(json_object_get(presence, "goes_over"));
+    target->goes_over = dray_goes_of_json(presence);
     target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
     target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
     if ((key && !target->found_key) || (what && !target->found_what) ||
@@ -159,6 +159,13 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
     json_t *answer = NULL;
     int result = dray_store_job(engine->store, id, &job, error);
 
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++) {
+        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
+        int settled = row && row->state == DRAY_COMMITTING
+                          ? dray_staging_settle(&plan->targets[i], error)
+                          : 0;
+        result = settled < 0 ? settled : 0;
+    }
     if (result == 0)
         result = dray_targets_probe(engine, plan, &answer, error);
     for (size_t i = 0; result == 0 && i < plan->target_count; i++) {

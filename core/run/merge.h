@@ -22,7 +22,7 @@
 
 enum dray_merge_act {
     DRAY_MERGE_PUT,   /* from data to the target, with all that is below it */
-    DRAY_MERGE_HAS,   /* is below the directory that was put last */
+    DRAY_MERGE_HAS,   /* is below a directory that was put */
     DRAY_MERGE_ASIDE, /* from the target to old */
 };
 
@@ -67,7 +67,19 @@ DRAY_MUST_CHECK int dray_merge_finish(int target, int holder,
 DRAY_MUST_CHECK int dray_merge_undo(int target, int holder,
                                     const struct dray_merge_journal *journal,
                                     struct dray_error *error);
-/* Bring a holder that an attempt left to its end and remove it. It may be gone. */
-DRAY_MUST_CHECK int dray_merge_settle(int target, const char *name, struct dray_error *error);
+/* Bring a holder that an attempt left to its end and remove it. It may be gone. `own`: the
+ * descriptor by which the caller locked it, -1: another's, which may be at work (DRAY_TEMPORARY).
+ */
+DRAY_MUST_CHECK int dray_merge_settle(int target, const char *name, int own,
+                                      struct dray_error *error);
+/* The name of a holder? */
+int dray_merge_is_holder(const char *name);
+
+/* The directory that a path below root lies in (O_PATH), and its name there; no link is followed.
+ * -1 with errno. */
+DRAY_MUST_CHECK int dray_merge_open_folder(int root, const char *path, const char **ret_name);
+/* The journal of all that is in data: what a merge does. */
+DRAY_MUST_CHECK int dray_merge_plan(int target, int data, uint32_t conflicts,
+                                    struct dray_merge_journal *journal, struct dray_error *error);
 
 #endif

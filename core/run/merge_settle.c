@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -20,7 +21,7 @@
 
 /* The directory that a path lies in, and its name there. Others may write in the target: no link
  * on the way is followed. -1 with errno. */
-static int open_folder(int root, const char *path, const char **ret_name)
+int dray_merge_open_folder(int root, const char *path, const char **ret_name)
 {
     struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
@@ -49,7 +50,7 @@ static int is_there(int root, const char *path, const struct dray_merge_line *li
 {
     const char *name = NULL;
     struct stat status;
-    dray_autoclose int folder = open_folder(root, path, &name);
+    dray_autoclose int folder = dray_merge_open_folder(root, path, &name);
 
     if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EXDEV ? 0 : -1;
@@ -85,8 +86,8 @@ static int move(int from_root, const char *from_path, int to_root, const char *t
 {
     const char *from_name = NULL, *to_name = NULL;
     struct stat status;
-    dray_autoclose int from = open_folder(from_root, from_path, &from_name);
-    dray_autoclose int to = from < 0 ? -1 : open_folder(to_root, to_path, &to_name);
+    dray_autoclose int from = dray_merge_open_folder(from_root, from_path, &from_name);
+    dray_autoclose int to = from < 0 ? -1 : dray_merge_open_folder(to_root, to_path, &to_name);
 
     if (from < 0 || to < 0)
         return -1;
@@ -184,7 +185,7 @@ static int sync_folders(int target, const struct dray_merge_journal *journal,
         const char *name = NULL;
         if (line->act == DRAY_MERGE_HAS)
             continue;
-        dray_autoclose int folder = open_folder(target, line->path, &name);
+        dray_autoclose int folder = dray_merge_open_folder(target, line->path, &name);
         size_t length = (size_t)(name - line->path);
         if (folder < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
             continue; /* of what was undone */
@@ -252,7 +253,7 @@ static int take_away(int target, const struct dray_merge_line *line, struct dray
         return dray_fail_errno(error, errno, "looking for \"%.*s\"", NAME_SHOWN, line->path);
     if (there == 0)
         return 0;
-    dray_autoclose int folder = open_folder(target, line->path, &name);
+    dray_autoclose int folder = dray_merge_open_folder(target, line->path, &name);
     if (folder < 0)
         return fail_at(error, errno, "taking away", line->path);
     if (unlinkat(folder, name, directory ? AT_REMOVEDIR : 0) == 0 || errno == ENOENT ||
@@ -265,7 +266,7 @@ static int take_away(int target, const struct dray_merge_line *line, struct dray
 static void open_up(int target, const struct dray_merge_line *line)
 {
     const char *name = NULL;
-    dray_autoclose int folder = open_folder(target, line->path, &name);
+    dray_autoclose int folder = dray_merge_open_folder(target, line->path, &name);
     dray_autoclose int fd =
         folder < 0 ? -1 : openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     struct stat status;
@@ -411,7 +412,19 @@ static int settle(int target, int holder, struct dray_error *error)
     return result;
 }
 
-int dray_merge_settle(int target, const char *name, struct dray_error *error)
+/* .dray-KEY16.ATTEMPT-JOB8 */
+int dray_merge_is_holder(const char *name)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    if (strncmp(name, ".dray-", 6) != 0 || strspn(name + 6, hex) != 16 || name[22] != '.')
+        return 0;
+    size_t digits = strspn(name + 23, "0123456789");
+    const char *job = name + 23 + digits;
+    return digits > 0 && job[0] == '-' && strspn(job + 1, hex) == 8 && job[9] == '\0';
+}
+
+int dray_merge_settle(int target, const char *name, int own, struct dray_error *error)
 {
     struct dray_error why = {0};
     struct stat status;
@@ -426,6 +439,9 @@ int dray_merge_settle(int target, const char *name, struct dray_error *error)
     if (status.st_uid != geteuid() || (status.st_mode & 0077) != 0)
         return dray_fail(error, DRAY_DENIED,
                          "\"%s\" in the target was not left by a delivery of this user", name);
+    if (own < 0 && flock(holder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return dray_fail(error, DRAY_TEMPORARY, "another delivery is at work in the target: %s",
+                         name);
     int result = settle(target, holder, &why);
     if (result == 0)
         return dray_remove_tree(target, name, error);

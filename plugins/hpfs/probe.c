@@ -129,6 +129,7 @@ void probe_look_inside(struct probe *probe, struct dray_presence *presence)
         tell_directory(probe, presence);
         return;
     }
+    probe->merged = json_is_true(json_object_get(marker, "merged"));
     probe_compare(probe, records, probe_text(marker, "manifest_sha256"));
     if (probe->failed != 0)
         return;
@@ -152,6 +153,17 @@ static const char *type_name(mode_t mode)
     default:
         return "neither a directory nor a file";
     }
+}
+
+/* Is the delivery added to the directory? As asked for, or into one that is empty and ours to write
+ * where nothing can be made beside it. */
+static int goes_into(const struct hpfs *hpfs, const struct hpfs_place *place, int root)
+{
+    if (hpfs->existing == HPFS_MERGE)
+        return 1;
+    return hpfs->existing == HPFS_FAIL && hpfs_count_names(root, ".") == 0 &&
+           faccessat(root, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
+           faccessat(AT_FDCWD, place->parent, W_OK, AT_EACCESS) != 0;
 }
 
 static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place,
@@ -180,7 +192,10 @@ static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs
     }
     probe.root = root;
     probe_look_inside(&probe, presence);
-    presence->goes_over = probe.strict && presence->state == DRAY_DELIVERED;
+    if (goes_into(hpfs, place, root))
+        presence->goes_over = DRAY_GOES_INTO;
+    else
+        presence->goes_over = probe.strict && presence->state == DRAY_DELIVERED;
     host->free(probe.why);
     host->free(probe.manifest);
     return probe.failed;

@@ -141,7 +141,7 @@ static void assert_as_before(struct place *place)
 static void settle(struct place *place)
 {
     struct dray_error error = {0};
-    int result = dray_merge_settle(place->target, HOLDER, &error);
+    int result = dray_merge_settle(place->target, HOLDER, -1, &error);
 
     if (result != 0)
         print_error("%s\n", error.message);
@@ -338,7 +338,7 @@ static void test_files_of_others_are_kept_where_the_journal_is_lost(void **state
     write_journal(place);
     do_steps(place, 2);
     assert_int_equal(unlinkat(place->holder, "journal", 0), 0);
-    assert_int_equal(dray_merge_settle(place->target, HOLDER, &error), DRAY_INTEGRITY);
+    assert_int_equal(dray_merge_settle(place->target, HOLDER, -1, &error), DRAY_INTEGRITY);
     assert_non_null(strstr(error.message, "files of others"));
     assert_true(holds(place, HOLDER "/old/1", "theirs"));
 }
@@ -350,7 +350,7 @@ static void test_what_others_may_write_is_not_believed(void **state)
 
     write_journal(place);
     assert_int_equal(fchmodat(place->target, HOLDER, 0770, 0), 0);
-    assert_int_equal(dray_merge_settle(place->target, HOLDER, &error), DRAY_DENIED);
+    assert_int_equal(dray_merge_settle(place->target, HOLDER, -1, &error), DRAY_DENIED);
     assert_false(exists(place, "a"));
 }
 
