@@ -90,6 +90,11 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
         dray_fail(error, DRAY_CONFLICT, "%s exists: %s; nothing was written", target->uri, what);
     dray_hint(error, "move away what is there, or deliver to another place\n"
                      "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:");
+    if (target->presence == DRAY_OCCUPIED && target->target_type == DRAY_TARGET_HPFS &&
+        strncmp(what, "a directory with", 16) == 0)
+        dray_hint(error, "move away what is there, or deliver to another place\n"
+                         "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:\n"
+                         "to add to what is there, in a workflow:  existing: merge");
     if (target->presence == DRAY_DELIVERED && target->target_type == DRAY_TARGET_HPFS)
         dray_hint(error, "to put this delivery in its place, in a workflow:  existing: replace");
     error->side = DRAY_SIDE_TARGET;

@@ -3,6 +3,7 @@
  * not read: `dray verify` does that. */
 #include "probe.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -117,6 +118,26 @@ static void tell_directory(struct probe *probe, struct dray_presence *presence)
         probe_no_memory(probe);
 }
 
+/* Was any dataset added to what is there? Then more may be there than one of them knows. */
+static int is_merged(struct probe *probe, int ours)
+{
+    int fd = openat(ours, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), merged = 0;
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+
+    if (listing == NULL) {
+        hpfs_close(&fd);
+        return 0;
+    }
+    for (const struct dirent *one; !merged && (one = readdir(listing)) != NULL;) {
+        HPFS_FD records =
+            openat(ours, one->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        PROBE_JSON marker = records < 0 ? NULL : read_marker(probe, records);
+        merged = is_marker(marker, one->d_name) && json_is_true(json_object_get(marker, "merged"));
+    }
+    (void)closedir(listing);
+    return merged;
+}
+
 void probe_look_inside(struct probe *probe, struct dray_presence *presence)
 {
     const char *dataset = probe->ctx->host->job(probe->ctx)->dataset;
@@ -129,7 +150,7 @@ void probe_look_inside(struct probe *probe, struct dray_presence *presence)
         tell_directory(probe, presence);
         return;
     }
-    probe->merged = json_is_true(json_object_get(marker, "merged"));
+    probe->merged = is_merged(probe, ours);
     probe_compare(probe, records, probe_text(marker, "manifest_sha256"));
     if (probe->failed != 0)
         return;

@@ -185,6 +185,22 @@ def test_two_datasets_in_one_directory(run, dray, files, data, target, tmp_path)
     assert "already delivered" in run(data, target).out
 
 
+def test_a_delivery_that_another_is_added_to_stays_one(run, dray, files, data, tmp_path):
+    target = tmp_path / "y"
+    run(data, target)
+    run(files(tmp_path / "more", {"m": b"m"}), target)
+    assert "merged" not in records(target)[0] and records(target, "more")[0]["merged"] is True
+    dray("verify", target)
+    assert "already delivered" in run(data, target).out
+    (data / "a").write_bytes(b"changed")
+    assert "not whole" in run(data, target, existing="replace", exit=1).err
+    assert texts(target) == {**ADDED, "m": b"m"}
+
+
+def test_without_the_word_it_is_said_how_to_add(run, data, target):
+    assert "existing: merge" in run(data, target, existing="fail", exit=1).err
+
+
 def test_a_corrected_dataset_goes_over_its_own_files(run, dray, data, target):
     run(data, target)
     (data / "a").write_bytes(b"corrected")
