@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """existing: merge: a delivery is added to a directory that is there, all of it or nothing, and what others have in it
 is never touched."""
+import hashlib
 import json
 import os
 import random
@@ -345,6 +346,34 @@ def test_what_a_crash_lost_is_undone_and_delivered_anew(run, dray, many, torn):
     staged[-1].unlink()
     dray("run", place.parent / "merge.yaml")
     assert_merged(place, many)
+
+
+def test_an_undoing_that_was_killed_goes_on(dray, many, torn):
+    place = torn()
+    with open(next(place.glob(".dray-*/journal")), "a") as journal:
+        journal.write("undo\n")
+    (place / "d000" / "later").write_bytes(b"later")
+    dray("run", place.parent / "merge.yaml")
+    assert (place / "d000" / "later").read_bytes() == b"later"
+    (place / "d000" / "later").unlink()
+    assert_merged(place, many)
+
+
+def test_done_or_not_yet_begun_it_is_only_removed(run, dray, many, tmp_path):
+    """The journal was not durable yet, or all of it was done."""
+    place = make_target(tmp_path / "place")
+    run(many, place, conflicts="replace")
+    for name in ("journal.new", "journal"):
+        holder = place / ".dray-0123456789abcdef.1-01234567"
+        for part in ("data", "old"):
+            (holder / part).mkdir(parents=True)
+        holder.chmod(0o700)
+        text = "put d 1 0 d000\n"
+        digest = hashlib.sha256(("dray-merge 1\n" + text).encode()).hexdigest()
+        (holder / name).write_text(f"dray-merge 1\n{text}end 1 {digest}\ndone\n")
+        (many / "d000" / "f000").write_bytes(name.encode())
+        run(many, place, conflicts="replace")
+        assert_merged(place, many)
 
 
 def test_what_cannot_be_undone_is_left_and_said(run, dray, many, torn):
