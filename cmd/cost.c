@@ -120,7 +120,8 @@ void cost_warn(const json_t *plan)
         const json_t *free_bytes = json_object_get(target, "free_bytes");
         const json_t *state = json_object_get(json_object_get(target, "presence"), "state");
         int goes_over =
-            json_is_true(json_object_get(json_object_get(target, "presence"), "goes_over"));
+            json_is_true(json_object_get(json_object_get(target, "presence"), "goes_over")) ||
+            json_is_true(json_object_get(json_object_get(target, "presence"), "goes_into"));
         if (!free_bytes || json_integer_value(free_bytes) >= bytes ||
             (strcmp(json_string_value(state), "absent") != 0 && !goes_over))
             continue;

@@ -66,6 +66,7 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/compare.c \
 	plugins/hpfs/hpfs.c \
 	plugins/hpfs/hpfs.h \
+	plugins/hpfs/merge.c \
 	plugins/hpfs/old.c \
 	plugins/hpfs/place.c \
 	plugins/hpfs/probe.c \

@@ -8,6 +8,7 @@
 
 #include "core/base/text.h"
 #include "core/engine/deliver.h"
+#include "core/run/run.h"
 
 /* How often a lock that another process holds is looked at, ms. */
 #define LOCK_TICK 300
@@ -159,6 +160,23 @@ static int check_job(struct dray_engine *engine, const struct dray_job_row *job,
             result = dray_store_check_free(engine->store, job->id, job->targets[i].destination,
                                            ret_other, error);
     return result;
+}
+
+/* A merge that was begun is brought to its end first, as its target may hold the delivery then: 1
+ * when there was one. */
+static int settle_merges(const struct dray_plan *plan, const struct dray_job_row *job,
+                         struct dray_error *error)
+{
+    int settled = 0;
+
+    for (size_t i = 0; settled >= 0 && i < plan->target_count; i++) {
+        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
+        if (!row || row->state != DRAY_COMMITTING)
+            continue;
+        int one = dray_staging_settle(&plan->targets[i], error);
+        settled = one < 0 ? one : settled | one;
+    }
+    return settled;
 }
 
 /* From now on it is what this plan says, in one transaction with the policies of that: the ids of
@@ -414,6 +432,8 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
         /* Whoever still wants that says it again. */
         dray_store_cancel_forget(engine->store, standing->job->id);
         result = check_job(engine, standing->job, &other, error);
+        if (result == 0)
+            result = settle_merges(plan, standing->job, error);
         if (result == 0)
             result = renew_job(engine, plan, workflow_file, standing->job->id, error);
     } else {

@@ -39,7 +39,7 @@ static int set_presence(struct dray_plan_target *target, const json_t *answer,
     target->found_what = what ? strdup(what) : NULL;
     target->found_job = job ? strdup(job) : NULL;
     target->found_time = time ? strdup(time) : NULL;
-    target->goes_over = json_is_true(json_object_get(presence, "goes_over"));
+    target->goes_over = dray_goes_of_json(presence);
     target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
     target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
     if ((key && !target->found_key) || (what && !target->found_what) ||
@@ -90,6 +90,11 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
         dray_fail(error, DRAY_CONFLICT, "%s exists: %s; nothing was written", target->uri, what);
     dray_hint(error, "move away what is there, or deliver to another place\n"
                      "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:");
+    if (target->presence == DRAY_OCCUPIED && target->target_type == DRAY_TARGET_HPFS &&
+        strncmp(what, "a directory with", 16) == 0)
+        dray_hint(error, "move away what is there, or deliver to another place\n"
+                         "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:\n"
+                         "to add to what is there, in a workflow:  existing: merge");
     if (target->presence == DRAY_DELIVERED && target->target_type == DRAY_TARGET_HPFS)
         dray_hint(error, "to put this delivery in its place, in a workflow:  existing: replace");
     error->side = DRAY_SIDE_TARGET;
@@ -159,6 +164,13 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
     json_t *answer = NULL;
     int result = dray_store_job(engine->store, id, &job, error);
 
+    for (size_t i = 0; result == 0 && i < plan->target_count; i++) {
+        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
+        int settled = row && row->state == DRAY_COMMITTING
+                          ? dray_staging_settle(&plan->targets[i], error)
+                          : 0;
+        result = settled < 0 ? settled : 0;
+    }
     if (result == 0)
         result = dray_targets_probe(engine, plan, &answer, error);
     for (size_t i = 0; result == 0 && i < plan->target_count; i++) {

@@ -285,7 +285,7 @@ static int take_target(struct dray_draft *draft, struct dray_draft_step *step, c
     target->presence = dray_presence_of_json(json_object_get(presence, "state"));
     target->found_entries = (uint64_t)json_integer_value(json_object_get(presence, "entries"));
     target->found_bytes = (uint64_t)json_integer_value(json_object_get(presence, "bytes"));
-    target->goes_over = json_is_true(json_object_get(presence, "goes_over"));
+    target->goes_over = dray_goes_of_json(presence);
     const json_t *free_bytes = json_object_get(presence, "free_bytes");
     target->free_known = json_is_integer(free_bytes) && json_integer_value(free_bytes) >= 0;
     target->free_bytes = (uint64_t)json_integer_value(free_bytes);

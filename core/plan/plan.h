@@ -83,8 +83,8 @@ struct dray_plan_target {
     uint32_t presence; /* DRAY_ABSENT, ...; DRAY_UNSEEN */
     char *found_key, *found_job, *found_time, *found_what;
     uint64_t found_entries, found_bytes; /* of a delivery */
-    int goes_over;                       /* the push puts its own in the place of that */
-    int free_known;                      /* how much room there is; not in the JSON */
+    int goes_over;  /* the push puts its own in the place of that: 1, or into it: DRAY_GOES_INTO */
+    int free_known; /* how much room there is; not in the JSON */
     uint64_t free_bytes;
 };
 
@@ -321,5 +321,8 @@ DRAY_MUST_CHECK int dray_file_schema(const char *kind, struct dray_registry *reg
 /* The option of the built-in step `validate`, in the shape of a plugin's table, whose kind is 0.
  * NULL when memory is out. */
 DRAY_MUST_CHECK const struct dray_plugin_info *dray_validate_table(struct dray_arena *arena);
+
+/* Does a push go over what is there? 0, 1 or DRAY_GOES_INTO, of the JSON of a presence. */
+int dray_goes_of_json(const json_t *presence);
 
 #endif

@@ -41,6 +41,13 @@ const char *dray_presence_name(uint32_t presence)
     return presence < DRAY_COUNT(presence_names) ? presence_names[presence] : NULL;
 }
 
+int dray_goes_of_json(const json_t *presence)
+{
+    if (json_is_true(json_object_get(presence, "goes_into")))
+        return DRAY_GOES_INTO;
+    return json_is_true(json_object_get(presence, "goes_over"));
+}
+
 uint32_t dray_presence_of_json(const json_t *json)
 {
     const char *name = json_string_value(json);
@@ -137,7 +144,8 @@ static json_t *presence_json(const struct dray_plan_target *target)
     json = dray_json_with(json, "job", target->found_job);
     json = dray_json_with(json, "time", target->found_time);
     json = dray_json_with(json, "what", target->found_what);
-    if (json && target->goes_over && json_object_set_new(json, "goes_over", json_true()) != 0) {
+    const char *goes = target->goes_over == DRAY_GOES_INTO ? "goes_into" : "goes_over";
+    if (json && target->goes_over && json_object_set_new(json, goes, json_true()) != 0) {
         json_decref(json);
         return NULL;
     }

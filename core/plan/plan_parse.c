@@ -241,7 +241,7 @@ static void read_target(struct reader *reader, const struct dray_plan *plan, con
     target->found_job = maybe_text(reader, presence, "job");
     target->found_time = maybe_text(reader, presence, "time");
     target->found_what = maybe_text(reader, presence, "what");
-    target->goes_over = json_is_true(json_object_get(presence, "goes_over"));
+    target->goes_over = dray_goes_of_json(presence);
 }
 
 static void read_targets(struct reader *reader, const json_t *json, struct dray_plan *plan)

@@ -225,7 +225,9 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     if (presence.free_bytes <= INT64_MAX)
         (void)json_object_set_new(object, "free_bytes",
                                   json_integer((json_int_t)presence.free_bytes));
-    if (presence.goes_over && presence.state == DRAY_DELIVERED)
+    if (presence.goes_over == DRAY_GOES_INTO && presence.state != DRAY_ABSENT)
+        (void)json_object_set_new(object, "goes_into", json_true());
+    else if (presence.goes_over && presence.state == DRAY_DELIVERED)
         (void)json_object_set_new(object, "goes_over", json_true());
     if (json_object_set_new(answer, "presence", object) != 0 && result == 0)
         result = dray_fail_memory(error);

@@ -8,6 +8,10 @@ libdraycore_a_SOURCES += \
 	core/run/inquiry.c \
 	core/run/inquiry.h \
 	core/run/lint.c \
+	core/run/merge.c \
+	core/run/merge.h \
+	core/run/merge_journal.c \
+	core/run/merge_settle.c \
 	core/run/pipe.c \
 	core/run/pipe.h \
 	core/run/preview.c \

@@ -130,7 +130,7 @@ static void add_targets_json(const struct preview *preview, struct dray_buffer *
 /* Is there another delivery at the target, whose place that of a run would take? */
 static int is_replaced(const struct dray_plan_target *target)
 {
-    return target->goes_over &&
+    return target->goes_over && target->goes_over != DRAY_GOES_INTO &&
            (!target->found_key || strcmp(target->found_key, target->request_key) != 0);
 }
 

@@ -307,7 +307,8 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
         (json_int_t)count_recorded(step->input));
 
     if (receipt &&
-        ((step->superseded && json_object_set(receipt, "supersedes", step->superseded) != 0) ||
+        ((step->staging.merged && json_object_set_new(receipt, "merged", json_true()) != 0) ||
+         (step->superseded && json_object_set(receipt, "supersedes", step->superseded) != 0) ||
          add_history(step, receipt) != 0 || add_read(step, receipt) != 0)) {
         json_decref(receipt);
         return NULL;
@@ -423,6 +424,10 @@ int dray_records_seal(struct dray_step_run *step, const char *manifest, json_t *
                                "request_key", step->target->request_key, "job", step->run->job_id,
                                "dataset", step->run->plan->dataset, "manifest_sha256", manifest,
                                "time", dray_time_print(dray_now(), time));
+    if (marker && step->staging.merged && json_object_set_new(marker, "merged", json_true()) != 0) {
+        json_decref(marker);
+        marker = NULL;
+    }
     char *marker_text = marker ? json_dumps(marker, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
     json_decref(marker);
     return add_record(step, "delivered.json", marker_text, marker_text ? strlen(marker_text) : 0) ==

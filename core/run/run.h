@@ -47,6 +47,9 @@ struct dray_rule_count {
 struct dray_staging_place {
     int directory, parent; /* -1: none */
     int old;               /* the directory that the push goes over; -1: none */
+    int into;              /* the directory that it adds to; -1: none */
+    int holder;            /* in which staging is then, by the name below; -1: none */
+    int merged;            /* something was in it */
     char *name;
     struct dray_error error; /* why there is none */
 };
@@ -197,6 +200,7 @@ int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const v
                        uint64_t size);
 int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
+int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
 int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *request_key,
                             const char *manifest_sha256);
@@ -291,6 +295,9 @@ DRAY_MUST_CHECK int dray_staging_remove_old(struct dray_step_run *step, struct d
  * beside it, once the delivery's name is durable. */
 DRAY_MUST_CHECK int dray_staging_clean(const struct dray_plan_target *target,
                                        struct dray_error *error);
+/* Finish or undo what any delivery left in the target directory: 1 where there was something. */
+DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target,
+                                        struct dray_error *error);
 /* The same in its parent. */
 DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent,
                                        struct dray_error *error);

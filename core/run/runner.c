@@ -96,8 +96,11 @@ static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *ru
         const struct dray_staging_place *staging = &run->steps[i].staging;
         if (staging->directory < 0)
             continue;
-        result = dray_sandbox_fd(sandbox, DRAY_GRANT_WRITE, staging->directory, error);
-        if (result == 0)
+        /* What is added to a directory is renamed within it. */
+        int into = staging->into >= 0;
+        result = dray_sandbox_fd(sandbox, DRAY_GRANT_WRITE,
+                                 into ? staging->into : staging->directory, error);
+        if (result == 0 && !into)
             result = dray_sandbox_fd(sandbox, DRAY_GRANT_DELIVER, staging->parent, error);
         if (result == 0 && staging->old >= 0)
             result = dray_sandbox_fd(sandbox, DRAY_GRANT_REMOVE, staging->old, error);

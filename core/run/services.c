@@ -349,4 +349,5 @@ const struct dray_host dray_services = {
     .set_mode = dray_service_set_mode,
     .supersedes = dray_service_supersedes,
     .attributes = dray_service_attributes,
+    .merge = dray_service_merge,
 };

@@ -11,11 +11,13 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "core/base/io.h"
+#include "core/run/merge.h"
 #include "core/run/run.h"
 
 /* ".dray-" and the first 16 digits of the request key. */
@@ -86,6 +88,8 @@ int dray_staging_clean(const struct dray_plan_target *target, struct dray_error 
         return error->class_;
     if (fsync(parent) != 0)
         return dray_fail_errno(error, errno, "making the names in %s durable", target->parent);
+    if (dray_staging_settle(target, error) < 0)
+        return error->class_;
     return dray_staging_sweep(target, parent, error);
 }
 
@@ -93,9 +97,100 @@ int dray_staging_clean(const struct dray_plan_target *target, struct dray_error 
  */
 static void hold_old(struct dray_step_run *step)
 {
-    if (step->target->goes_over)
+    if (step->target->goes_over && step->target->goes_over != DRAY_GOES_INTO)
         step->staging.old = openat(step->staging.parent, step->target->name,
                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* ---- Into a directory that is there ---- */
+
+/* Other names in it than of holders, which are settled: their number, or a class. */
+static int settle_holders(const struct dray_plan_target *target, int into, uint64_t *ret_settled,
+                          struct dray_error *error)
+{
+    int copy = openat(into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy >= 0 ? fdopendir(copy) : NULL;
+    int result = 0, others = 0;
+
+    if (!listing) {
+        result = dray_fail_errno(error, errno, "listing %s", target->uri);
+        dray_close_descriptor(&copy);
+        return result;
+    }
+    for (const struct dirent *one; result == 0 && (one = readdir(listing));) {
+        if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0)
+            continue;
+        if (!dray_merge_is_holder(one->d_name)) {
+            others = 1;
+            continue;
+        }
+        result = dray_merge_settle(into, one->d_name, -1, error);
+        ++*ret_settled;
+    }
+    (void)closedir(listing);
+    return result != 0 ? result : others;
+}
+
+static int open_into(int parent, const struct dray_plan_target *target)
+{
+    return openat(parent, target->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+int dray_staging_settle(const struct dray_plan_target *target, struct dray_error *error)
+{
+    uint64_t settled = 0;
+
+    if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
+        return 0;
+    dray_autoclose int parent = open_parent(target->parent, error);
+    if (parent < 0)
+        return error->class_;
+    dray_autoclose int into = open_into(parent, target);
+    if (into < 0)
+        return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
+                   ? 0
+                   : dray_fail_errno(error, errno, "opening %s", target->uri);
+    int result = settle_holders(target, into, &settled, error);
+    return result < 0 ? result : settled > 0;
+}
+
+/* The holder and what is in it; it is locked for as long as this process lives. */
+static int make_holder(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_staging_place *staging = &step->staging;
+
+    if (mkdirat(staging->into, staging->name, 0700) != 0)
+        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
+    staging->holder =
+        openat(staging->into, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    /* Where a set-group-ID bit or a default ACL gave it more rights, they are taken away. */
+    if (staging->holder < 0 || fchmod(staging->holder, 0700) != 0)
+        return dray_fail_errno(error, errno, "opening %s in %s", staging->name, step->target->uri);
+    if (flock(staging->holder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+        return dray_fail(error, DRAY_TEMPORARY, "%s in %s is locked", staging->name,
+                         step->target->uri);
+    if (mkdirat(staging->holder, "old", 0700) != 0 || mkdirat(staging->holder, "data", 0700) != 0)
+        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
+    staging->directory =
+        openat(staging->holder, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    return staging->directory >= 0
+               ? 0
+               : dray_fail_errno(error, errno, "opening a directory in %s", step->target->uri);
+}
+
+static int prepare_into(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_staging_place *staging = &step->staging;
+    uint64_t settled = 0;
+
+    staging->into = open_into(staging->parent, step->target);
+    if (staging->into < 0)
+        return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
+    int others = settle_holders(step->target, staging->into, &settled, error);
+    if (others < 0 || step->run->discarding)
+        return others < 0 ? others : 0;
+    staging->merged = others;
+    return make_holder(step, error);
 }
 
 static int prepare(struct dray_step_run *step, struct dray_error *error)
@@ -113,6 +208,10 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
     if (staging->parent < 0)
         return error->class_;
     int result = dray_staging_sweep(step->target, staging->parent, error);
+    if (result == 0 && step->target->goes_over == DRAY_GOES_INTO) {
+        staging->name = DRAY_TAKE(name);
+        return prepare_into(step, error);
+    }
     if (result != 0 || step->run->discarding)
         return result;
     staging->name = DRAY_TAKE(name);
@@ -169,13 +268,45 @@ int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
 
     if (staging->parent < 0 || !staging->name)
         return 0;
+    if (staging->into >= 0)
+        return staging->holder < 0
+                   ? 0
+                   : dray_merge_settle(staging->into, staging->name, staging->holder, error);
+    if (step->target && step->target->goes_over == DRAY_GOES_INTO)
+        return 0;
     return staging->old >= 0 ? remove_held(step, staging->directory, error)
                              : dray_remove_tree(staging->parent, staging->name, error);
 }
 
 int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error)
 {
+    if (step->staging.into >= 0)
+        return dray_staging_remove(step, error);
     return step->staging.old >= 0 ? remove_held(step, step->staging.old, error) : 0;
+}
+
+/* What failed is undone. What cannot be, whoever comes next tries again. */
+int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts)
+{
+    struct dray_call *call = (struct dray_call *)(void *)ctx;
+    const struct dray_staging_place *staging = &call->step->staging;
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
+    struct dray_error also = {0};
+
+    if (staging->holder < 0 || !call->step->committed)
+        return dray_fail(&call->error, DRAY_BUG,
+                         "plugin %s wants to merge what it may not, or nothing",
+                         call->step->step->uses);
+    int result =
+        dray_merge_plan(staging->into, staging->directory, conflicts, &journal, &call->error);
+    if (result == 0)
+        result = dray_merge_journal_write(staging->holder, &journal, &call->error);
+    if (result != 0)
+        return result;
+    result = dray_merge_finish(staging->into, staging->holder, &journal, 0, &call->error);
+    if (result != 0 && dray_merge_undo(staging->into, staging->holder, &journal, &also) != 0)
+        dray_hint(&call->error, "it could not be undone: %s", also.message);
+    return result;
 }
 
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
@@ -199,6 +330,8 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         .final = step->target->name,
         .mtime = step->input ? step->input->root_mtime : 0,
         .old = step->staging.old,
+        .into = step->staging.into,
+        .merged = step->staging.merged ? 1 : 0,
     };
     return DRAY_OK;
 }

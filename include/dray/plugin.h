@@ -231,10 +231,13 @@ struct dray_presence {
     uint64_t bytes;
     uint64_t free_bytes; /* room for a delivery at the target; DRAY_NOT_KNOWN: not known */
     /* DRAY_DELIVERED: 1 where the push, as it is asked for, puts its delivery in the place of this
-     * one. */
+     * one. Other than DRAY_ABSENT: DRAY_GOES_INTO where it adds its delivery to the directory that
+     * is there. */
     uint32_t goes_over;
     uint32_t reserved;
 };
+
+#define DRAY_GOES_INTO 2u
 
 /* A directory on a file system target that the host made for one attempt's bytes. */
 struct dray_staging {
@@ -250,6 +253,11 @@ struct dray_staging {
      * push that succeeded. -1: none. Borrowed. */
     int32_t old;
     uint32_t reserved;
+    /* Descriptor of the directory that is at `final`, where the probe said that the push adds to
+     * it: the staging directory lies in it, and `name` is no name in `parent`. What is put together
+     * gets to its place by host->merge, not by a rename of the push. -1: none. Borrowed. */
+    int32_t into;
+    uint32_t merged; /* 1: something was in it */
 };
 
 /* A file that the host asks a push to place below the delivery's root. */
@@ -450,7 +458,15 @@ struct dray_host {
                       int (*fn)(struct dray_ctx *ctx, void *arg, const char *name,
                                 const void *value, uint64_t size),
                       void *arg);
+
+    /* [push, after may_commit] Put all that the staging directory holds, durable by now, into the
+     * directory `into` of host->staging: all of it or nothing, also across a crash. `conflicts`:
+     * what becomes of files that have a name which is needed. DRAY_CONFLICT: something has one. */
+    int (*merge)(struct dray_ctx *ctx, uint32_t conflicts);
 };
+#define DRAY_CONFLICTS_FAIL      0u
+#define DRAY_CONFLICTS_SKIP_SAME 1u /* files with the same bytes and links to the same stay */
+#define DRAY_CONFLICTS_REPLACE   2u /* files and links are replaced, directories never */
 
 /* What a call hands to a plugin: the services. The rest of the object is the host's. */
 struct dray_ctx {

@@ -2,6 +2,8 @@
 /* push/hpfs: deliver a tree as a new directory of a file system, whole or not at all. */
 #include "hpfs.h"
 
+#include <stdlib.h>
+
 static const struct dray_option options[] = {
     DRAY_OPTION_PATH(struct hpfs, path, DRAY_OPTION_DELIVERS, NULL,
                      "The new directory that the delivery becomes; its parent must exist"),
@@ -23,9 +25,13 @@ static const struct dray_option options[] = {
         "Who may what besides, as user:NAME:rwX or group:NAME:r-X; directories get it as their "
         "default too"),
     DRAY_OPTION_CHOICE(
-        struct hpfs, existing, "fail", "fail|replace",
-        "What if something is there already: refuse, or take the place of a whole delivery of the "
-        "same dataset in which nothing was changed"),
+        struct hpfs, existing, "fail", "fail|merge|replace",
+        "What if something is there already: refuse, add to the directory, or take the place of a "
+        "whole delivery of the same dataset in which nothing was changed"),
+    DRAY_OPTION_CHOICE(
+        struct hpfs, conflicts, "fail", "fail|skip_same|replace",
+        "With `existing: merge`, what of files that are there by the same name: refuse, leave them "
+        "where their bytes are the same, or put the new ones in their place"),
     DRAY_OPTION_CHOICE(struct hpfs, xattrs, "none", "none|user",
                        "Extended attributes of files and directories that lie in place at the "
                        "source: none, or those of the name space `user`"),
@@ -43,6 +49,9 @@ static int prepare(void *self, struct dray_ctx *ctx)
             ctx, "path", DRAY_NO_INDEX, 0,
             "say where to deliver: `path` is the new directory itself, `into` one "
             "that will hold it");
+    if (hpfs->conflicts != HPFS_CONFLICTS_FAIL && hpfs->existing != HPFS_MERGE)
+        return ctx->host->fail_option(ctx, "conflicts", DRAY_NO_INDEX, 0,
+                                      "`conflicts` is for `existing: merge`");
     return hpfs_rights_prepare(hpfs, ctx);
 }
 
@@ -63,11 +72,42 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
                                  "finding out where to deliver: out of memory");
 }
 
+/* Into a directory that is there. */
+static int merge(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place,
+                 const struct dray_staging *staging)
+{
+    uint32_t *stay = NULL;
+    int result = hpfs_merge_look(hpfs, ctx, staging, place, &stay);
+
+    if (result == DRAY_OK)
+        result = hpfs_check_space(ctx, staging, place);
+    if (result == DRAY_OK)
+        result = hpfs_acl_check(hpfs, ctx, staging);
+    if (result == DRAY_OK)
+        result = hpfs_write_tree(hpfs, ctx, staging);
+    if (result == DRAY_OK)
+        result = hpfs_rights_tell(hpfs, ctx);
+    if (result == DRAY_OK)
+        result = hpfs_merge_tell(ctx, stay);
+    if (result == DRAY_OK)
+        result = ctx->host->may_commit(ctx);
+    if (result == DRAY_OK)
+        result = hpfs_write_records(hpfs, ctx, staging);
+    if (result == DRAY_OK)
+        result = hpfs_rights_records(hpfs, ctx, staging);
+    if (result == DRAY_OK)
+        result = hpfs_merge_commit(hpfs, ctx, staging, place);
+    free(stay);
+    return result == DRAY_OK ? ctx->host->confirm(ctx, "path", place->whole) : result;
+}
+
 static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place)
 {
     struct dray_staging staging = {.size = sizeof(staging)};
     struct hpfs_old old = {.job = NULL};
     int result = ctx->host->staging(ctx, &staging);
+    if (result == DRAY_OK && staging.into >= 0)
+        return merge(hpfs, ctx, place, &staging);
     int replaces = result == DRAY_OK && hpfs->existing == HPFS_REPLACE && staging.old >= 0;
 
     if (result == DRAY_OK)

@@ -9,6 +9,7 @@
  * space.c  is there room?
  * write.c  the tree's entries into staging
  * rights.c modes and groups as asked for; acl.c  ACLs
+ * merge.c  what is in the way of a merge
  * old.c    the delivery that another one replaces
  * xattrs.c extended attributes
  * commit.c records, durability and the rename
@@ -26,8 +27,14 @@
 /* How much of a path a message shows. */
 #define HPFS_SHOWN 400
 
-enum { HPFS_SYNCFS, HPFS_FSYNC };            /* choices of `durability` */
-enum { HPFS_FAIL, HPFS_REPLACE };            /* choices of `existing` */
+enum { HPFS_SYNCFS, HPFS_FSYNC };             /* choices of `durability` */
+enum { HPFS_FAIL, HPFS_MERGE, HPFS_REPLACE }; /* choices of `existing` */
+/* Choices of `conflicts`: what the host calls them. */
+enum {
+    HPFS_CONFLICTS_FAIL = DRAY_CONFLICTS_FAIL,
+    HPFS_CONFLICTS_SKIP_SAME = DRAY_CONFLICTS_SKIP_SAME,
+    HPFS_CONFLICTS_REPLACE = DRAY_CONFLICTS_REPLACE
+};
 enum { HPFS_XATTRS_NONE, HPFS_XATTRS_USER }; /* choices of `xattrs` */
 
 /* More entries than an ACL may be asked to have. */
@@ -55,6 +62,7 @@ struct hpfs {
     uint64_t acl_count;
     struct hpfs_acl_entry acl_entries[HPFS_ACL_MAX];
     int64_t existing;
+    int64_t conflicts;
 };
 
 /* Where a delivery goes. Strings are made with host->format. */
@@ -144,6 +152,19 @@ int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
  * name of the staging directory then. */
 int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray_staging *staging,
                 const struct hpfs_place *place, const struct hpfs_old *old);
+
+/* ---- A merge ---- */
+
+/* Is anything in the way in the directory that the delivery is added to? DRAY_CONFLICT names it.
+ * For each entry, what stays as it is there is noted, for hpfs_merge_tell; free it in any case. */
+int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                    const struct dray_staging *staging, const struct hpfs_place *place,
+                    uint32_t **ret_stay);
+/* Tell the host the modes of what stays, for the records. */
+int hpfs_merge_tell(struct dray_ctx *ctx, const uint32_t *stay);
+/* Make all of it durable, then part of that directory. */
+int hpfs_merge_commit(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                      const struct dray_staging *staging, const struct hpfs_place *place);
 
 /* ---- Small things that all of them use ---- */
 

@@ -3,6 +3,7 @@
  * not read: `dray verify` does that. */
 #include "probe.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -117,6 +118,26 @@ static void tell_directory(struct probe *probe, struct dray_presence *presence)
         probe_no_memory(probe);
 }
 
+/* Was any dataset added to what is there? Then more may be there than one of them knows. */
+static int is_merged(struct probe *probe, int ours)
+{
+    int fd = openat(ours, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), merged = 0;
+    DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+
+    if (listing == NULL) {
+        hpfs_close(&fd);
+        return 0;
+    }
+    for (const struct dirent *one; !merged && (one = readdir(listing)) != NULL;) {
+        HPFS_FD records =
+            openat(ours, one->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        PROBE_JSON marker = records < 0 ? NULL : read_marker(probe, records);
+        merged = is_marker(marker, one->d_name) && json_is_true(json_object_get(marker, "merged"));
+    }
+    (void)closedir(listing);
+    return merged;
+}
+
 void probe_look_inside(struct probe *probe, struct dray_presence *presence)
 {
     const char *dataset = probe->ctx->host->job(probe->ctx)->dataset;
@@ -129,6 +150,7 @@ void probe_look_inside(struct probe *probe, struct dray_presence *presence)
         tell_directory(probe, presence);
         return;
     }
+    probe->merged = is_merged(probe, ours);
     probe_compare(probe, records, probe_text(marker, "manifest_sha256"));
     if (probe->failed != 0)
         return;
@@ -152,6 +174,17 @@ static const char *type_name(mode_t mode)
     default:
         return "neither a directory nor a file";
     }
+}
+
+/* Is the delivery added to the directory? As asked for, or into one that is empty and ours to write
+ * where nothing can be made beside it. */
+static int goes_into(const struct hpfs *hpfs, const struct hpfs_place *place, int root)
+{
+    if (hpfs->existing == HPFS_MERGE)
+        return 1;
+    return hpfs->existing == HPFS_FAIL && hpfs_count_names(root, ".") == 0 &&
+           faccessat(root, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
+           faccessat(AT_FDCWD, place->parent, W_OK, AT_EACCESS) != 0;
 }
 
 static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place,
@@ -180,7 +213,10 @@ static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs
     }
     probe.root = root;
     probe_look_inside(&probe, presence);
-    presence->goes_over = probe.strict && presence->state == DRAY_DELIVERED;
+    if (goes_into(hpfs, place, root))
+        presence->goes_over = DRAY_GOES_INTO;
+    else
+        presence->goes_over = probe.strict && presence->state == DRAY_DELIVERED;
     host->free(probe.why);
     host->free(probe.manifest);
     return probe.failed;

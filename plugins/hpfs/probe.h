@@ -18,6 +18,7 @@ struct probe {
     /* What tree.jsonl lists: all, those that are no directories with something in them, and the
      * bytes. */
     uint64_t names, listed, bytes;
+    int merged;     /* others have something in it: that is none of its business */
     int strict;     /* it may be removed: there must be nothing else in it, nor an edited file */
     char *manifest; /* of a whole delivery: the manifest's digest, made with host->format */
 };

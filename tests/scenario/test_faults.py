@@ -74,6 +74,40 @@ def test_a_read_only_file_system(dray, files, tmp_path, mounted):
     assert_same(place / "x", data)
 
 
+def merge_into(files, workflow, tmp_path):
+    """A target with a file of others, and a workflow that merges into it."""
+    files(tmp_path / "data", {"a": b"new", "d/b": b"two", "e/f": b"three"})
+    files(tmp_path / "x", {"a": b"old", "d/theirs": b"t"})
+    return workflow(f"""version: 1
+name: test
+dataset: {tmp_path}/data
+steps:
+  - id: deliver
+    uses: push/hpfs
+    with: {{ path: {tmp_path}/x, existing: merge, conflicts: replace }}
+""")
+
+
+@pytest.mark.parametrize("call, error, index", [("renameat2", errno.EINVAL, 4), ("renameat2", errno.ENOSYS, 4),
+                                                ("openat2", errno.ENOSYS, 3)])
+def test_a_merge_without_flags_or_openat2(dray, refuse, files, workflow, tmp_path, call, error, index):
+    work = merge_into(files, workflow, tmp_path)
+    refuse(call, error, index, "ne", 0)
+    dray("run", work)
+    assert (tmp_path / "x" / "a").read_bytes() == b"new" and (tmp_path / "x" / "d" / "theirs").read_bytes() == b"t"
+    assert (tmp_path / "x" / "e" / "f").read_bytes() == b"three"
+    assert [name for name in os.listdir(tmp_path / "x") if name.startswith(".dray-")] == []
+    dray("verify", tmp_path / "x")
+
+
+def test_a_merge_that_may_not_rename_leaves_all_as_it_was(dray, refuse, files, workflow, tmp_path):
+    work = merge_into(files, workflow, tmp_path)
+    refuse("renameat2", errno.EIO, 4, "ne", 0)
+    dray("run", work, exit=None)
+    assert sorted(os.listdir(tmp_path / "x")) == ["a", "d"] and os.listdir(tmp_path / "x" / "d") == ["theirs"]
+    assert (tmp_path / "x" / "a").read_bytes() == b"old"
+
+
 @pytest.mark.parametrize("error", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
 def test_a_file_system_that_knows_no_flags_of_a_rename(dray, refuse, files, tmp_path, error):
     data = files(tmp_path / "data", {"a": b"a", "d/b": b"b"})

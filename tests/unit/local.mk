@@ -23,6 +23,7 @@ unit_tests += tests/unit/test_load
 unit_tests += tests/unit/test_log
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_memory
+unit_tests += tests/unit/test_merge
 unit_tests += tests/unit/test_node
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_pattern

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* merge.c - a delivery that is added to a directory which is there already: what is in its way is
+ * found before the first byte is written. How it gets into place is the host's (host->merge). */
+#include "hpfs.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Conflicts that a message names; all are counted. */
+#define NAMED     8
+#define READ_STEP ((size_t)256 << 10)
+/* Beside the bits of a mode: it is that of what stays. */
+#define STAYS 0x8000u
+
+struct look {
+    const struct hpfs *hpfs;
+    struct dray_ctx *ctx;
+    const struct dray_staging *staging;
+    uint32_t *stay;
+    uint64_t conflicts;
+    char *named; /* lines, made with host->format */
+    /* What is below this path is neither there nor in the way of anything. */
+    char *skipped; /* made with host->format; NULL: none */
+    uint64_t skipped_length;
+};
+
+static int out_of_memory(struct dray_ctx *ctx)
+{
+    return ctx->host->fail(ctx, DRAY_NO_MEMORY, "looking for conflicts: out of memory");
+}
+
+static int note_conflict(struct look *look, const char *path, const char *why)
+{
+    const struct dray_host *host = look->ctx->host;
+
+    if (look->conflicts++ >= NAMED)
+        return DRAY_OK;
+    char *longer = host->format("%s%s\"%.*s\" %s", look->named == NULL ? "" : look->named,
+                                look->named == NULL ? "" : "; ", 80, path, why);
+    host->free(look->named);
+    look->named = longer;
+    return longer != NULL ? DRAY_OK : out_of_memory(look->ctx);
+}
+
+static int skip_below(struct look *look, const struct dray_entry *entry)
+{
+    const struct dray_host *host = look->ctx->host;
+
+    host->free(look->skipped);
+    look->skipped = host->format("%s", entry->path);
+    look->skipped_length = entry->path_length;
+    return look->skipped != NULL ? DRAY_OK : out_of_memory(look->ctx);
+}
+
+static int is_skipped(const struct look *look, const struct dray_entry *entry)
+{
+    return look->skipped != NULL && entry->path_length > look->skipped_length &&
+           entry->path[look->skipped_length] == '/' &&
+           memcmp(entry->path, look->skipped, look->skipped_length) == 0;
+}
+
+/* ---- The same? ---- */
+
+/* As much as there is, up to size; -1 with errno. */
+static ssize_t read_full(int fd, char *buffer, size_t size)
+{
+    size_t had = 0;
+
+    while (had < size) {
+        ssize_t got = read(fd, buffer + had, size - had);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        had += (size_t)got;
+    }
+    return (ssize_t)had;
+}
+
+/* Both from their beginning to the first difference. */
+static int compare_bytes(struct look *look, const struct dray_entry *entry, int fd,
+                         struct dray_reader *reader, char *buffer, int *ret_same)
+{
+    const struct dray_host *host = look->ctx->host;
+
+    *ret_same = 1;
+    for (int64_t got = 1; got > 0;) {
+        got = host->read(look->ctx, reader, buffer, READ_STEP);
+        if (got < 0)
+            return (int)got;
+        /* At the end, is there more of the other? */
+        ssize_t found = read_full(fd, buffer + READ_STEP, got > 0 ? (size_t)got : 1);
+        if (found < 0)
+            return host->fail_errno(look->ctx, errno, "reading \"%.*s\" in the target", HPFS_SHOWN,
+                                    entry->path);
+        if (found != got || memcmp(buffer, buffer + READ_STEP, (size_t)got) != 0)
+            *ret_same = 0;
+    }
+    return DRAY_OK;
+}
+
+static int is_same_file(struct look *look, const struct dray_entry *entry,
+                        const struct stat *status, int *ret_same)
+{
+    const struct dray_host *host = look->ctx->host;
+    struct dray_reader reader = {.size = sizeof(reader)};
+
+    *ret_same = 0;
+    if ((uint64_t)status->st_size != entry->bytes)
+        return DRAY_OK;
+    HPFS_FD fd = openat(look->staging->into, entry->path,
+                        O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0)
+        return host->fail_errno(look->ctx, errno, "opening \"%.*s\" in the target", HPFS_SHOWN,
+                                entry->path);
+    char *buffer = malloc(2 * READ_STEP);
+    int result =
+        buffer == NULL ? out_of_memory(look->ctx) : host->open(look->ctx, entry->id, &reader);
+    if (buffer != NULL && result == DRAY_OK) {
+        result = compare_bytes(look, entry, fd, &reader, buffer, ret_same);
+        int closed = host->close(look->ctx, &reader);
+        result = result != DRAY_OK ? result : closed;
+    }
+    free(buffer);
+    return result;
+}
+
+static int is_same_link(struct look *look, const struct dray_entry *entry)
+{
+    char found[PATH_MAX];
+    ssize_t got = readlinkat(look->staging->into, entry->path, found, sizeof(found));
+
+    return got >= 0 && (uint64_t)got == entry->link_length &&
+           memcmp(found, entry->link, (size_t)got) == 0;
+}
+
+/* ---- What is in the way ---- */
+
+static const char *type_name(mode_t mode)
+{
+    return S_ISDIR(mode)   ? "is a directory there"
+           : S_ISREG(mode) ? "is a file there"
+           : S_ISLNK(mode) ? "is a symbolic link there"
+                           : "is neither a file nor a directory there";
+}
+
+static int look_at_file(struct look *look, const struct dray_entry *entry,
+                        const struct stat *status)
+{
+    mode_t type = entry->type == DRAY_LINK ? S_IFLNK : S_IFREG;
+    int movable = S_ISREG(status->st_mode) || S_ISLNK(status->st_mode), same = 0;
+    int result = DRAY_OK;
+
+    if (movable && look->hpfs->conflicts == HPFS_CONFLICTS_REPLACE)
+        return DRAY_OK;
+    if (look->hpfs->conflicts == HPFS_CONFLICTS_SKIP_SAME && (status->st_mode & S_IFMT) == type) {
+        if (type == S_IFLNK)
+            same = is_same_link(look, entry);
+        else
+            result = is_same_file(look, entry, status, &same);
+        if (result == DRAY_OK && same)
+            look->stay[entry->id] = STAYS | (status->st_mode & 07777);
+        if (result != DRAY_OK || same)
+            return result;
+        return note_conflict(look, entry->path, "is another one there");
+    }
+    return note_conflict(look, entry->path, movable ? "is there" : type_name(status->st_mode));
+}
+
+static int look_at(struct look *look, const struct dray_entry *entry)
+{
+    int directory = entry->type == DRAY_DIRECTORY;
+    struct stat status;
+
+    if (is_skipped(look, entry))
+        return DRAY_OK;
+    if (fstatat(look->staging->into, entry->path, &status, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (errno != ENOENT)
+            return look->ctx->host->fail_errno(
+                look->ctx, errno, "looking in the target for \"%.*s\"", HPFS_SHOWN, entry->path);
+        return directory ? skip_below(look, entry) : DRAY_OK;
+    }
+    if (!directory)
+        return look_at_file(look, entry, &status);
+    if (S_ISDIR(status.st_mode)) {
+        look->stay[entry->id] = STAYS | (status.st_mode & 07777);
+        return DRAY_OK;
+    }
+    int result = note_conflict(look, entry->path, type_name(status.st_mode));
+    return result == DRAY_OK ? skip_below(look, entry) : result;
+}
+
+/* Where the records go. */
+static int look_at_records(struct look *look)
+{
+    const struct dray_host *host = look->ctx->host;
+    struct stat status;
+    char *path = host->format(".dray/%s", host->job(look->ctx)->dataset);
+    int result = path == NULL ? out_of_memory(look->ctx) : DRAY_OK;
+
+    if (result == DRAY_OK &&
+        fstatat(look->staging->into, ".dray", &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !S_ISDIR(status.st_mode))
+        result = note_conflict(look, ".dray", type_name(status.st_mode));
+    else if (result == DRAY_OK &&
+             fstatat(look->staging->into, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+             (!S_ISDIR(status.st_mode) || look->hpfs->conflicts != HPFS_CONFLICTS_REPLACE))
+        result = note_conflict(look, path, "holds the records of another delivery of it");
+    host->free(path);
+    return result;
+}
+
+static int tell(struct look *look, const struct hpfs_place *place)
+{
+    const struct dray_host *host = look->ctx->host;
+    char *more = look->conflicts > NAMED
+                     ? host->format("; and %" PRIu64 " more", look->conflicts - NAMED)
+                     : NULL;
+    int result = host->fail(look->ctx, DRAY_CONFLICT,
+                            "%" PRIu64 " %s in the way in %s: %s%s; "
+                            "nothing was written",
+                            look->conflicts, look->conflicts == 1 ? "name is" : "names are",
+                            place->whole, look->named, more != NULL ? more : "");
+    if (look->hpfs->conflicts == HPFS_CONFLICTS_FAIL)
+        host->hint(look->ctx, "to leave files that are the same:  conflicts: skip_same\n"
+                              "to put others in their place:  conflicts: replace");
+    else
+        host->hint(look->ctx, "move away what is in the way, or deliver to another place");
+    host->free(more);
+    return result;
+}
+
+int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                    const struct dray_staging *staging, const struct hpfs_place *place,
+                    uint32_t **ret_stay)
+{
+    const struct dray_host *host = ctx->host;
+    uint64_t count = host->count(ctx);
+    struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = staging};
+    struct dray_entry entry;
+
+    if (hpfs->existing != HPFS_MERGE && staging->merged)
+        return hpfs_check_free(hpfs, ctx, staging, place);
+    look.stay = calloc(count + 1, sizeof(*look.stay));
+    int result = look.stay == NULL ? out_of_memory(ctx) : look_at_records(&look);
+    for (uint64_t id = 0; result == DRAY_OK && id < count; id++) {
+        result = host->entry(ctx, id, &entry);
+        if (result == DRAY_OK)
+            result = look_at(&look, &entry);
+        if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(ctx))
+            result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
+    }
+    if (result == DRAY_OK && look.conflicts > 0)
+        result = tell(&look, place);
+    host->free(look.named);
+    host->free(look.skipped);
+    *ret_stay = look.stay;
+    return result;
+}
+
+int hpfs_merge_tell(struct dray_ctx *ctx, const uint32_t *stay)
+{
+    uint64_t count = ctx->host->count(ctx);
+    int result = DRAY_OK;
+
+    for (uint64_t id = 0; result == DRAY_OK && id < count; id++)
+        if (stay[id] & STAYS)
+            result = ctx->host->set_mode(ctx, id, stay[id] & 07777);
+    return result;
+}
+
+int hpfs_merge_commit(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                      const struct dray_staging *staging, const struct hpfs_place *place)
+{
+    const struct dray_host *host = ctx->host;
+    struct stat held, named;
+    int each = hpfs->durability == HPFS_FSYNC;
+
+    if ((each ? fsync(staging->directory) : syncfs(staging->directory)) != 0)
+        return host->fail_errno(ctx, errno, "making the delivery in %s durable", place->whole);
+    if (host->cancelled(ctx))
+        return host->fail(ctx, DRAY_CANCELLED, "cancelled");
+    if (fstat(staging->into, &held) != 0 || lstat(place->whole, &named) != 0 ||
+        held.st_dev != named.st_dev || held.st_ino != named.st_ino)
+        return host->fail(ctx, DRAY_CONFLICT,
+                          "%s was moved or replaced while it was delivered to; nothing was written",
+                          place->whole);
+    return host->merge(ctx, (uint32_t)hpfs->conflicts);
+}
