@@ -35,6 +35,41 @@ static int append_text(json_t *start, const char *key, const char *text)
     return json_array_append_new(list, json_string(text));
 }
 
+static int append_all(json_t *start, const char *key, json_t *values)
+{
+    json_t *list = json_object_get(start, key);
+
+    if (!list && json_object_set_new(start, key, list = json_array()) != 0)
+        return -1;
+    return values ? json_array_extend(list, values) : 0;
+}
+
+/* A program is run for a plan only as the site's configuration of now has it: the plan may be old,
+ * or somebody else's. */
+static int grant_program(struct dray_engine *engine, const json_t *with, json_t *start,
+                         struct dray_error *error)
+{
+    const char *name = json_string_value(json_object_get(with, "source"));
+    const json_t *source = name ? json_object_get(engine->sources, name) : NULL;
+    const json_t *grants = json_object_get(source, "grants");
+    const json_t *argv = json_object_get(json_object_get(source, "with"), "argv");
+
+    if (!argv || !json_equal(argv, json_object_get(with, "argv"))) {
+        (void)dray_fail(error, DRAY_DENIED,
+                        "the configuration does not let source/command run what this plan has for "
+                        "the source %s",
+                        name ? name : "without a name");
+        dray_hint(error, "plan it anew");
+        return DRAY_DENIED;
+    }
+    if (append_text(start, "programs", json_string_value(json_array_get(argv, 0))) != 0 ||
+        append_all(start, "exec", json_object_get(grants, "exec")) != 0 ||
+        append_all(start, "reads", json_object_get(grants, "read")) != 0 ||
+        append_all(start, "connect", json_object_get(grants, "connect")) != 0)
+        return dray_fail_memory(error);
+    return 0;
+}
+
 int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char *file,
                         const json_t *with, int deliveries, json_t *start, struct dray_error *error)
 {
@@ -62,6 +97,11 @@ int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char
             ((flags & written) && append_text(start, "writes", path) != 0))
             result = dray_fail_memory(error);
     }
+    /* Who only asks or cleans up runs none. */
+    const char *mode = json_string_value(json_object_get(start, "mode"));
+    int runs = mode && (strcmp(mode, "run") == 0 || strcmp(mode, "preview") == 0);
+    if (result == 0 && runs && strcmp(uses, "source/command") == 0)
+        result = grant_program(engine, with, start, error);
     return result;
 }
 

@@ -349,4 +349,6 @@ const struct dray_host dray_services = {
     .set_mode = dray_service_set_mode,
     .supersedes = dray_service_supersedes,
     .attributes = dray_service_attributes,
+    .scratch_directory = dray_service_scratch_directory,
+    .program = dray_service_program,
 };
