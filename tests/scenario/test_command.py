@@ -47,7 +47,7 @@ def deliver(dray, site, remote="x.tar", exit=0, config=None, options=(), **keywo
     (site.path / "out").mkdir(exist_ok=True)
     work = site.path / "work.yaml"
     work.write_text(f"version: 1\ndataset: {name}\nsteps:\n"
-                    f"  - {{ uses: push/hpfs, with: {{ path: {site.path}/out/{name} }} }}\n")
+                    f"  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/out/{name} }} }}\n")
     result = dray("run", work, "--config", config or site.config(), *options, exit=exit, **keywords)
     return result, site.path / "out" / name
 
@@ -125,7 +125,7 @@ def test_an_exit_status_that_the_site_calls_retry_is_tried_again(dray, site):
     site.tool(f'echo try >&2\n[ -s "{site.path}/tape/busy" ] || exit 75\n{COPY}')
     work = site.path / "work.yaml"
     dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
-    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
     config = site.config(more=", exits: { 75: retry }")
     running = subprocess.Popen([dray.program, "run", work, "--config", config], env=dray.env,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -171,7 +171,7 @@ def test_cancelling_ends_the_tool(dray, site):
     site.tool("echo $$ >\"$2\"; sleep 1000")
     dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
     work = site.path / "work.yaml"
-    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
     running = subprocess.Popen([dray.program, "run", work, "--config", site.config()], env=dray.env,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     pid = None
@@ -200,23 +200,38 @@ def test_what_a_value_may_not_hold_inside_a_longer_word(dray, site):
 
 
 def test_a_source_that_the_configuration_does_not_have(dray, site):
-    result, _ = deliver(dray, site, exit=None, config=None, options=("--config", "/dev/null"))
+    site.tool(COPY)
+    other = site.config()
+    other.write_text(other.read_text().replace("sda:", "tape:"))
+    result, _ = deliver(dray, site, exit=None, config=other)
     assert result.code != 0
+    assert f"are at sda:{site.path}/tape/x.tar, and the configuration has no source \"sda\"" in result.err
+
+
+def test_a_job_runs_only_what_the_configuration_of_now_lets_it(dray, site):
+    """A retry reads the stored plan, whose words are those of then."""
+    site.tool("exit 75")
+    result, out = deliver(dray, site, exit=None, config=site.config(more=", exits: { 75: permanent }"))
+    assert result.code != 0
+    site.tool(COPY)
+    changed = site.config('"{remote}", "{local}", "-n"', more=", exits: { 75: permanent }")
+    dray("run", site.path / "work.yaml", "--config", changed)
+    assert (out / "x/a.nc").read_text() == "aaa"
 
 
 def test_a_workflow_cannot_say_a_command(dray, site):
     work = site.path / "work.yaml"
-    work.write_text("version: 1\nsteps:\n  - uses: source/command\n    with: { source: x, remote: y, argv: [/bin/sh] }\n"
-                    f"  - {{ uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    work.write_text("version: 1\nsteps:\n  - id: bring\n    uses: source/command\n    with: { source: x, remote: y, argv: [/bin/sh] }\n"
+                    f"  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
     result = dray("check", work, exit=2)
-    assert ":3:11: error: source/command is no step to write" in result.err + result.out
+    assert ":4:11: error: source/command is no step to write" in result.err + result.out
 
 
 def test_preview_does_not_recall_tape(dray, site):
     site.tool(f"echo ran >{site.path}/ran")
     dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
     work = site.path / "work.yaml"
-    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
     result = dray("preview", work, "--config", site.config(), exit=None)
     assert result.code != 0 and "dray preview --stage brings the bytes" in result.err
     site.tool(COPY)
@@ -245,7 +260,7 @@ def test_preview_does_not_recall_tape(dray, site):
     ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], outputs: [../x] } } }",
      ":2:92: error: \"../x\" is no path below {local}"),
     ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'] }, grants: { exec: [x] } } }",
-     ":2:102: error: x is no absolute path"),
+     ":2:101: error: x is no absolute path"),
     ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'] }, grants: { connect: [x] } } }",
      "error: x is not HOST:PORT"),
     ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], shell: yes } } }",
