@@ -79,6 +79,12 @@ plugins_push_hpfs_la_SOURCES = \
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
 plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS) $(CRYPTO_LIBS)
 
+# The words of commands are a library of their own, for their unit tests.
+noinst_LTLIBRARIES += libdraycommand.la
+libdraycommand_la_SOURCES = \
+	plugins/sources/command.h \
+	plugins/sources/command_words.c
+
 # source/command reads what its program brought with the same code.
 archive_sources = \
 	plugins/sources/archive.c \
@@ -93,11 +99,9 @@ plugins_source_archive_la_LDFLAGS = $(plugin_link_flags)
 plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS)
 
 plugins_source_command_la_SOURCES = $(archive_sources) \
-	plugins/sources/command.c \
-	plugins/sources/command.h \
-	plugins/sources/command_words.c
+	plugins/sources/command.c
 plugins_source_command_la_LDFLAGS = $(plugin_link_flags)
-plugins_source_command_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS)
+plugins_source_command_la_LIBADD = libdraycommand.la $(ARCHIVE_LIBS) $(ZLIB_LIBS)
 
 plugins_source_directory_la_SOURCES = plugins/sources/directory.c
 plugins_source_directory_la_LDFLAGS = $(plugin_link_flags)

@@ -208,15 +208,23 @@ def test_a_source_that_the_configuration_does_not_have(dray, site):
     assert f"are at sda:{site.path}/tape/x.tar, and the configuration has no source \"sda\"" in result.err
 
 
-def test_a_job_runs_only_what_the_configuration_of_now_lets_it(dray, site):
-    """A retry reads the stored plan, whose words are those of then."""
+def test_after_a_failure_another_command_line_is_no_other_delivery(dray, site):
     site.tool("exit 75")
     result, out = deliver(dray, site, exit=None, config=site.config(more=", exits: { 75: permanent }"))
     assert result.code != 0
     site.tool(COPY)
-    changed = site.config('"{remote}", "{local}", "-n"', more=", exits: { 75: permanent }")
-    dray("run", site.path / "work.yaml", "--config", changed)
+    dray("run", site.path / "work.yaml", "--config", site.config('"{remote}", "{local}", "-n"'))
     assert (out / "x/a.nc").read_text() == "aaa"
+    again = dray("run", site.path / "work.yaml", "--config", site.config())
+    assert "already delivered" in again.out + again.err
+
+
+def test_another_remote_is_another_delivery(dray, site):
+    site.tool(COPY)
+    _, out = deliver(dray, site)
+    dray("dataset", "set", "d0", "--source", f"sda:{site.path}/tape/x.tgz")
+    result = dray("run", site.path / "work.yaml", "--config", site.config(), exit=None)
+    assert "already delivered" not in result.out + result.err
 
 
 def test_a_workflow_cannot_say_a_command(dray, site):
