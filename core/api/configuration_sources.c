@@ -10,7 +10,7 @@
 #include "core/base/text.h"
 #include "core/plan/draft.h"
 
-static const char *const source_keys[] = {"uses", "with", "grants"};
+static const char *const source_keys[] = {"uses", "with", "grants", "concurrency"};
 static const char *const with_keys[] = {"argv", "exits", "timeout", "outputs", "strip"};
 static const char *const grant_keys[] = {"exec", "read", "connect"};
 static const char *const exit_words[] = {"retry",  "permanent", "not_found",
@@ -249,6 +249,20 @@ static void read_grants(struct sources *sources, const struct dray_node *node, j
         read_connect(sources, dray_node_get(node, "connect"), grants);
 }
 
+static void read_concurrency(struct sources *sources, const struct dray_node *node, json_t *source)
+{
+    int64_t number = 0;
+
+    if (!node)
+        return;
+    if (!dray_node_int(node, &number) || number < 1 || number > 1000) {
+        problem(sources, node->place, "`concurrency` of the source %s is a number from 1 to 1000",
+                sources->name);
+        return;
+    }
+    set(sources, source, "concurrency", json_integer(number));
+}
+
 /* ---- all of them */
 
 static void read_source(struct sources *sources, const struct dray_pair *pair, json_t *all)
@@ -282,6 +296,7 @@ static void read_source(struct sources *sources, const struct dray_pair *pair, j
     if (is_kind(sources, with, "with", DRAY_NODE_MAPPING, "a mapping"))
         read_with(sources, with, source);
     read_grants(sources, dray_node_get(node, "grants"), source);
+    read_concurrency(sources, dray_node_get(node, "concurrency"), source);
 }
 
 int dray_configuration_sources(const struct dray_node *node, struct dray_diagnostics *diagnostics,

@@ -11,4 +11,5 @@ libdraycore_a_SOURCES += \
 	core/engine/launch.h \
 	core/engine/retry.c \
 	core/engine/scratch.c \
+	core/engine/slots.c \
 	core/engine/standing.c

@@ -191,6 +191,23 @@ def test_cancelling_ends_the_tool(dray, site):
     assert left(dray) == []
 
 
+def test_no_more_attempts_use_a_source_than_it_serves(dray, site):
+    site.tool(f'[ ! -e "{site.path}/tape/no" ] || exit 9\nsleep 2\n{COPY}')
+    config = site.config()
+    config.write_text(config.read_text() + "    concurrency: 1\n")
+    running = []
+    for name in ("one", "two"):
+        dray("dataset", "add", name, "--source", f"sda:{site.path}/tape/x.tar")
+        work = site.path / f"{name}.yaml"
+        work.write_text(f"version: 1\ndataset: {name}\nsteps:\n  - {{ id: deliver, uses: push/hpfs, "
+                        f"with: {{ path: {site.path}/{name} }} }}\n")
+        running.append(subprocess.Popen([dray.program, "run", work, "--config", config], env=dray.env,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    said = [one.communicate(timeout=90)[1] for one in running]
+    assert [one.returncode for one in running] == [0, 0]
+    assert sum("waiting: the source sda serves 1 at a time" in text for text in said) == 1
+
+
 def test_what_a_value_may_not_hold_inside_a_longer_word(dray, site):
     site.tool("exit 9")
     for wrong in ("a;b", "a'b", 'a"b', "a:b"):
@@ -271,6 +288,8 @@ def test_preview_does_not_recall_tape(dray, site):
      ":2:101: error: x is no absolute path"),
     ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'] }, grants: { connect: [x] } } }",
      "error: x is not HOST:PORT"),
+    ("sources: { a: { uses: source/command, concurrency: 0, with: { argv: [/b, '{remote}', '{local}'] } } }",
+     ":2:52: error: `concurrency` of the source a is a number from 1 to 1000"),
     ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], shell: yes } } }",
      ":2:82: error: unknown key \"shell\""),
 ])
