@@ -176,7 +176,6 @@ static void read_with(struct sources *sources, const struct dray_node *node, jso
                            *outputs = dray_node_get(node, "outputs"),
                            *strip = dray_node_get(node, "strip");
 
-    set(sources, source, "with", with);
     dray_node_known_keys(node, "a source's `with`", with_keys, DRAY_COUNT(with_keys),
                          sources->diagnostics);
     if (!argv) {
@@ -198,6 +197,7 @@ static void read_with(struct sources *sources, const struct dray_node *node, jso
     read_timeout(sources, dray_node_get(node, "timeout"), with);
     if (is_kind(sources, strip, "strip", DRAY_NODE_SCALAR, "auto or a number"))
         set(sources, with, "strip", json_string(strip->text));
+    set(sources, source, "with", with); /* last: where it fails, `with` is gone */
 }
 
 /* ---- grants */
@@ -235,7 +235,6 @@ static void read_grants(struct sources *sources, const struct dray_node *node, j
     if (!is_kind(sources, node, "grants", DRAY_NODE_MAPPING, "a mapping"))
         return;
     json_t *grants = json_object();
-    set(sources, source, "grants", grants);
     dray_node_known_keys(node, "a source's `grants`", grant_keys, DRAY_COUNT(grant_keys),
                          sources->diagnostics);
     for (size_t i = 0; i < 2; i++) {
@@ -247,6 +246,7 @@ static void read_grants(struct sources *sources, const struct dray_node *node, j
     }
     if (dray_node_get(node, "connect"))
         read_connect(sources, dray_node_get(node, "connect"), grants);
+    set(sources, source, "grants", grants);
 }
 
 static void read_concurrency(struct sources *sources, const struct dray_node *node, json_t *source)
@@ -265,14 +265,12 @@ static void read_concurrency(struct sources *sources, const struct dray_node *no
 
 /* ---- all of them */
 
-static void read_source(struct sources *sources, const struct dray_pair *pair, json_t *all)
+static void fill_source(struct sources *sources, const struct dray_pair *pair, json_t *source)
 {
     const struct dray_node *node = pair->value, *uses = dray_node_get(node, "uses"),
                            *with = dray_node_get(node, "with");
-    json_t *source = json_object();
 
     sources->name = pair->key->text;
-    set(sources, all, sources->name, source);
     if (!dray_is_id(pair->key->text, pair->key->length)) {
         problem(sources, pair->key->place, "\"%s\" cannot be the name of a source",
                 pair->key->text);
@@ -297,6 +295,14 @@ static void read_source(struct sources *sources, const struct dray_pair *pair, j
         read_with(sources, with, source);
     read_grants(sources, dray_node_get(node, "grants"), source);
     read_concurrency(sources, dray_node_get(node, "concurrency"), source);
+}
+
+static void read_source(struct sources *sources, const struct dray_pair *pair, json_t *all)
+{
+    json_t *source = json_object();
+
+    fill_source(sources, pair, source);
+    set(sources, all, pair->key->text, source);
 }
 
 int dray_configuration_sources(const struct dray_node *node, struct dray_diagnostics *diagnostics,
