@@ -210,6 +210,50 @@ void dray_process_signal_group(const struct dray_process *process, int signal_nu
         (void)kill(-process->pid, signal_number);
 }
 
+/* Field 4 of /proc/PID/stat, behind a name that may hold anything. */
+static pid_t parent_of(pid_t pid)
+{
+    char path[64], text[512];
+    int parent = -1;
+
+    (void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    dray_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (length <= 0)
+        return -1;
+    text[length] = '\0';
+    const char *name_end = strrchr(text, ')');
+    char *end = NULL;
+    if (name_end != NULL && strlen(name_end) > 4)
+        parent = (int)strtol(name_end + 4, &end, 10);
+    return end != NULL && *end == ' ' ? parent : -1;
+}
+
+int dray_process_watch(struct dray_process *ret_process, pid_t pid, pid_t parent)
+{
+    long pidfd = pid > 1 ? syscall(SYS_pidfd_open, pid, 0) : -1;
+
+    if (pidfd < 0)
+        return -1;
+    /* Of that very process: its number is not given again while it is held. */
+    if (parent_of(pid) != parent || getpgid(pid) != pid) {
+        (void)close((int)pidfd);
+        return -1;
+    }
+    *ret_process = (struct dray_process){.pid = pid, .pidfd = (int)pidfd};
+    return 0;
+}
+
+void dray_process_unwatch(struct dray_process *process, int is_killed)
+{
+    if (process->pidfd < 0)
+        return;
+    if (is_killed && !wait_readable(process->pidfd, 0))
+        dray_process_signal_group(process, SIGKILL);
+    (void)close(process->pidfd);
+    *process = (struct dray_process){.pid = -1, .pidfd = -1};
+}
+
 char *dray_status_print(int status, char text[static 80])
 {
     if (status != DRAY_STATUS_UNKNOWN && WIFEXITED(status)) {

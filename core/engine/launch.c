@@ -201,6 +201,7 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
         steps = json_object_get(json_object_get(start, "request"), "steps");
     *runner = (struct dray_runner){.steps = json_incref((json_t *)(uintptr_t)steps),
                                    .process = {.pid = -1, .pidfd = -1},
+                                   .program = {.pid = -1, .pidfd = -1},
                                    .pipe = {.in = -1, .out = -1}};
     int result =
         start ? dray_blame_create(&runner->blame, &blame_fd, error) : dray_fail_memory(error);
@@ -265,6 +266,21 @@ void dray_runner_cancel(struct dray_runner *runner)
         return;
 }
 
+/* A runner may say what it likes: only a child of it is taken for its program. */
+static int is_program(struct dray_runner *runner, const json_t *message)
+{
+    const char *event = json_string_value(json_object_get(message, "event"));
+    pid_t pid = (pid_t)json_integer_value(json_object_get(message, "pid"));
+
+    if (!event || strcmp(event, "program") != 0)
+        return 0;
+    dray_process_unwatch(&runner->program, 0);
+    /* One that has ended by now needs no watching. */
+    if (dray_process_watch(&runner->program, pid, runner->process.pid) != 0)
+        runner->program.pidfd = -1;
+    return 1;
+}
+
 int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, json_t **ret_message,
                      struct dray_error *error)
 {
@@ -277,6 +293,10 @@ int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, jso
         if (runner->cancelled_at && dray_monotonic() - runner->cancelled_at > CANCEL_GRACE)
             dray_process_signal(&runner->process, SIGKILL);
         int result = dray_pipe_receive(&runner->pipe, 0, ret_message, error);
+        if (result == 1 && is_program(runner, *ret_message)) {
+            json_decref(*ret_message);
+            continue;
+        }
         if (result != 2)
             return result;
         struct pollfd ready[] = {{.fd = runner->pipe.in, .events = POLLIN}, interrupt};
@@ -331,6 +351,7 @@ int dray_runner_end(struct dray_runner *runner, long *ret_step, struct dray_erro
         (void)dray_process_wait(&runner->process, -1, &status);
     }
     runner->running = 0;
+    dray_process_unwatch(&runner->program, 1);
     const struct dray_blame_slot *slot = dray_blame_find(runner->blame);
     int well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (slot && slot->operation != DRAY_OPERATION_NONE) {

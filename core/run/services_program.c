@@ -200,6 +200,8 @@ int dray_service_program(struct dray_ctx *ctx, const struct dray_program *progra
                          running.call->step->step->uses, name);
     int result = start(&running, program->argv, error);
     if (result == 0) {
+        dray_run_tell(running.call->step->run,
+                      json_pack("{s:s, s:i}", "event", "program", "pid", (int)running.process.pid));
         attend(&running, program->timeout);
         /* What it started and left behind must not write any more. */
         dray_process_signal_group(&running.process, SIGKILL);

@@ -191,6 +191,32 @@ def test_cancelling_ends_the_tool(dray, site):
     assert left(dray) == []
 
 
+def test_a_tool_does_not_outlive_a_killed_runner(dray, site):
+    config = site.config()
+    site.tool(f'[ ! -e "{site.path}/tape/go" ] || exec cp "$1" "$2"\necho $$ $PPID >"$2"\nsleep 1000')
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, "
+                    f"with: {{ path: {site.path}/x }} }}\n")
+    running = subprocess.Popen([dray.program, "run", work, "--config", config], env=dray.env,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pids = []
+    for _ in range(200):
+        found = list((dray.state / "scratch").rglob("x.tar")) if (dray.state / "scratch").exists() else []
+        pids = [int(word) for word in found[0].read_text().split()] if found else []
+        if len(pids) == 2:
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)  # the engine hears of it
+    (site.path / "tape/go").write_text("")
+    os.kill(pids[1], 9)
+    running.communicate(timeout=60)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.kill(pids[0], 0)
+            time.sleep(0.1)
+
+
 def test_no_more_attempts_use_a_source_than_it_serves(dray, site):
     site.tool(f'[ ! -e "{site.path}/tape/no" ] || exit 9\nsleep 2\n{COPY}')
     config = site.config()
