@@ -59,7 +59,7 @@ static const struct option_row rows[] = {
     {'K', "key", 1, "--key FILE           the private key to sign with"},
     {'A', "type", 1, "--type TYPE          the dataset's type, such as RAW_DATA"},
     {'B', "source", 1,
-     "--source PATH        where its bytes are: a directory, a file or an archive"},
+     "--source PATH        where its bytes are: a directory, a file, an archive, or NAME:REMOTE"},
     {'C', "tag", 1, "--tag TAG            a tag of it (may be repeated)"},
     {'E', "label", 1, "--label NAME=VALUE   a label of it (may be repeated)"},
     {'F', "owner", 1, "--owner USER         who owns it"},

@@ -15,6 +15,7 @@ plugin_modules = \
 	plugins/filter-type.la \
 	plugins/push-hpfs.la \
 	plugins/source-archive.la \
+	plugins/source-command.la \
 	plugins/source-directory.la
 
 # -rpath is what makes libtool build a module rather than an archive of something not installed.
@@ -79,15 +80,29 @@ plugins_push_hpfs_la_SOURCES = \
 plugins_push_hpfs_la_LDFLAGS = $(plugin_link_flags)
 plugins_push_hpfs_la_LIBADD = $(JANSSON_LIBS) $(CRYPTO_LIBS)
 
-plugins_source_archive_la_SOURCES = \
+# The words of commands are a library of their own, for their unit tests.
+noinst_LTLIBRARIES += libdraycommand.la
+libdraycommand_la_SOURCES = \
+	plugins/sources/command.h \
+	plugins/sources/command_words.c
+
+# source/command reads what its program brought with the same code.
+archive_sources = \
 	plugins/sources/archive.c \
 	plugins/sources/archive.h \
 	plugins/sources/archive_names.c \
 	plugins/sources/archive_open.c \
 	plugins/sources/archive_stream.c \
 	plugins/sources/archive_zip.c
+
+plugins_source_archive_la_SOURCES = $(archive_sources) plugins/sources/archive_plugin.c
 plugins_source_archive_la_LDFLAGS = $(plugin_link_flags)
 plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS)
+
+plugins_source_command_la_SOURCES = $(archive_sources) \
+	plugins/sources/command.c
+plugins_source_command_la_LDFLAGS = $(plugin_link_flags)
+plugins_source_command_la_LIBADD = libdraycommand.la $(ARCHIVE_LIBS) $(ZLIB_LIBS)
 
 plugins_source_directory_la_SOURCES = plugins/sources/directory.c
 plugins_source_directory_la_LDFLAGS = $(plugin_link_flags)

@@ -14,11 +14,11 @@
 
 #define SYSTEM_FILE "/etc/dray/dray.yaml"
 
-/* Keys of the whole format. Of the top ones this release reads the first two. */
+/* Keys of the whole format. Of the top ones this release reads the first three. */
 static const char *const top_keys[] = {
-    "version", "policies", "database", "listen", "scratch", "receipts", "plugins", "sources",
-    "hpfs",    "secrets",  "outgoing", "limits", "windows", "globus",   "audit",   "notify"};
-#define READ_KEYS 2
+    "version", "policies", "sources",  "database", "listen",  "scratch", "receipts", "plugins",
+    "hpfs",    "secrets",  "outgoing", "limits",   "windows", "globus",  "audit",    "notify"};
+#define READ_KEYS 3
 static const char *const policies_keys[] = {"path", "mandatory", "verify_key"};
 
 struct reader {
@@ -35,6 +35,7 @@ void dray_configuration_clear(struct dray_configuration *configuration)
 {
     free(configuration->policies);
     dray_key_free(configuration->policy_key);
+    json_decref(configuration->sources);
     *configuration = (struct dray_configuration){0};
 }
 
@@ -154,6 +155,9 @@ static void read_root(struct reader *reader, const struct dray_node *root, uint3
     read_version(reader, root);
     refuse_others(reader, root);
     read_policies(reader, dray_node_get(root, "policies"));
+    if (dray_configuration_sources(dray_node_get(root, "sources"), reader->diagnostics,
+                                   &reader->configuration->sources) != 0)
+        reader->no_memory = 1;
 }
 
 /* The directory that the file lies in, by the name that it was given. */
@@ -231,7 +235,8 @@ int dray_configuration_is(const char *path)
         return 0;
     const struct dray_node *policies = dray_node_get(root, "policies");
     int known = strcmp(slash ? slash + 1 : path, "dray.yaml") == 0 ||
-                (policies && policies->kind == DRAY_NODE_MAPPING);
+                (policies && policies->kind == DRAY_NODE_MAPPING) ||
+                dray_node_pair(root, "sources") != NULL;
     for (size_t i = READ_KEYS; !known && i < DRAY_COUNT(top_keys); i++)
         known = dray_node_pair(root, top_keys[i]) != NULL;
     return known;

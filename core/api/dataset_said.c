@@ -8,6 +8,7 @@
 #include "core/base/digest.h"
 #include "core/base/io.h"
 #include "core/base/text.h"
+#include "core/plan/plan.h"
 #include "core/tree/tree.h"
 
 #define MOST_TEXT 1024
@@ -110,6 +111,8 @@ static int set_source(struct dray_dataset_row *row, const json_t *value, const c
         dray_hint(error, "the source of a dataset is a directory, a file or an archive");
         return DRAY_INVALID;
     }
+    if (source && dray_is_remote(source))
+        return replace(&row->source, source, error);
     dray_autofree char *path = source ? dray_path_absolute(base, source) : NULL;
     if (source && !path)
         return dray_fail_memory(error);

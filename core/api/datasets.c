@@ -203,7 +203,7 @@ static int check_source(const json_t *said, const struct dray_dataset_row *row,
 {
     struct stat status;
 
-    if (!json_object_get(said, "source") || !row->source)
+    if (!json_object_get(said, "source") || !row->source || *row->source != '/')
         return 0;
     if (stat(row->source, &status) != 0)
         return dray_fail_errno(error, errno, "the source %s", row->source);

@@ -57,6 +57,7 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
         return result;
     api->saved = dray_api_saved(api);
     api->catalog = dray_api_catalog(api);
+    api->engine.sources = api->configuration.sources;
     *ret_request = (struct dray_plan_request){
         .dataset_base = api->here,
         .policy_directories = (const char *const *)api->policies,
@@ -72,6 +73,7 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
         .asker = {dray_engine_ask, &api->engine},
         .recipes = &api->saved,
         .catalog = &api->catalog,
+        .sources = api->configuration.sources,
     };
     return 0;
 }

@@ -66,7 +66,7 @@ static int place_descriptors(struct preparation *preparation, const int *fds, si
     return posix_spawn_file_actions_addclosefrom_np(&preparation->actions, (int)kept);
 }
 
-static int set_signals(struct preparation *preparation, int quiet)
+static int set_signals(struct preparation *preparation, int quiet, short more)
 {
     posix_spawnattr_t *attributes = &preparation->attributes;
     sigset_t blocked;
@@ -84,13 +84,14 @@ static int set_signals(struct preparation *preparation, int quiet)
     if (failed == 0)
         failed = posix_spawnattr_setsigdefault(attributes, &defaults);
     if (failed == 0)
-        failed =
-            posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+        failed = posix_spawnattr_setflags(
+            attributes, (short)(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | more));
     return failed;
 }
 
 /* Returns an errno. */
-static int prepare(struct preparation *preparation, const int *fds, size_t fd_count, int quiet)
+static int prepare(struct preparation *preparation, const int *fds, size_t fd_count, int quiet,
+                   short more)
 {
     int failed = posix_spawn_file_actions_init(&preparation->actions);
     if (failed != 0)
@@ -100,7 +101,7 @@ static int prepare(struct preparation *preparation, const int *fds, size_t fd_co
     if (failed != 0)
         return failed;
     preparation->have_attributes = 1;
-    failed = set_signals(preparation, quiet);
+    failed = set_signals(preparation, quiet, more);
     return failed != 0 ? failed : place_descriptors(preparation, fds, fd_count);
 }
 
@@ -115,14 +116,14 @@ static char *const *unconst(const char *const *strings)
     return both.to;
 }
 
-int dray_process_start(struct dray_process *ret_process, const char *const *argv,
-                       const char *const *environment, const int *fds, size_t fd_count, int quiet,
-                       struct dray_error *error)
+static int start(struct dray_process *ret_process, const char *const *argv,
+                 const char *const *environment, const int *fds, size_t fd_count, int quiet,
+                 short more, struct dray_error *error)
 {
     dray_cleanup(free_preparation) struct preparation preparation = {0};
     pid_t pid;
 
-    int failed = prepare(&preparation, fds, fd_count, quiet);
+    int failed = prepare(&preparation, fds, fd_count, quiet, more);
     if (failed == 0)
         failed = posix_spawn(&pid, argv[0], &preparation.actions, &preparation.attributes,
                              unconst(argv), environment == NULL ? environ : unconst(environment));
@@ -139,6 +140,21 @@ int dray_process_start(struct dray_process *ret_process, const char *const *argv
     }
     *ret_process = (struct dray_process){.pid = pid, .pidfd = (int)pidfd};
     return 0;
+}
+
+int dray_process_start(struct dray_process *ret_process, const char *const *argv,
+                       const char *const *environment, const int *fds, size_t fd_count, int quiet,
+                       struct dray_error *error)
+{
+    return start(ret_process, argv, environment, fds, fd_count, quiet, 0, error);
+}
+
+/* The group's number is 0 by default, which means the child's own. */
+int dray_process_start_group(struct dray_process *ret_process, const char *const *argv,
+                             const char *const *environment, const int *fds, size_t fd_count,
+                             struct dray_error *error)
+{
+    return start(ret_process, argv, environment, fds, fd_count, 1, POSIX_SPAWN_SETPGROUP, error);
 }
 
 /* 1 when the descriptor became readable in time. */
@@ -186,6 +202,56 @@ void dray_process_signal(const struct dray_process *process, int signal_number)
     /* It may have ended by itself: then there is nobody to tell. */
     if (process->pidfd >= 0)
         (void)syscall(SYS_pidfd_send_signal, process->pidfd, signal_number, NULL, 0);
+}
+
+void dray_process_signal_group(const struct dray_process *process, int signal_number)
+{
+    if (process->pidfd >= 0 && process->pid > 1)
+        (void)kill(-process->pid, signal_number);
+}
+
+/* Field 4 of /proc/PID/stat, behind a name that may hold anything. */
+static pid_t parent_of(pid_t pid)
+{
+    char path[64], text[512];
+    int parent = -1;
+
+    (void)snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    dray_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (length <= 0)
+        return -1;
+    text[length] = '\0';
+    const char *name_end = strrchr(text, ')');
+    char *end = NULL;
+    if (name_end != NULL && strlen(name_end) > 4)
+        parent = (int)strtol(name_end + 4, &end, 10);
+    return end != NULL && *end == ' ' ? parent : -1;
+}
+
+int dray_process_watch(struct dray_process *ret_process, pid_t pid, pid_t parent)
+{
+    long pidfd = pid > 1 ? syscall(SYS_pidfd_open, pid, 0) : -1;
+
+    if (pidfd < 0)
+        return -1;
+    /* Of that very process: its number is not given again while it is held. */
+    if (parent_of(pid) != parent || getpgid(pid) != pid) {
+        (void)close((int)pidfd);
+        return -1;
+    }
+    *ret_process = (struct dray_process){.pid = pid, .pidfd = (int)pidfd};
+    return 0;
+}
+
+void dray_process_unwatch(struct dray_process *process, int is_killed)
+{
+    if (process->pidfd < 0)
+        return;
+    if (is_killed && !wait_readable(process->pidfd, 0))
+        dray_process_signal_group(process, SIGKILL);
+    (void)close(process->pidfd);
+    *process = (struct dray_process){.pid = -1, .pidfd = -1};
 }
 
 char *dray_status_print(int status, char text[static 80])

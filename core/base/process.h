@@ -20,12 +20,24 @@ struct dray_process {
 DRAY_MUST_CHECK int dray_process_start(struct dray_process *ret_process, const char *const *argv,
                                        const char *const *environment, const int *fds,
                                        size_t fd_count, int quiet, struct dray_error *error);
+/* The same, quiet, as the leader of a process group of its own. */
+DRAY_MUST_CHECK int dray_process_start_group(struct dray_process *ret_process,
+                                             const char *const *argv,
+                                             const char *const *environment, const int *fds,
+                                             size_t fd_count, struct dray_error *error);
 /* A wait status that is neither an exit nor a signal: the child was not there to be reaped. */
 #define DRAY_STATUS_UNKNOWN (-1)
 /* Wait up to timeout_ms (-1: for ever). 1: ended, *ret_status as from waitpid and pidfd closed; 0:
  * still running. */
 int dray_process_wait(struct dray_process *process, int timeout_ms, int *ret_status);
 void dray_process_signal(const struct dray_process *process, int signal_number);
+/* To all of its group, which is there until it is waited for, also once it has ended. */
+void dray_process_signal_group(const struct dray_process *process, int signal_number);
+/* Watch a child of a process: pidfd, and a group if it leads one. -1 when it is not one, or has
+ * ended and is waited for; it can be signalled, not waited for. */
+int dray_process_watch(struct dray_process *ret_process, pid_t pid, pid_t parent);
+/* Kill the group of a watched process, if it has not ended, and watch it no more. */
+void dray_process_unwatch(struct dray_process *process, int is_killed);
 /* "exited with status 3" or "died of SIGSEGV (segmentation fault)". Returns text. */
 char *dray_status_print(int status, char text[static 80]);
 

@@ -522,10 +522,13 @@ static int discard_rest(struct dray_attempt *attempt, struct dray_error *error)
 
 int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
 {
+    dray_cleanup(dray_slots_free) struct dray_slots slots = {0};
     dray_autofree char *scratch = NULL;
     struct dray_runner runner;
     int result = recheck(attempt, NULL, error);
 
+    if (result == 0)
+        result = dray_slots_take(attempt, &slots, error);
     if (result != 0)
         return result;
     result = dray_scratch_make(attempt->engine, attempt->job, attempt->number, &scratch, error);

@@ -96,4 +96,14 @@ DRAY_MUST_CHECK int dray_job_bury(struct dray_engine *engine, const char *id, en
 /* Pass an event on, with job, attempt and time, and write it to the job's log. Takes `event`. */
 void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event);
 
+/* ---- slots.c: the site's sources that an attempt holds; start with `= { 0 }`. */
+struct dray_slots {
+    int *fds;
+    size_t count;
+};
+/* Wait until each source of the plan has room for one more. */
+DRAY_MUST_CHECK int dray_slots_take(const struct dray_attempt *attempt, struct dray_slots *slots,
+                                    struct dray_error *error);
+void dray_slots_free(struct dray_slots *slots);
+
 #endif

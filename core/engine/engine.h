@@ -18,8 +18,10 @@ struct dray_engine {
     struct dray_store *store; /* NULL: only ask and preview work */
     struct dray_registry *registry;
     const char *user, *actor;
-    int unconfined;   /* run plugins without the sandbox */
-    int interrupt_fd; /* readable: the user wants to stop (signalfd); -1: none */
+    int unconfined;        /* run plugins without the sandbox */
+    const json_t *sources; /* what the site configured, as struct dray_plan_request; with "grants":
+                              {"exec", "read", "connect"} */
+    int interrupt_fd;      /* readable: the user wants to stop (signalfd); -1: none */
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);
     void *arg;

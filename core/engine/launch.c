@@ -35,6 +35,41 @@ static int append_text(json_t *start, const char *key, const char *text)
     return json_array_append_new(list, json_string(text));
 }
 
+static int append_all(json_t *start, const char *key, json_t *values)
+{
+    json_t *list = json_object_get(start, key);
+
+    if (!list && json_object_set_new(start, key, list = json_array()) != 0)
+        return -1;
+    return values ? json_array_extend(list, values) : 0;
+}
+
+/* A program is run for a plan only as the site's configuration of now has it: the plan may be old,
+ * or somebody else's. */
+static int grant_program(struct dray_engine *engine, const json_t *with, json_t *start,
+                         struct dray_error *error)
+{
+    const char *name = json_string_value(json_object_get(with, "source"));
+    const json_t *source = name ? json_object_get(engine->sources, name) : NULL;
+    const json_t *grants = json_object_get(source, "grants");
+    const json_t *argv = json_object_get(json_object_get(source, "with"), "argv");
+
+    if (!argv || !json_equal(argv, json_object_get(with, "argv"))) {
+        (void)dray_fail(error, DRAY_DENIED,
+                        "the configuration does not let source/command run what this plan has for "
+                        "the source %s",
+                        name ? name : "without a name");
+        dray_hint(error, "plan it anew");
+        return DRAY_DENIED;
+    }
+    if (append_text(start, "programs", json_string_value(json_array_get(argv, 0))) != 0 ||
+        append_all(start, "exec", json_object_get(grants, "exec")) != 0 ||
+        append_all(start, "reads", json_object_get(grants, "read")) != 0 ||
+        append_all(start, "connect", json_object_get(grants, "connect")) != 0)
+        return dray_fail_memory(error);
+    return 0;
+}
+
 int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char *file,
                         const json_t *with, int deliveries, json_t *start, struct dray_error *error)
 {
@@ -62,6 +97,11 @@ int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char
             ((flags & written) && append_text(start, "writes", path) != 0))
             result = dray_fail_memory(error);
     }
+    /* Who only asks or cleans up runs none. */
+    const char *mode = json_string_value(json_object_get(start, "mode"));
+    int runs = mode && (strcmp(mode, "run") == 0 || strcmp(mode, "preview") == 0);
+    if (result == 0 && runs && strcmp(uses, "source/command") == 0)
+        result = grant_program(engine, with, start, error);
     return result;
 }
 
@@ -161,6 +201,7 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
         steps = json_object_get(json_object_get(start, "request"), "steps");
     *runner = (struct dray_runner){.steps = json_incref((json_t *)(uintptr_t)steps),
                                    .process = {.pid = -1, .pidfd = -1},
+                                   .program = {.pid = -1, .pidfd = -1},
                                    .pipe = {.in = -1, .out = -1}};
     int result =
         start ? dray_blame_create(&runner->blame, &blame_fd, error) : dray_fail_memory(error);
@@ -225,6 +266,21 @@ void dray_runner_cancel(struct dray_runner *runner)
         return;
 }
 
+/* A runner may say what it likes: only a child of it is taken for its program. */
+static int is_program(struct dray_runner *runner, const json_t *message)
+{
+    const char *event = json_string_value(json_object_get(message, "event"));
+    pid_t pid = (pid_t)json_integer_value(json_object_get(message, "pid"));
+
+    if (!event || strcmp(event, "program") != 0)
+        return 0;
+    dray_process_unwatch(&runner->program, 0);
+    /* One that has ended by now needs no watching. */
+    if (dray_process_watch(&runner->program, pid, runner->process.pid) != 0)
+        runner->program.pidfd = -1;
+    return 1;
+}
+
 int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, json_t **ret_message,
                      struct dray_error *error)
 {
@@ -237,6 +293,10 @@ int dray_runner_next(struct dray_engine *engine, struct dray_runner *runner, jso
         if (runner->cancelled_at && dray_monotonic() - runner->cancelled_at > CANCEL_GRACE)
             dray_process_signal(&runner->process, SIGKILL);
         int result = dray_pipe_receive(&runner->pipe, 0, ret_message, error);
+        if (result == 1 && is_program(runner, *ret_message)) {
+            json_decref(*ret_message);
+            continue;
+        }
         if (result != 2)
             return result;
         struct pollfd ready[] = {{.fd = runner->pipe.in, .events = POLLIN}, interrupt};
@@ -291,6 +351,7 @@ int dray_runner_end(struct dray_runner *runner, long *ret_step, struct dray_erro
         (void)dray_process_wait(&runner->process, -1, &status);
     }
     runner->running = 0;
+    dray_process_unwatch(&runner->program, 1);
     const struct dray_blame_slot *slot = dray_blame_find(runner->blame);
     int well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (slot && slot->operation != DRAY_OPERATION_NONE) {

@@ -12,8 +12,9 @@ struct dray_runner {
     struct dray_process process;
     struct dray_pipe pipe;
     struct dray_blame_page *blame;
-    json_t *steps;        /* what it runs, [{"id", "uses"}], to name who is to blame */
-    int64_t cancelled_at; /* CLOCK_MONOTONIC, ns; 0: not */
+    json_t *steps;               /* what it runs, [{"id", "uses"}], to name who is to blame */
+    struct dray_process program; /* what a source of it runs: it must not outlive the runner */
+    int64_t cancelled_at;        /* CLOCK_MONOTONIC, ns; 0: not */
     int running;
 };
 

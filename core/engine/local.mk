@@ -12,5 +12,6 @@ libdraycore_a_SOURCES += \
 	core/engine/recorded.c \
 	core/engine/retry.c \
 	core/engine/scratch.c \
+	core/engine/slots.c \
 	core/engine/standing.c \
 	core/engine/verify.c

@@ -22,6 +22,13 @@ int dray_is_path(const char *text)
            strcmp(text, ".") == 0 || strcmp(text, "..") == 0;
 }
 
+int dray_is_remote(const char *text)
+{
+    const char *colon = strchr(text, ':');
+
+    return colon && colon[1] && dray_is_id(text, (size_t)(colon - text));
+}
+
 /* Bytes of the name's suffix that says it is an archive; 0: none, or what would be left is no name:
  * records are kept under it. */
 static size_t archive_suffix(const char *name)
@@ -153,11 +160,37 @@ static int take_identity(struct dray_draft *draft)
     return draft->dataset && draft->dataset_id ? 0 : DRAY_NO_MEMORY;
 }
 
+/* NAME:REMOTE, of the site's sources. */
+static int take_remote(struct dray_draft *draft, const char *source, const struct dray_place *place)
+{
+    const char *colon = strchr(source, ':');
+    const char *name = dray_draft_copy(draft, source, (size_t)(colon - source));
+
+    if (!name || take_identity(draft) != 0)
+        return DRAY_NO_MEMORY;
+    if (draft->has_sources)
+        return 0;
+    if (json_object_get(draft->sources, name)) {
+        draft->source_name = name;
+        draft->source_remote = dray_draft_copy(draft, colon + 1, strlen(colon + 1));
+        return draft->source_remote ? 0 : DRAY_NO_MEMORY;
+    }
+    dray_autofree char *message =
+        dray_format("the bytes of \"%s\" are at %s, and the configuration has no source \"%s\"",
+                    draft->dataset, source, name);
+    draft->dataset_id = NULL;
+    return message ? refuse(draft, place, DRAY_NOT_FOUND, message,
+                            "an admin adds it to `sources` of /etc/dray/dray.yaml, or of --config")
+                   : dray_fail_memory(draft->error);
+}
+
 /* A workflow that has sources of its own needs none of the catalog's. */
 static int take_known(struct dray_draft *draft, const struct dray_place *place)
 {
     const char *source = json_string_value(json_object_get(draft->known, "source"));
 
+    if (source && *source != '/')
+        return take_remote(draft, source, place);
     if (source) {
         int optional = draft->has_sources && access(source, F_OK) != 0;
         int result = optional ? 0 : take_path(draft, source, "/", place);

@@ -192,8 +192,10 @@ struct dray_draft {
 
     /* the dataset; id NULL: not known */
     const char *dataset, *dataset_id;
-    const char *dataset_path; /* where its bytes are; NULL: not known */
-    json_t *known;            /* what the catalog says of it; NULL: it is not from there */
+    const char *dataset_path;                /* where its bytes are; NULL: not known */
+    const char *source_name, *source_remote; /* or what to bring by which of the site's sources */
+    const json_t *sources;                   /* these; NULL: none */
+    json_t *known; /* what the catalog says of it; NULL: it is not from there */
     const struct dray_catalog *catalog; /* NULL: none can be had */
     int dataset_is_archive;
     struct dray_place dataset_place;
@@ -278,6 +280,9 @@ DRAY_MUST_CHECK int dray_step_options(struct dray_draft *draft, struct dray_draf
 /* Options of an implied source: `path`, and the plugin's defaults. */
 DRAY_MUST_CHECK int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step,
                                      const char *plugin, const char *path);
+/* Options of an implied source that the site configured: `with` as it is written there, and what to
+ * bring. */
+DRAY_MUST_CHECK int dray_step_command(struct dray_draft *draft, struct dray_draft_step *step);
 /* The value of the step's first option with the flag, as checked, and where it is written; NULL:
  * none. */
 const char *dray_step_flagged(const struct dray_draft_step *step, uint32_t flag,

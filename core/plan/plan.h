@@ -200,10 +200,13 @@ struct dray_plan_request {
     struct dray_asker asker;
     const struct dray_recipes *recipes; /* NULL: none can be had */
     const struct dray_catalog *catalog; /* likewise */
+    const json_t *sources; /* the site's: {NAME: {"with": options of source/command}}; NULL: none */
 };
 
 /* Is a dataset written as a path, rather than as a name in the catalog? */
 int dray_is_path(const char *text);
+/* Is a dataset's source NAME:REMOTE, for a source that the site configured? */
+int dray_is_remote(const char *text);
 
 /* The name of the dataset that a real path is: its last part, of an archive without its suffix.
  * NULL: memory is out. */

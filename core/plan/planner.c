@@ -50,7 +50,7 @@ int dray_draft_verdict(struct dray_draft *draft)
 /* The source that a workflow without one gets. */
 static int add_source(struct dray_draft *draft)
 {
-    if (draft->has_sources || !draft->dataset_path)
+    if (draft->has_sources || (!draft->dataset_path && !draft->source_name))
         return 0;
     for (size_t i = 0; i < draft->step_count; i++) {
         struct dray_draft_step *step = &draft->steps[i];
@@ -58,6 +58,8 @@ static int add_source(struct dray_draft *draft)
             continue;
         step->place = draft->dataset_place;
         step->uses_place = draft->dataset_place;
+        if (draft->source_name)
+            return dray_step_command(draft, step);
         return dray_step_source(draft, step,
                                 draft->dataset_is_archive ? "source/archive" : "source/directory",
                                 draft->dataset_path);
@@ -185,6 +187,7 @@ int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnost
         .listed = request->listed,
         .advise = request->advise,
         .reads_only = request->reads_only,
+        .sources = request->sources,
     };
     int result = make(&draft, request, ret_plan);
 

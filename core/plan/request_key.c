@@ -132,6 +132,14 @@ static json_t *needs_json(const struct ancestry *ancestry, size_t step)
     return list;
 }
 
+/* By which words a program brings the bytes is not what they are. */
+static int is_way(const struct dray_step *step, const char *name)
+{
+    return strcmp(step->uses, "source/command") == 0 &&
+           (strcmp(name, "argv") == 0 || strcmp(name, "exits") == 0 ||
+            strcmp(name, "timeout") == 0);
+}
+
 /* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical
  * target? */
 static int is_address(const struct dray_plan *plan, const struct dray_step *step,
@@ -160,7 +168,7 @@ static json_t *with_json(const struct dray_plan *plan, const struct dray_step *s
 
     json_object_foreach(step->with, name, value)
     {
-        if (!with || is_address(plan, step, plugin, name))
+        if (!with || is_way(step, name) || is_address(plan, step, plugin, name))
             continue;
         if (json_object_set(with, name, value) != 0) {
             json_decref(with);

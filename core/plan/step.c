@@ -216,6 +216,15 @@ int dray_step_uses(struct dray_draft *draft, struct dray_draft_step *step,
         dray_problem(draft, uses->place, "`guard` is no step to write: a policy's `limit` adds it");
         return 0;
     }
+    if (strcmp(uses->text, "source/command") == 0) {
+        dray_problem(draft, uses->place,
+                     "source/command is no step to write: which programs run "
+                     "stands in the site's configuration");
+        dray_diagnose_hint(
+            draft->diagnostics,
+            "name a dataset of the catalog whose source is NAME:REMOTE of one there");
+        return 0;
+    }
     step->uses = uses->text;
     step->known = 1;
     if (step->role == DRAY_STEP_VALIDATE)
@@ -325,20 +334,16 @@ int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, co
     return 0;
 }
 
-/* What a source plugin makes of nothing but a path: the options as if somebody had written them. */
-static int check_path(struct dray_draft *draft, struct dray_draft_step *step, const char *path,
-                      struct dray_diagnostics *diagnostics)
+/* Options that nobody wrote in the workflow, as if somebody had. */
+static int check_written(struct dray_draft *draft, struct dray_draft_step *step,
+                         const struct dray_buffer *text, struct dray_diagnostics *diagnostics)
 {
-    struct dray_buffer text = {.cap = 1u << 20};
     struct dray_error error = {0};
     dray_cleanup(dray_document_freep) struct dray_document *document = NULL;
+    int result = text->failed ? dray_fail_memory(&error)
+                              : dray_document_parse(step->uses, text->data, text->length,
+                                                    diagnostics, &document, &error);
 
-    dray_buffer_text(&text, "path: ");
-    dray_quote_add(&text, path);
-    int result = text.failed ? dray_fail_memory(&error)
-                             : dray_document_parse(step->uses, text.data, text.length, diagnostics,
-                                                   &document, &error);
-    dray_buffer_free(&text);
     if (result == 0)
         result = dray_options_check(step->plugin, step->uses, dray_document_root(document),
                                     (struct dray_place){.line = 1, .column = 1, .width = 1}, "/",
@@ -348,8 +353,9 @@ static int check_path(struct dray_draft *draft, struct dray_draft_step *step, co
     return result;
 }
 
-int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, const char *plugin,
-                     const char *path)
+/* The step is the implied source; `text` its options. */
+static int imply(struct dray_draft *draft, struct dray_draft_step *step, const char *plugin,
+                 const struct dray_buffer *text)
 {
     struct dray_diagnostics diagnostics = {0};
 
@@ -359,7 +365,7 @@ int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, con
     int result = find_plugin(draft, step, DRAY_KIND_SOURCE);
     if (result != 0 || !step->plugin)
         return result;
-    result = check_path(draft, step, path, &diagnostics);
+    result = check_written(draft, step, text, &diagnostics);
     if (diagnostics.errors) {
         result = 0;
         for (size_t i = 0; i < diagnostics.count; i++)
@@ -371,6 +377,53 @@ int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, con
     }
     dray_diagnostics_free(&diagnostics);
     return result;
+}
+
+int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, const char *plugin,
+                     const char *path)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 1u << 20};
+
+    dray_buffer_text(&text, "path: ");
+    dray_quote_add(&text, path);
+    return imply(draft, step, plugin, &text);
+}
+
+/* What the catalog has recorded of the dataset's files; NULL: nothing. */
+static const char *recorded_revision(struct dray_draft *draft)
+{
+    const char *listed = json_string_value(json_object_get(draft->known, "listed"));
+
+    if (!listed)
+        return dray_draft_format(draft, "%s:%s", draft->source_name, draft->source_remote);
+    return dray_draft_format(
+        draft, "%s:%s, entries %lld, bytes %lld, recorded %s", draft->source_name,
+        draft->source_remote,
+        (long long)json_integer_value(json_object_get(draft->known, "entries")),
+        (long long)json_integer_value(json_object_get(draft->known, "bytes")), listed);
+}
+
+int dray_step_command(struct dray_draft *draft, struct dray_draft_step *step)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 1u << 20};
+    const json_t *source = json_object_get(draft->sources, draft->source_name);
+    const char *revision = recorded_revision(draft);
+    json_t *with = json_deep_copy(json_object_get(source, "with"));
+
+    if (!revision || !with ||
+        json_object_set_new(with, "source", json_string(draft->source_name)) != 0 ||
+        json_object_set_new(with, "remote", json_string(draft->source_remote)) != 0 ||
+        json_object_set_new(with, "revision", json_string(revision)) != 0) {
+        json_decref(with);
+        return dray_fail_memory(draft->error);
+    }
+    /* JSON is YAML. */
+    dray_autofree char *json = json_dumps(with, JSON_COMPACT);
+    json_decref(with);
+    if (!json)
+        return dray_fail_memory(draft->error);
+    dray_buffer_text(&text, json);
+    return imply(draft, step, "source/command", &text);
 }
 
 const char *dray_step_flagged(const struct dray_draft_step *step, uint32_t flag,

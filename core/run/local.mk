@@ -23,8 +23,10 @@ libdraycore_a_SOURCES += \
 	core/run/runner.h \
 	core/run/sandbox.c \
 	core/run/sandbox.h \
+	core/run/sandbox_program.c \
 	core/run/schedule.c \
 	core/run/services.c \
+	core/run/services_program.c \
 	core/run/services_tree.c \
 	core/run/staging.c \
 	core/run/step.c \

@@ -128,19 +128,20 @@ struct dray_run {
     int scratch_fd;
     char *job_id, *user, *actor;
     uint32_t attempt;
-    int64_t clock;        /* CLOCK_REALTIME at the start, ns */
-    int preview;          /* pushes are not run */
-    const char *listing;  /* of a preview: what the list is called that stands for the source */
-    const char *recorded; /* the source whose files the catalog has a record of; NULL: none */
-    const json_t *places; /* of a preview: where elements of lists are written (part 3 of
-                             docs/formats.md); NULL: not known */
-    uint64_t listed;      /* how many entries it has */
-    int unread;           /* atomic: of a preview: there are entries without their bytes */
-    int verifying;        /* differences from the record are told, and fail nothing */
-    int recording;        /* and what is read is told, with its digest */
-    int untold;           /* atomic: memory ran out for something that had to be told */
-    int planning;         /* no step runs: plugins are only asked */
-    int discarding;       /* what earlier attempts left is removed, nothing is made */
+    int64_t clock;          /* CLOCK_REALTIME at the start, ns */
+    int preview;            /* pushes are not run */
+    const char *listing;    /* of a preview: what the list is called that stands for the source */
+    const char *recorded;   /* the source whose files the catalog has a record of; NULL: none */
+    const json_t *places;   /* of a preview: where elements of lists are written (part 3 of
+                               docs/formats.md); NULL: not known */
+    const json_t *programs; /* that sources may run, absolute paths; NULL: none */
+    uint64_t listed;        /* how many entries it has */
+    int unread;             /* atomic: of a preview: there are entries without their bytes */
+    int verifying;          /* differences from the record are told, and fail nothing */
+    int recording;          /* and what is read is told, with its digest */
+    int untold;             /* atomic: memory ran out for something that had to be told */
+    int planning;           /* no step runs: plugins are only asked */
+    int discarding;         /* what earlier attempts left is removed, nothing is made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
@@ -199,6 +200,9 @@ int dray_service_create(struct dray_ctx *ctx, const struct dray_item *item,
 int dray_service_write(struct dray_ctx *ctx, struct dray_writer *writer, const void *data,
                        uint64_t size);
 int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
+int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char **ret_path);
+int dray_service_program(struct dray_ctx *ctx, const struct dray_program *program,
+                         struct dray_program_end *ret_end);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);

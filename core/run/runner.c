@@ -87,6 +87,28 @@ static int grant_common(struct dray_sandbox *sandbox, const struct orders *order
     return result;
 }
 
+/* What the site's sources run, and the null device that programs are started with. */
+static int grant_programs(struct dray_sandbox *sandbox, const struct orders *orders,
+                          struct dray_error *error)
+{
+    static const char *const keys[] = {"programs", "exec"};
+    const json_t *ports = json_object_get(orders->message, "connect");
+    int result = 0;
+
+    for (size_t k = 0; k < 2; k++) {
+        const json_t *paths = json_object_get(orders->message, keys[k]);
+        for (size_t i = 0; result == 0 && i < json_array_size(paths); i++)
+            result =
+                dray_sandbox_program(sandbox, json_string_value(json_array_get(paths, i)), error);
+    }
+    if (result == 0 && orders->run.programs)
+        result = dray_sandbox_path(sandbox, DRAY_GRANT_WRITE, "/dev/null", error);
+    for (size_t i = 0; result == 0 && i < json_array_size(ports); i++)
+        result =
+            dray_sandbox_port(sandbox, (int)json_integer_value(json_array_get(ports, i)), error);
+    return result;
+}
+
 static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *run,
                          struct dray_error *error)
 {
@@ -116,6 +138,8 @@ static int enter_sandbox(struct orders *orders, struct dray_error *error)
     if (json_is_false(wanted))
         return 0;
     int result = grant_common(&sandbox, orders, error);
+    if (result == 0)
+        result = grant_programs(&sandbox, orders, error);
     if (result == 0 && orders->run.scratch)
         result = dray_sandbox_path(&sandbox, DRAY_GRANT_WRITE, orders->run.scratch, error);
     if (result == 0 && orders->run.steps && !orders->run.planning)
@@ -218,6 +242,7 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->places = json_object_get(json_object_get(orders->message, "preview"), "places");
     run->recorded = json_string_value(json_object_get(orders->message, "recorded"));
     run->unread = run->listing != NULL;
+    run->programs = json_object_get(orders->message, "programs");
     run->discarding = strcmp(orders->mode, "discard") == 0;
     int result = init_lock(run, error);
     if (result != 0)

@@ -26,12 +26,17 @@
 #endif
 #define NET_BIND_TCP        (1ULL << 0)
 #define NET_CONNECT_TCP     (1ULL << 1)
+#define RULE_NET_PORT       2
 #define SCOPE_ABSTRACT_UNIX (1ULL << 0)
 #define SCOPE_SIGNAL        (1ULL << 1)
 
 /* struct landlock_ruleset_attr as of version 6; older kernels get a shorter size. */
 struct ruleset {
     uint64_t fs, net, scoped;
+};
+/* struct landlock_net_port_attr */
+struct port_rule {
+    uint64_t allowed, port;
 };
 
 #define READ (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
@@ -44,6 +49,7 @@ struct ruleset {
      LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SYM |     \
      LANDLOCK_ACCESS_FS_REFER)
 #define REMOVE        (READ | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE)
+#define EXECUTE       (READ | LANDLOCK_ACCESS_FS_EXECUTE)
 #define DELIVER       (LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_REMOVE_DIR)
 #define EVERYTHING_V1 ((LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1)
 
@@ -68,6 +74,11 @@ int dray_sandbox_fd(struct dray_sandbox *sandbox, enum dray_grant_kind kind, int
                     struct dray_error *error)
 {
     return add_grant(sandbox, kind, NULL, fd, error);
+}
+
+int dray_sandbox_port(struct dray_sandbox *sandbox, int port, struct dray_error *error)
+{
+    return add_grant(sandbox, DRAY_GRANT_CONNECT, NULL, port, error);
 }
 
 void dray_sandbox_free(struct dray_sandbox *sandbox)
@@ -130,7 +141,21 @@ static uint64_t rights_of(enum dray_grant_kind kind)
         return REMOVE;
     case DRAY_GRANT_DELIVER:
         return DELIVER;
+    case DRAY_GRANT_EXECUTE:
+        return EXECUTE;
+    case DRAY_GRANT_CONNECT:
+        break;
     }
+    return 0;
+}
+
+/* A kernel that does not guard ports needs no rule. */
+static int grant_port(int ruleset, int port, uint64_t known, struct dray_error *error)
+{
+    struct port_rule rule = {.allowed = known & NET_CONNECT_TCP, .port = (uint64_t)port};
+
+    if (rule.allowed != 0 && syscall(SYS_landlock_add_rule, ruleset, RULE_NET_PORT, &rule, 0) != 0)
+        return dray_fail_errno(error, errno, "adding port %d to the sandbox", port);
     return 0;
 }
 
@@ -174,7 +199,9 @@ static int enter_landlock(const struct dray_sandbox *sandbox, struct dray_error 
     if (ruleset < 0)
         return dray_fail_errno(error, errno, "making the sandbox");
     for (size_t i = 0; i < sandbox->count; i++) {
-        int result = grant(ruleset, &sandbox->grants[i], all.fs, error);
+        const struct dray_grant *one = &sandbox->grants[i];
+        int result = one->kind == DRAY_GRANT_CONNECT ? grant_port(ruleset, one->fd, all.net, error)
+                                                     : grant(ruleset, one, all.fs, error);
         if (result != 0)
             return result;
     }

@@ -14,6 +14,8 @@ enum dray_grant_kind {
     DRAY_GRANT_WRITE,   /* everything at and below it but executing */
     DRAY_GRANT_REMOVE,  /* read and remove what is at and below it */
     DRAY_GRANT_DELIVER, /* make and remove directories, nothing more: a target's parent */
+    DRAY_GRANT_EXECUTE, /* read and execute what is at and below it */
+    DRAY_GRANT_CONNECT, /* connect to a TCP port: fd is its number */
 };
 
 /* What stays open. Start with `= { 0 }`. */
@@ -30,6 +32,12 @@ DRAY_MUST_CHECK int dray_sandbox_path(struct dray_sandbox *sandbox, enum dray_gr
                                       const char *path, struct dray_error *error);
 DRAY_MUST_CHECK int dray_sandbox_fd(struct dray_sandbox *sandbox, enum dray_grant_kind kind, int fd,
                                     struct dray_error *error);
+DRAY_MUST_CHECK int dray_sandbox_port(struct dray_sandbox *sandbox, int port,
+                                      struct dray_error *error);
+/* A program with what the kernel executes to start it: the interpreter of a script, the dynamic
+ * loader. */
+DRAY_MUST_CHECK int dray_sandbox_program(struct dray_sandbox *sandbox, const char *path,
+                                         struct dray_error *error);
 void dray_sandbox_free(struct dray_sandbox *sandbox);
 
 /* Give the rights away. On a kernel without Landlock it is DRAY_UNSUPPORTED. */

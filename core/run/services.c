@@ -350,4 +350,6 @@ const struct dray_host dray_services = {
     .supersedes = dray_service_supersedes,
     .attributes = dray_service_attributes,
     .merge = dray_service_merge,
+    .scratch_directory = dray_service_scratch_directory,
+    .program = dray_service_program,
 };

@@ -288,6 +288,24 @@ struct dray_writer {
     void *private_;
 };
 
+/* A program to run: no shell, nothing but these words. */
+struct dray_program {
+    uint32_t size; /* sizeof(struct dray_program) */
+    uint32_t reserved;
+    uint64_t count;
+    const char *const *argv; /* argv[0] is an absolute path; NULL behind the last */
+    int64_t timeout;         /* ns, DRAY_NONE: none */
+};
+
+/* How a program ended. */
+struct dray_program_end {
+    uint32_t size;   /* set by the host */
+    int32_t status;  /* its exit status; -1: a signal ended it */
+    uint32_t signal; /* which, else 0 */
+    uint32_t reserved;
+    char last[400]; /* the last line that it wrote, without what is no text */
+};
+
 /* The job that a plugin works for; strings live as long as the instance, NULL where unknown. */
 struct dray_job {
     uint32_t size; /* set by the host */
@@ -463,6 +481,15 @@ struct dray_host {
      * directory `into` of host->staging: all of it or nothing, also across a crash. `conflicts`:
      * what becomes of files that have a name which is needed. DRAY_CONFLICT: something has one. */
     int (*merge)(struct dray_ctx *ctx, uint32_t conflicts);
+
+    /* [source, stage] Make an empty directory in scratch, and say its absolute path (made with
+     * alloc). It goes with the attempt. */
+    int (*scratch_directory)(struct dray_ctx *ctx, const char *name, char **ret_path);
+    /* [source, stage] Run a program that the site's configuration lets this job run, and wait for
+     * its end, whatever that is. What it writes goes to the job's log. It is stopped, with all
+     * that it started, when the time is over (DRAY_TIMED_OUT) or the job is cancelled. */
+    int (*program)(struct dray_ctx *ctx, const struct dray_program *program,
+                   struct dray_program_end *ret_end);
 };
 #define DRAY_CONFLICTS_FAIL      0u
 #define DRAY_CONFLICTS_SKIP_SAME 1u /* files with the same bytes and links to the same stay */

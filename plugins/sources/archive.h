@@ -57,6 +57,8 @@ struct reading {
     int64_t last_byte;       /* where the last of them that is not 0 ends */
 };
 
+/* Add all entries. */
+int archive_stage(const struct archive_source *options, struct dray_ctx *ctx);
 /* Open the file and note what it is. */
 int archive_open_file(struct reading *reading);
 /* Open it as an archive. */

@@ -8,8 +8,8 @@ import pytest
 
 from conftest import DIGEST, TOP
 
-SHIPPED = ["source/archive", "source/directory", "filter/glob", "filter/mime", "filter/regex", "filter/size", "filter/time",
-           "filter/type", "transform/rename", "push/hpfs"]
+SHIPPED = ["source/archive", "source/command", "source/directory", "filter/glob", "filter/mime", "filter/regex",
+           "filter/size", "filter/time", "filter/type", "transform/rename", "push/hpfs"]
 
 
 def test_every_plugin_that_comes_along_is_listed_by_name_kind_and_file(dray):

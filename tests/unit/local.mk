@@ -47,6 +47,7 @@ unit_tests += tests/unit/test_plan_recheck
 unit_tests += tests/unit/test_plan_recipe
 unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
+unit_tests += tests/unit/test_command_words
 unit_tests += tests/unit/test_process
 unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
@@ -89,6 +90,7 @@ libdraytest_a_SOURCES = \
 	tests/unit/tree_files.h
 
 # What a test needs beyond the core.
+tests_unit_test_command_words_LDADD = libdraycommand.la $(LDADD)
 tests_unit_test_pattern_LDADD = libdraypattern.la $(LDADD)
 tests_unit_test_pattern_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc
 tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)

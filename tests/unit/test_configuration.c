@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -121,6 +122,23 @@ static void test_what_it_says_is_kept(void **state)
     forget(&loaded);
 }
 
+static void test_sources_are_kept_as_options_of_their_plugin(void **state)
+{
+    struct loaded loaded = {0};
+
+    (void)state;
+    load(&loaded, "version: 1\nsources: { a: { uses: source/command, concurrency: 2,"
+                  " with: { argv: [/b, '{remote}', '{local}'], exits: { 7: retry } },"
+                  " grants: { connect: ['h:1217'] } } }\n");
+    assert_int_equal(loaded.result, 0);
+    json_t *wanted =
+        json_pack("{s:{s:{s:[sss],s:{s:s}},s:{s:[i]},s:i}}", "a", "with", "argv", "/b", "{remote}",
+                  "{local}", "exits", "7", "retry", "grants", "connect", 1217, "concurrency", 2);
+    assert_true(json_equal(loaded.configuration.sources, wanted));
+    json_decref(wanted);
+    forget(&loaded);
+}
+
 static void test_of_one_with_a_problem_nothing_is_kept(void **state)
 {
     struct loaded loaded = {0};
@@ -135,7 +153,11 @@ static void test_of_one_with_a_problem_nothing_is_kept(void **state)
 
 static void test_a_failed_allocation_is_reported(void **state)
 {
-    static const char text[] = "version: 1\npolicies: { path: ../usr, mandatory: true }\n";
+    static const char text[] =
+        "version: 1\npolicies: { path: ../usr, mandatory: true }\n"
+        "sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'],"
+        " exits: { 7: retry }, timeout: 1h, outputs: [x], strip: auto }, concurrency: 2,"
+        " grants: { exec: [/c], read: [/d], connect: ['h:1'] } } }\n";
     long number = 0;
 
     (void)state;
@@ -149,6 +171,7 @@ static void test_a_failed_allocation_is_reported(void **state)
         countdown = 0;
         assert_int_equal(loaded.result, has_failed ? DRAY_NO_MEMORY : 0);
         assert_int_equal(loaded.configuration.policies != NULL, !has_failed);
+        assert_int_equal(loaded.configuration.sources != NULL, !has_failed);
         forget(&loaded);
     } while (has_failed);
     assert_true(number > 10);
@@ -160,9 +183,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_what_it_says_is_kept),
+        TEST(test_sources_are_kept_as_options_of_their_plugin),
         TEST(test_of_one_with_a_problem_nothing_is_kept),
         TEST(test_a_failed_allocation_is_reported),
     };
 
+    json_set_alloc_funcs(__wrap_malloc, free);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

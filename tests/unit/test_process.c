@@ -296,6 +296,29 @@ static void a_helper_is_found_beside_the_program(void **state)
     assert_string_equal(found, path);
 }
 
+static void a_signal_to_a_group_reaches_what_the_child_started(void **state)
+{
+    const char *const argv[] = {"/bin/sh", "-c", "sleep 600 & echo x; exit 0", NULL};
+    struct dray_process process;
+    struct dray_error error = {0};
+    char byte[8];
+    int ends[2];
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(
+        dray_process_start_group(&process, argv, NULL, (const int[]){-1, ends[1], 2}, 3, &error),
+        0);
+    assert_int_equal(close(ends[1]), 0);
+    assert_int_equal(read(ends[0], byte, sizeof(byte)), 2);
+    /* It has ended, and its group is still there: the pipe ends when sleep does. */
+    dray_process_signal_group(&process, SIGKILL);
+    assert_int_equal(read(ends[0], byte, sizeof(byte)), 0);
+    (void)wait_for(&process);
+    dray_process_signal_group(&process, SIGKILL); /* nobody is there */
+    assert_int_equal(close(ends[0]), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +332,7 @@ int main(void)
         cmocka_unit_test(the_environment_is_ours_or_the_given_one),
         cmocka_unit_test(signals_of_a_child_are_as_after_login),
         cmocka_unit_test(an_interrupt_does_not_reach_a_quiet_child),
+        cmocka_unit_test(a_signal_to_a_group_reaches_what_the_child_started),
         cmocka_unit_test(no_descriptor_is_left_behind),
         cmocka_unit_test(a_helper_is_found_beside_the_program),
     };

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * source/command: what a program of the site brings into scratch: a file, an archive or a
+ * directory. The program and its words stand in the configuration; a workflow cannot say any.
+ */
+#include "command.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "archive.h"
+
+struct command {
+    const char *source;
+    const char *remote;
+    struct dray_strings argv;
+    struct dray_map exits;
+    int64_t timeout;
+    struct dray_strings outputs;
+    const char *revision;
+    const char *strip;
+    int64_t max_bytes;
+    int64_t max_ratio;
+    int64_t max_entries;
+    int64_t segments; /* what strip says */
+};
+
+static const struct dray_option options[] = {
+    DRAY_OPTION_STRING(struct command, source, DRAY_OPTION_REQUIRED, NULL,
+                       "The name that the configuration has for this source"),
+    DRAY_OPTION_STRING(struct command, remote, DRAY_OPTION_REQUIRED, NULL,
+                       "What to bring, as the program calls it"),
+    DRAY_OPTION_STRINGS(struct command, argv, DRAY_OPTION_REQUIRED,
+                        "The program and its words, in which {remote} and {local} are filled in"),
+    DRAY_OPTION_MAP(struct command, exits, 0,
+                    "What exit statuses mean: retry, permanent, not_found, denied, no_space or "
+                    "credential; permanent, where none is named"),
+    DRAY_OPTION_DURATION(struct command, timeout, "24h", "How long the program may take"),
+    DRAY_OPTION_STRINGS(struct command, outputs, 0,
+                        "What must be there afterwards, below {local}, which is an empty directory "
+                        "then; without it, {local} itself"),
+    DRAY_OPTION_STRING(struct command, revision, 0, NULL,
+                       "What is recorded of the dataset: another revision is another dataset"),
+    DRAY_OPTION_STRING(struct command, strip, DRAY_OPTION_RENAMES, "0",
+                       "Of an archive, as of source/archive"),
+    DRAY_OPTION_SIZE(struct command, max_bytes, "none", "Of an archive, as of source/archive"),
+    DRAY_OPTION_INT(struct command, max_ratio, "1000", 1, INT64_MAX,
+                    "Of an archive, as of source/archive"),
+    DRAY_OPTION_INT(struct command, max_entries, "20000000", 1, INT64_MAX,
+                    "Of an archive, as of source/archive"),
+};
+
+static const char *last_part(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+
+    return slash != NULL ? slash + 1 : path;
+}
+
+/* ---- Options ------------------------------------------------------------------------------- */
+
+static int check_remote(const struct command *command, struct dray_ctx *ctx)
+{
+    const char *name = last_part(command->remote);
+    int64_t unfit = command_unfit(&command->argv, command->remote, "{remote}");
+
+    if (unfit >= 0) {
+        int result = ctx->host->fail_option(
+            ctx, "remote", DRAY_NO_INDEX, (uint64_t)unfit,
+            "%s:%s has a character that the source's command would take for the end of a word",
+            command->source, command->remote);
+        ctx->host->hint(ctx, "what stands inside a longer word of `argv` must have no quote, "
+                             "newline, backslash, `;` or `:`");
+        return result;
+    }
+    if (command->remote[0] == '-')
+        return ctx->host->fail_option(ctx, "remote", DRAY_NO_INDEX, 0,
+                                      "%s:%s begins as an option of a program", command->source,
+                                      command->remote);
+    if (*name == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return ctx->host->fail_option(ctx, "remote", DRAY_NO_INDEX, 0,
+                                      "%s:%s has no name at its end", command->source,
+                                      command->remote);
+    return DRAY_OK;
+}
+
+static int prepare(void *self, struct dray_ctx *ctx)
+{
+    struct command *command = self;
+    struct archive_source archive = {.strip = command->strip};
+    int result = check_remote(command, ctx);
+
+    if (result == DRAY_OK)
+        result = archive_prepare_strip(&archive, ctx);
+    command->segments = archive.segments;
+    return result;
+}
+
+/* ---- The program --------------------------------------------------------------------------- */
+
+static int class_of_exit(const struct command *command, int32_t status)
+{
+    static const struct {
+        const char *word;
+        int class_;
+    } words[] = {{"retry", DRAY_TEMPORARY},     {"permanent", DRAY_PERMANENT},
+                 {"not_found", DRAY_NOT_FOUND}, {"denied", DRAY_DENIED},
+                 {"no_space", DRAY_NO_SPACE},   {"credential", DRAY_CREDENTIAL}};
+
+    for (uint64_t i = 0; i < command->exits.count; i++)
+        for (size_t k = 0;
+             strtol(command->exits.keys[i], NULL, 10) == status && k < DRAY_COUNT(words); k++)
+            if (strcmp(command->exits.values[i], words[k].word) == 0)
+                return words[k].class_;
+    return DRAY_PERMANENT;
+}
+
+/* A signal is nothing that the program decided. */
+static int fail_end(const struct command *command, struct dray_ctx *ctx,
+                    const struct dray_program_end *end)
+{
+    const struct dray_host *host = ctx->host;
+    const char *program = last_part(command->argv.items[0]);
+    const char *said = end->last[0] != '\0' ? end->last : "it wrote nothing";
+    int result;
+
+    if (end->status < 0)
+        result = host->fail(ctx, DRAY_TEMPORARY, "%s died of signal %" PRIu32 " bringing %s:%s: %s",
+                            program, end->signal, command->source, command->remote, said);
+    else
+        result = host->fail(ctx, class_of_exit(command, end->status), "%s exit %" PRId32 ": %s",
+                            program, end->status, said);
+    if (result == DRAY_TEMPORARY)
+        return result;
+    host->hint(ctx,
+               "what it wrote is in the job's log; if the bytes are elsewhere now: dray dataset "
+               "set DATASET --source %s:REMOTE",
+               command->source);
+    return result;
+}
+
+static int run(const struct command *command, struct dray_ctx *ctx, const char *local)
+{
+    struct dray_program_end end = {.size = sizeof(end)};
+    char **words = command_words(&command->argv, local, command->remote);
+
+    if (words == NULL)
+        return ctx->host->fail(ctx, DRAY_NO_MEMORY, "starting %s: out of memory",
+                               command->argv.items[0]);
+    const struct dray_program program = {.size = sizeof(program),
+                                         .count = command->argv.count,
+                                         .argv = (const char *const *)words,
+                                         .timeout = command->timeout};
+    int result = ctx->host->program(ctx, &program, &end);
+    command_free(words);
+    if (result != DRAY_OK || end.status == 0)
+        return result;
+    return fail_end(command, ctx, &end);
+}
+
+/* ---- What it brought ----------------------------------------------------------------------- */
+
+static int is_archive(const char *path)
+{
+    static const char *const suffixes[] = {".tar",  ".tar.gz", ".tgz", ".tar.bz2",
+                                           ".tbz2", ".tar.xz", ".txz", ".tar.zst",
+                                           ".tzst", ".zip",    ".7z"};
+    size_t length = strlen(path);
+
+    for (size_t i = 0; i < DRAY_COUNT(suffixes); i++) {
+        size_t suffix = strlen(suffixes[i]);
+        if (length > suffix && strcasecmp(path + length - suffix, suffixes[i]) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static int fail_missing(const struct command *command, struct dray_ctx *ctx, const char *what)
+{
+    int result =
+        ctx->host->fail(ctx, DRAY_PERMANENT, "%s ended well and did not bring %s of %s:%s",
+                        last_part(command->argv.items[0]), what, command->source, command->remote);
+
+    ctx->host->hint(ctx, "the `argv` of this source in the configuration has to put it at {local}");
+    return result;
+}
+
+static int check_outputs(const struct command *command, struct dray_ctx *ctx, const char *local)
+{
+    struct stat status;
+
+    for (uint64_t i = 0; i < command->outputs.count; i++) {
+        char *path = ctx->host->format("%s/%s", local, command->outputs.items[i]);
+        if (path == NULL)
+            return ctx->host->fail(ctx, DRAY_NO_MEMORY, "looking for what was brought");
+        int there = lstat(path, &status) == 0;
+        ctx->host->free(path);
+        if (!there)
+            return fail_missing(command, ctx, command->outputs.items[i]);
+    }
+    return DRAY_OK;
+}
+
+static int take(const struct command *command, struct dray_ctx *ctx, const char *local)
+{
+    const struct archive_source archive = {.path = local,
+                                           .max_bytes = command->max_bytes,
+                                           .max_ratio = command->max_ratio,
+                                           .max_entries = command->max_entries,
+                                           .strip = command->strip,
+                                           .segments = command->segments};
+    struct stat status;
+    int result = check_outputs(command, ctx, local);
+
+    if (result != DRAY_OK)
+        return result;
+    /* A link would lead out of scratch. */
+    if (lstat(local, &status) != 0)
+        return errno == ENOENT ? fail_missing(command, ctx, "anything")
+                               : ctx->host->fail_errno(ctx, errno, "looking at %s", local);
+    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode))
+        return ctx->host->fail(ctx, DRAY_PERMANENT,
+                               "what %s brought of %s:%s is neither a file nor a directory",
+                               last_part(command->argv.items[0]), command->source, command->remote);
+    return S_ISREG(status.st_mode) && is_archive(local) ? archive_stage(&archive, ctx)
+                                                        : ctx->host->walk(ctx, local);
+}
+
+static int stage(void *self, struct dray_ctx *ctx)
+{
+    const struct command *command = self;
+    const struct dray_host *host = ctx->host;
+    char *directory = NULL;
+    int result = host->scratch_directory(ctx, "brought", &directory);
+
+    if (result == DRAY_UNSUPPORTED)
+        host->hint(ctx,
+                   "dray preview --stage brings the bytes; --from-catalog shows the files that "
+                   "are recorded");
+    if (result != DRAY_OK)
+        return result;
+    char *local = command->outputs.count > 0
+                      ? host->format("%s", directory)
+                      : host->format("%s/%s", directory, last_part(command->remote));
+    host->free(directory);
+    if (local == NULL)
+        return host->fail(ctx, DRAY_NO_MEMORY, "bringing %s: out of memory", command->remote);
+    result = command_unfit(&command->argv, local, "{local}") >= 0
+                 ? host->fail(ctx, DRAY_INVALID,
+                              "%s has a character that the command of the source %s would take for "
+                              "the end of a word",
+                              local, command->source)
+                 : run(command, ctx, local);
+    if (result == DRAY_OK)
+        result = take(command, ctx, local);
+    host->free(local);
+    return result;
+}
+
+/* The bytes are not looked at: that could take a day. */
+static int identify(void *self, struct dray_ctx *ctx, char **ret_revision)
+{
+    const struct command *command = self;
+
+    *ret_revision = command->revision != NULL
+                        ? ctx->host->format("%s", command->revision)
+                        : ctx->host->format("%s:%s", command->source, command->remote);
+    return *ret_revision != NULL ? DRAY_OK : ctx->host->fail(ctx, DRAY_NO_MEMORY, "out of memory");
+}
+
+static const struct dray_source_operations operations = {
+    .size = sizeof(operations),
+    .identify = identify,
+    .stage = stage,
+};
+
+DRAY_PLUGIN(DRAY_KIND_SOURCE, 0, "command", "1.0.0",
+            "Bring a dataset by a program that the site configured", struct command, options,
+            &operations, .prepare = prepare);

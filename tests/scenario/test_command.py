@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: MIT
+"""source/command: a program of the site brings the bytes, by the `sources` of the configuration."""
+import os
+import subprocess
+import tarfile
+import time
+
+import pytest
+
+from conftest import contents
+
+SHELL = "/bin/sh"
+
+
+@pytest.fixture
+def site(tmp_path, files):
+    """A tape with a bundle on it, whose tool is a script: site.tool("...") makes it, site.config(...) the file."""
+    files(tmp_path, {"tape/tree/a.nc": "aaa", "tape/tree/deep/b.nc": "b"})
+    with tarfile.open(tmp_path / "tape/x.tar", "w") as bundle:
+        bundle.add(tmp_path / "tape/tree", arcname="x")
+    with tarfile.open(tmp_path / "tape/x.tgz", "w:gz") as bundle:
+        bundle.add(tmp_path / "tape/tree", arcname="x")
+
+    class Site:
+        path = tmp_path
+
+        def tool(self, body):
+            tool = tmp_path / "hsi"
+            tool.write_text(f"#!{SHELL}\n{body}\n")
+            tool.chmod(0o755)
+
+        def config(self, words='"{remote}", "{local}"', more="", grants=""):
+            file = tmp_path / "dray.yaml"
+            file.write_text(
+                f"version: 1\nsources:\n  sda:\n    uses: source/command\n"
+                f"    with: {{ argv: [\"{tmp_path}/hsi\", {words}]{more} }}\n"
+                f"    grants: {{ exec: [/usr/bin/cp, /usr/bin/sleep, /usr/bin/mkdir], "
+                f"read: [{tmp_path}/tape]{grants} }}\n")
+            return file
+
+    return Site()
+
+
+def deliver(dray, site, remote="x.tar", exit=0, config=None, options=(), **keywords):
+    name = f"d{len(list(site.path.glob('out/*')))}"
+    dray("dataset", "add", name, "--source", f"sda:{site.path}/tape/{remote}")
+    (site.path / "out").mkdir(exist_ok=True)
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: {name}\nsteps:\n"
+                    f"  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/out/{name} }} }}\n")
+    result = dray("run", work, "--config", config or site.config(), *options, exit=exit, **keywords)
+    return result, site.path / "out" / name
+
+
+COPY = 'cp -r "$1" "$2"'
+
+
+def left(dray):
+    return sorted(os.listdir(dray.state / "scratch")) if (dray.state / "scratch").exists() else []
+
+
+@pytest.mark.parametrize("remote", ["x.tar", "x.tgz"])
+def test_what_a_tool_brings_is_read_as_an_archive(dray, site, remote):
+    site.tool(COPY)
+    _, out = deliver(dray, site, remote, config=site.config(more=", strip: auto"))
+    assert (out / "a.nc").read_text() == "aaa" and (out / "deep/b.nc").read_text() == "b"
+    assert left(dray) == []
+
+
+def test_a_directory_and_a_file_are_taken_as_they_are(dray, site):
+    site.tool(COPY)
+    _, out = deliver(dray, site, "tree")
+    assert (out / "deep/b.nc").read_text() == "b"
+    _, out = deliver(dray, site, "tree/a.nc")
+    assert (out / "a.nc").read_text() == "aaa"
+
+
+def test_the_second_run_needs_no_tape(dray, site):
+    site.tool(f'echo x >>"$2.count" ; {COPY}')
+    deliver(dray, site)
+    site.tool("exit 9")
+    again = dray("run", site.path / "work.yaml", "--config", site.config())
+    assert "already delivered" in again.out + again.err
+
+
+def test_words_are_no_shell(dray, site):
+    site.tool(f'[ "$3" = \'$(id) ; x\' ] || exit 9\n{COPY}')
+    deliver(dray, site, config=site.config('"{remote}", "{local}", "$(id) ; x"'))
+
+
+def test_outputs_have_to_be_there(dray, site):
+    site.tool('mkdir "$2/sub" && cp "$1" "$2/sub/x.tar"')
+    _, out = deliver(dray, site, config=site.config(more=", outputs: [sub/x.tar]"))
+    assert (out / "sub/x.tar").exists()
+    result, out = deliver(dray, site, exit=None, config=site.config(more=", outputs: [sub/y.tar]"))
+    assert "hsi ended well and did not bring sub/y.tar of sda:" in result.err and result.code != 0
+    assert not out.exists() and left(dray) == []
+
+
+def test_a_tool_that_brings_nothing(dray, site):
+    site.tool("exit 0")
+    result, out = deliver(dray, site, exit=None)
+    assert result.code != 0 and "hsi ended well and did not bring anything of sda:" in result.err
+
+
+def test_a_part_of_a_bundle_is_not_delivered(dray, site):
+    site.tool('read -r line <"$1" || true; printf "%s" "$line" >"$2"')
+    result, out = deliver(dray, site, "x.tgz", exit=None)
+    assert result.code != 0 and not out.exists() and left(dray) == []
+
+
+def test_an_exit_status_that_the_site_calls_permanent(dray, site):
+    site.tool('echo first >&2; echo "file not found on tape: $1" >&2; exit 64')
+    result, out = deliver(dray, site, exit=None, config=site.config(more=", exits: { 75: retry, 64: permanent }"))
+    assert result.code != 0
+    assert f"hsi exit 64: file not found on tape: {site.path}/tape/x.tar" in result.err
+    assert "dray dataset set DATASET --source sda:REMOTE" in result.err
+    log = "".join(file.read_text() for file in (dray.state / "logs").rglob("*") if file.is_file())
+    assert log.count("file not found on tape") >= 1 and "first" in log
+    assert log.count("first\n") == 1  # it was tried once
+
+
+def test_an_exit_status_that_the_site_calls_retry_is_tried_again(dray, site):
+    (site.path / "tape/busy").write_text("")
+    site.tool(f'echo try >&2\n[ -s "{site.path}/tape/busy" ] || exit 75\n{COPY}')
+    work = site.path / "work.yaml"
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    config = site.config(more=", exits: { 75: retry }")
+    running = subprocess.Popen([dray.program, "run", work, "--config", config], env=dray.env,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(1)
+    (site.path / "tape/busy").write_text("no")
+    running.communicate(timeout=60)
+    assert running.returncode == 0 and (site.path / "x/x/a.nc").read_text() == "aaa"
+
+
+def test_a_tool_that_hangs_is_stopped_with_all_that_it_started(dray, site):
+    site.tool("sleep 1000 & sleep 1000")
+    begun = time.monotonic()
+    result, _ = deliver(dray, site, exit=None, config=site.config(more=", timeout: 1s"))
+    assert result.code != 0 and "hsi did not end in time, and was stopped" in result.err
+    assert time.monotonic() - begun < 90
+    assert left(dray) == []
+
+
+def test_a_tool_that_dies_of_a_signal(dray, site):
+    site.tool('kill -SEGV $$')
+    result, _ = deliver(dray, site, exit=None, config=site.config())
+    assert result.code != 0 and "hsi died of signal 11 bringing sda:" in result.err
+
+
+def test_a_flood_of_words_neither_stops_the_tool_nor_fills_the_log(dray, site):
+    site.tool('i=0; while [ $i -lt 40000 ]; do echo "0123456789012345678901234567890123456789012345678901234567890" >&2; '
+              f'i=$((i+1)); done; {COPY}')
+    deliver(dray, site)
+    sizes = [file.stat().st_size for file in (dray.state / "logs").rglob("*") if file.is_file()]
+    assert max(sizes) < 1200000
+
+
+def test_the_sandbox_lets_nothing_else_run_or_be_written(dray, site):
+    (site.path / "elsewhere").mkdir()
+    site.tool(f'echo x >"{site.path}/elsewhere/x"; /usr/bin/id; {COPY}')
+    deliver(dray, site)
+    assert list((site.path / "elsewhere").iterdir()) == []
+    log = "".join(file.read_text() for file in (dray.state / "logs").rglob("*") if file.is_file())
+    assert "uid=" not in log
+
+
+def test_cancelling_ends_the_tool(dray, site):
+    site.tool("echo $$ >\"$2\"; sleep 1000")
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    running = subprocess.Popen([dray.program, "run", work, "--config", site.config()], env=dray.env,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pid = None
+    for _ in range(200):
+        found = [file for file in (dray.state / "scratch").rglob("x.tar") if file.read_text().strip()] \
+            if (dray.state / "scratch").exists() else []
+        if found:
+            pid = int(found[0].read_text())
+            break
+        time.sleep(0.1)
+    assert pid
+    running.send_signal(2)
+    running.communicate(timeout=60)
+    assert running.returncode != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert left(dray) == []
+
+
+def test_a_tool_does_not_outlive_a_killed_runner(dray, site):
+    config = site.config()
+    site.tool(f'[ ! -e "{site.path}/tape/go" ] || exec cp "$1" "$2"\necho $$ $PPID >"$2"\nsleep 1000')
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, "
+                    f"with: {{ path: {site.path}/x }} }}\n")
+    running = subprocess.Popen([dray.program, "run", work, "--config", config], env=dray.env,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pids = []
+    for _ in range(200):
+        found = list((dray.state / "scratch").rglob("x.tar")) if (dray.state / "scratch").exists() else []
+        pids = [int(word) for word in found[0].read_text().split()] if found else []
+        if len(pids) == 2:
+            break
+        time.sleep(0.1)
+    time.sleep(0.5)  # the engine hears of it
+    (site.path / "tape/go").write_text("")
+    os.kill(pids[1], 9)
+    running.communicate(timeout=60)
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.kill(pids[0], 0)
+            time.sleep(0.1)
+
+
+def test_no_more_attempts_use_a_source_than_it_serves(dray, site):
+    site.tool(f'[ ! -e "{site.path}/tape/no" ] || exit 9\nsleep 2\n{COPY}')
+    config = site.config()
+    config.write_text(config.read_text() + "    concurrency: 1\n")
+    running = []
+    for name in ("one", "two"):
+        dray("dataset", "add", name, "--source", f"sda:{site.path}/tape/x.tar")
+        work = site.path / f"{name}.yaml"
+        work.write_text(f"version: 1\ndataset: {name}\nsteps:\n  - {{ id: deliver, uses: push/hpfs, "
+                        f"with: {{ path: {site.path}/{name} }} }}\n")
+        running.append(subprocess.Popen([dray.program, "run", work, "--config", config], env=dray.env,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+    said = [one.communicate(timeout=90)[1] for one in running]
+    assert [one.returncode for one in running] == [0, 0]
+    assert sum("waiting: the source sda serves 1 at a time" in text for text in said) == 1
+
+
+def test_what_a_value_may_not_hold_inside_a_longer_word(dray, site):
+    site.tool("exit 9")
+    for wrong in ("a;b", "a'b", 'a"b', "a:b"):
+        result, _ = deliver(dray, site, wrong, exit=2, config=site.config('"get {local} : {remote}"'))
+        assert "would take for the end of a word" in result.err
+        dray("dataset", "delete", "d0")
+
+
+def test_a_source_that_the_configuration_does_not_have(dray, site):
+    site.tool(COPY)
+    other = site.config()
+    other.write_text(other.read_text().replace("sda:", "tape:"))
+    result, _ = deliver(dray, site, exit=None, config=other)
+    assert result.code != 0
+    assert f"are at sda:{site.path}/tape/x.tar, and the configuration has no source \"sda\"" in result.err
+
+
+def test_after_a_failure_another_command_line_is_no_other_delivery(dray, site):
+    site.tool("exit 75")
+    result, out = deliver(dray, site, exit=None, config=site.config(more=", exits: { 75: permanent }"))
+    assert result.code != 0
+    site.tool(COPY)
+    dray("run", site.path / "work.yaml", "--config", site.config('"{remote}", "{local}", "-n"'))
+    assert (out / "x/a.nc").read_text() == "aaa"
+    again = dray("run", site.path / "work.yaml", "--config", site.config())
+    assert "already delivered" in again.out + again.err
+
+
+def test_another_remote_is_another_delivery(dray, site):
+    site.tool(COPY)
+    _, out = deliver(dray, site)
+    dray("dataset", "set", "d0", "--source", f"sda:{site.path}/tape/x.tgz")
+    result = dray("run", site.path / "work.yaml", "--config", site.config(), exit=None)
+    assert "already delivered" not in result.out + result.err
+
+
+def test_a_workflow_cannot_say_a_command(dray, site):
+    work = site.path / "work.yaml"
+    work.write_text("version: 1\nsteps:\n  - id: bring\n    uses: source/command\n    with: { source: x, remote: y, argv: [/bin/sh] }\n"
+                    f"  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    result = dray("check", work, exit=2)
+    assert ":4:11: error: source/command is no step to write" in result.err + result.out
+
+
+def test_preview_does_not_recall_tape(dray, site):
+    site.tool(f"echo ran >{site.path}/ran")
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    result = dray("preview", work, "--config", site.config(), exit=None)
+    assert result.code != 0 and "dray preview --stage brings the bytes" in result.err
+    site.tool(COPY)
+    assert "x/a.nc" in dray("preview", work, "--stage", "--config", site.config()).out
+
+
+@pytest.mark.parametrize("text, says", [
+    ("sources: [a]", ":2:10: error: `sources` is a mapping of names, not a list"),
+    ("sources: { A: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'] } } }",
+     ":2:12: error: \"A\" cannot be the name of a source"),
+    ("sources: { a: { uses: source/other, with: { argv: [/b, '{remote}', '{local}'] } } }",
+     ":2:23: error: the source a has no `uses: source/command`"),
+    ("sources: { a: { uses: source/command } }", ":2:12: error: the source a has no `with`"),
+    ("sources: { a: { uses: source/command, with: { argv: [b, '{remote}', '{local}'] } } }",
+     ":2:54: error: the program of the source a is no absolute path: b"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}'] } } }",
+     ":2:53: error: no word of the command has {local}"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote} {x}', '{local}'] } } }",
+     ":2:68: error: no such placeholder in a command's words"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], exits: { 0: retry } } } }",
+     ":2:91: error: 0 is no exit status of a failure"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], exits: { 7: never } } } }",
+     ":2:94: error: an exit status does not mean never"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], timeout: soon } } }",
+     ":2:91: error: `timeout` of the source a is a duration, not soon"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], outputs: [../x] } } }",
+     ":2:92: error: \"../x\" is no path below {local}"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'] }, grants: { exec: [x] } } }",
+     ":2:101: error: x is no absolute path"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'] }, grants: { connect: [x] } } }",
+     "error: x is not HOST:PORT"),
+    ("sources: { a: { uses: source/command, concurrency: 0, with: { argv: [/b, '{remote}', '{local}'] } } }",
+     ":2:52: error: `concurrency` of the source a is a number from 1 to 1000"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], shell: yes } } }",
+     ":2:82: error: unknown key \"shell\""),
+])
+def test_what_is_wrong_with_sources_is_said_at_its_place(dray, tmp_path, text, says):
+    file = tmp_path / "dray.yaml"
+    file.write_text(f"version: 1\n{text}\n")
+    result = dray("check", file, exit=2)
+    assert says in result.err + result.out
