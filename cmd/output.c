@@ -428,7 +428,7 @@ static void show_event(struct progress *progress, const json_t *event)
         print_step_line(stderr, text(event, "step"), text(event, "uses"), text(event, "outcome"),
                         event, (double)number(event, "nanoseconds") / 1e9);
         print_rules(stderr, json_object_get(event, "rules"));
-    } else if (strcmp(name, "waiting") == 0 && text(event, "source")) {
+    } else if (strcmp(name, "waiting") == 0 && json_object_get(event, "source")) {
         (void)fprintf(stderr, "waiting: the source %s serves %llu at a time\n",
                       text(event, "source"), number(event, "concurrency"));
     } else if (strcmp(name, "waiting") == 0) {
