@@ -157,9 +157,11 @@ struct dray_run {
 struct dray_call {
     struct dray_ctx ctx; /* first */
     struct dray_step_run *step;
-    struct dray_error error; /* recorded by fail and its kin */
-    json_t *problems;        /* of fail_option; NULL where nobody listens */
-    json_t *advice;          /* of advise_option; likewise */
+    struct dray_error error;            /* recorded by fail and its kin */
+    json_t *problems;                   /* of fail_option; NULL where nobody listens */
+    json_t *advice;                     /* of advise_option; likewise */
+    int keeps;                          /* what it borrows for copying is given back at its end */
+    struct dray_bytes_scratch *scratch; /* NULL: none yet */
 };
 /* Fill a call for a step; nothing is allocated. */
 void dray_call_init(struct dray_call *call, struct dray_step_run *step);
@@ -167,6 +169,9 @@ void dray_call_init(struct dray_call *call, struct dray_step_run *step);
  * number is DRAY_BUG. */
 int dray_call_result(struct dray_call *call, int result, enum dray_operation operation,
                      struct dray_error *error);
+
+/* Give back what a call borrowed for copying. */
+void dray_scratch_return(struct dray_call *call);
 
 /* The services that every plugin gets. */
 extern const struct dray_host dray_services;

@@ -396,7 +396,8 @@ struct dray_host {
     int64_t (*read)(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer, uint64_t size);
     int (*close)(struct dray_ctx *ctx, struct dray_reader *reader);
     /* [transform, push] Copy all bytes of an entry to the start of an empty file, with the checks
-     * of open/read/close, in the fastest way the file systems allow; holes stay holes. */
+     * of open/read/close, in the fastest way the file systems allow; holes stay holes. Of an entry
+     * of 0 bytes fd may be -1: then it is only checked. */
     int (*copy)(struct dray_ctx *ctx, uint64_t id, int32_t fd);
 
     /* [source] Say where bytes lie: a regular file (a container). Its number goes into item.root.
