@@ -356,4 +356,6 @@ const struct dray_host dray_services = {
     .merge = dray_service_merge,
     .scratch_directory = dray_service_scratch_directory,
     .program = dray_service_program,
+    .record_list = dray_service_record_list,
+    .record_bytes = dray_service_record_bytes,
 };

@@ -90,7 +90,8 @@ int dray_service_entry(struct dray_ctx *ctx, uint64_t id, struct dray_entry *ret
 
 static void remember_digest(struct dray_step_run *step, uint64_t id, const uint8_t *sha256)
 {
-    if (!step->digests)
+    /* Once they are in the manifest they stay as they are. */
+    if (!step->digests || step->committed)
         return;
     memcpy(step->digests[id], sha256, DRAY_SHA256_BYTES);
     __atomic_store_n(&step->digested[id], 1, __ATOMIC_RELEASE);
