@@ -282,7 +282,12 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
             result = is_at_work(engine, job->id, &busy, error);
         if (busy)
             standing->job = DRAY_TAKE(job);
-        return result != 0 || busy ? result : occupied(target, job, again, error);
+        if (result != 0 || busy)
+            return result;
+        /* Nobody is to be told to move away what somebody else is writing. */
+        return dray_staging_settle(target, error) == DRAY_TEMPORARY
+                   ? DRAY_TEMPORARY
+                   : occupied(target, job, again, error);
     }
     if (!again && row && row->state == DRAY_JOB_DELIVERED) {
         standing->gone = 1;
