@@ -474,7 +474,9 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
 
     dray_scratch_sweep(engine);
     for (;; fresh = 1) {
-        result = dray_standing_look(engine, plan, again, &standing, error);
+        result = dray_targets_settle(engine, plan, error);
+        if (result == 0)
+            result = dray_standing_look(engine, plan, again, &standing, error);
         if (result != 0)
             break;
         /* The plan may be older than a delivery that came since: look before calling it gone. */

@@ -34,6 +34,10 @@ DRAY_MUST_CHECK int dray_standing_look(struct dray_engine *engine, const struct 
 /* Probe the targets again: time has passed since the plan was made. */
 DRAY_MUST_CHECK int dray_targets_refresh(struct dray_engine *engine, struct dray_plan *plan,
                                          struct dray_error *error);
+/* Bring to its end what deliveries that died left in targets that hold something, and probe again
+ * if there was any. */
+DRAY_MUST_CHECK int dray_targets_settle(struct dray_engine *engine, struct dray_plan *plan,
+                                        struct dray_error *error);
 /* The target of a job that has this request key, or NULL. */
 const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, const char *key);
 
