@@ -116,6 +116,28 @@ int dray_store_datasets(struct dray_store *store, const struct dray_dataset_want
     return 0;
 }
 
+int dray_store_dataset_sources(struct dray_store *store,
+                               int (*source)(void *arg, uint64_t id, const char *source), void *arg,
+                               struct dray_error *error)
+{
+    dray_cleanup(dray_sql_closep) sqlite3_stmt *statement = NULL;
+
+    dray_store_doing(store, "reading the catalog's sources");
+    int result = dray_sql_open(store, "SELECT id, source FROM dataset WHERE source IS NOT NULL",
+                               NULL, 0, &statement, error);
+    if (result != 0)
+        return result;
+    while ((result = dray_sql_next(store, statement, error)) == 1) {
+        dray_autofree char *text = NULL;
+        result = dray_sql_copy(store, statement, 1, &text, error);
+        if (result == 0)
+            result = source(arg, (uint64_t)sqlite3_column_int64(statement, 0), text);
+        if (result != 0)
+            return result;
+    }
+    return result;
+}
+
 /* --- Its files -------------------------------------------------------------------------------- */
 
 static int clear_files(struct dray_store *store, uint64_t id, struct dray_error *error)

@@ -235,6 +235,11 @@ DRAY_MUST_CHECK int dray_store_datasets(struct dray_store *store,
                                         const struct dray_dataset_wanted *wanted,
                                         struct dray_dataset_row **ret_rows, size_t *ret_count,
                                         struct dray_error *error);
+/* Each dataset that has a source, and that, until `source` returns other than 0. */
+DRAY_MUST_CHECK int dray_store_dataset_sources(struct dray_store *store,
+                                               int (*source)(void *arg, uint64_t id,
+                                                             const char *source),
+                                               void *arg, struct dray_error *error);
 /* Forget a dataset and its list of files. */
 DRAY_MUST_CHECK int dray_store_dataset_delete(struct dray_store *store, uint64_t id,
                                               struct dray_error *error);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The catalog: datasets with names, and what is known of them."""
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -359,9 +360,44 @@ def test_what_the_catalog_does_not_say_stops_the_delivery(dray, ocean, world, ru
     policies = rules("dataset.labels.consent: signed")
     refused = dray("run", ocean, "--policies", policies, exit=3)
     assert 'asks for dataset.labels.consent, which is not known of dataset "ocean"' in refused.err
-    dray("dataset", "add", "untagged", "--source", world / "data")
+    shutil.copytree(world / "data", world / "other")
+    dray("dataset", "add", "untagged", "--source", world / "other")
     dray("run", ocean, "--dataset", "untagged", "--policies", rules("dataset.tags: human"), exit=3)
     dray("run", ocean, "--dataset", "untagged", "--policies", rules('"dataset.tags?": human'))
+    assert "tmp/b" in contents(world / "out/untagged")
+
+
+def test_what_one_row_of_the_catalog_says_of_a_source_holds_for_all_that_have_it(dray, ocean, world, rules, workflow):
+    (world / "link").symlink_to("data")
+    (world / "linked").symlink_to("link")
+    dray("dataset", "add", "twin", "--source", world / "data", "--tag", "mouse", "--type", "DERIVED")
+    dray("dataset", "add", "other", "--source", world / "link", "--tag", "mouse")
+    own = ("version: 1\nsteps:\n  - {{ id: s, uses: source/directory, with: {{ path: ./{} }} }}\n"
+           "  - {{ id: out, uses: push/hpfs, with: {{ path: ./out/own }} }}\n")
+    for when in ('"dataset.tags?": human', '"dataset.type?": RAW_DATA', '"dataset.labels.project?": P1'):
+        policies = rules(when)
+        for name in ("twin", "other", world / "linked"):
+            seen = dray("preview", ocean, "--dataset", name, "--policies", policies).out
+            assert "tmp/b" in seen and "policy:site/r" in seen
+        seen = dray("preview", workflow(own.format("linked"), "own.yaml"), "--policies", policies).out
+        assert "policy:site/r" in seen
+    assert "policy:site/r" not in dray("preview", ocean, "--dataset", "twin", "--policies",
+                                       rules('"dataset.tags?": fish')).out
+    # of a name alone nothing is known
+    dray("run", ocean, "--dataset", world / "linked", "--policies", rules("dataset.owner: ana"), exit=3)
+
+
+def test_rows_that_bring_the_same_from_tape_are_weighed_together(dray, world, rules, files, workflow):
+    work = workflow(DELIVER.format("ocean"))
+    files(world, {"dray.yaml": "version: 1\nsources: { sda: { uses: source/command, with: { argv: [/bin/cp, \"{remote}\", "
+                               "\"{local}\"] } } }\n", "out/x": ""})
+    dray("dataset", "add", "ocean", "--source", "sda:/hpss/x.tar", "--tag", "human")
+    dray("dataset", "add", "twin", "--source", "sda:/hpss/x.tar", "--tag", "mouse")
+    dray("dataset", "add", "sea", "--source", "sda:/hpss/y.tar", "--tag", "mouse")
+    for name, held in (("twin", True), ("sea", False)):
+        plan = dray.json("plan", "--config", world / "dray.yaml", "--policies", rules("dataset.tags: human"),
+                         "--dataset", name, work)
+        assert ("filter/glob" in [step["uses"] for step in plan["steps"]]) == held
 
 
 def test_what_a_source_of_the_workflows_own_reads_is_not_what_the_catalog_speaks_of(dray, ocean, world, rules, files,
