@@ -28,7 +28,8 @@ static json_t *row_json(const struct dray_dataset_row *row)
                  set_optional(json, "owner", row->owner) ||
                  set_optional(json, "source", row->source) ||
                  (row->tags && json_object_set(json, "tags", row->tags) != 0) ||
-                 (row->labels && json_object_set(json, "labels", row->labels) != 0);
+                 (row->labels && json_object_set(json, "labels", row->labels) != 0) ||
+                 (row->bundle && json_object_set(json, "bundle", row->bundle) != 0);
 
     if (!failed && row->listed)
         failed = json_object_set_new(json, "entries", json_integer((json_int_t)row->files)) ||
@@ -292,6 +293,8 @@ static int check_source(const json_t *said, const struct dray_dataset_row *row,
 static int store(struct dray_api *api, json_t *said, struct dray_dataset_row *row,
                  json_t **ret_dataset, struct dray_error *error)
 {
+    const uint64_t files = row->files;
+    const int listed = row->listed != 0;
     int result = dray_dataset_say(row, said, api->here, 1, error);
 
     if (result == 0)
@@ -303,7 +306,15 @@ static int store(struct dray_api *api, json_t *said, struct dray_dataset_row *ro
         if (row->id == 0)
             dray_hint(error, "to change it: dray dataset set");
     }
-    return result == 0 ? give(row, ret_dataset, error) : result;
+    if (result == 0)
+        result = give(row, ret_dataset, error);
+    if (result == 0 && listed && row->listed == 0 &&
+        json_object_set_new(*ret_dataset, "list_dropped", json_integer((json_int_t)files)) != 0) {
+        json_decref(*ret_dataset);
+        *ret_dataset = NULL;
+        result = dray_fail_memory(error);
+    }
+    return result;
 }
 
 int dray_api_dataset_add(struct dray_api *api, json_t *said, json_t **ret_dataset,

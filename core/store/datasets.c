@@ -67,6 +67,32 @@ static int next_id(struct dray_store *store, uint64_t *ret_id, struct dray_error
     return 0;
 }
 
+static int clear_files(struct dray_store *store, uint64_t id, struct dray_error *error)
+{
+    return dray_sql_run(store, "DELETE FROM dataset_file WHERE dataset_id = ?1",
+                        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id)), error);
+}
+
+/* The list that was made of another source says nothing of this one. One that came before any
+ * source did stays. */
+static int forget_list(struct dray_store *store, struct dray_dataset_row *row,
+                       struct dray_error *error)
+{
+    int64_t same = 1;
+    int found = dray_sql_number(
+        store, "SELECT source IS NULL OR source IS ?2 FROM dataset WHERE id = ?1",
+        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)row->id), DRAY_SQL_TEXT(row->source)), &same,
+        error);
+
+    if (found < 0)
+        return found;
+    if (same)
+        return 0;
+    row->listed = 0;
+    row->files = row->bytes = 0;
+    return clear_files(store, row->id, error);
+}
+
 int dray_store_dataset_put(struct dray_store *store, struct dray_dataset_row *row,
                            struct dray_error *error)
 {
@@ -83,6 +109,8 @@ int dray_store_dataset_put(struct dray_store *store, struct dray_dataset_row *ro
         stored.listed = 0;
         stored.files = stored.bytes = 0;
         result = next_id(store, &stored.id, error);
+    } else if (result == 0) {
+        result = forget_list(store, &stored, error);
     }
     if (result == 0)
         result = dray_row_insert(store, &dray_dataset_table, NULL, &stored, error);
@@ -139,12 +167,6 @@ int dray_store_dataset_sources(struct dray_store *store,
 }
 
 /* --- Its files -------------------------------------------------------------------------------- */
-
-static int clear_files(struct dray_store *store, uint64_t id, struct dray_error *error)
-{
-    return dray_sql_run(store, "DELETE FROM dataset_file WHERE dataset_id = ?1",
-                        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id)), error);
-}
 
 int dray_store_dataset_delete(struct dray_store *store, uint64_t id, struct dray_error *error)
 {

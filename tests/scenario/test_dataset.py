@@ -225,6 +225,49 @@ def test_what_only_the_catalog_can_refuse_leaves_all_as_it_was(dray, lines):
     assert [one["name"] for one in dray.json("dataset", "list")] == ["ocean", "sea"]
 
 
+def test_a_line_of_another_external_id_does_not_take_over_a_dataset_of_that_name(dray, lines):
+    dray("dataset", "add", "ocean", "--type", "RAW", "--external-id", "7", "--tag", "human")
+    before = dray.json("dataset", "list")
+    bad = lines({"name": "air"}, {"name": "ocean", "type": "RAW", "external_id": "8", "tags": ["mouse"]})
+    refused = dray("dataset", "import", bad, exit=2)
+    assert f'{bad}:2:1: error: the dataset "ocean" (id:1) has the external id "7", and this line says "8"' in refused.err
+    assert "dray dataset set id:1 --external-id 8" in refused.err
+    assert dray.json("dataset", "list") == before
+    # also where both stand in one file
+    twice = lines({"name": "sea", "external_id": "1"}, {"name": "sea", "external_id": "2"})
+    assert f'{twice}:2:1: error: the dataset "sea" (id:2) has the external id "1"' in \
+        dray("dataset", "import", twice, exit=2).err
+    assert dray.json("dataset", "list") == before
+    # one that has none yet gets it
+    dray("dataset", "add", "fish")
+    dray("dataset", "import", lines({"name": "fish", "external_id": "9"}, {"name": "ocean", "type": "RAW"}))
+    assert dray.json("dataset", "show", "fish")["external_id"] == "9"
+
+
+def test_another_source_drops_the_list_of_the_one_before(dray, world, lines):
+    listed = {"name": "ocean", "source": "data", "files": [{"path": "a.nc", "size": 1}]}
+    dray("dataset", "import", lines(listed))
+    assert dray("dataset", "set", "ocean", "--source", world / "data").out == "ocean (id:1) changed\n"
+    assert dray.json("dataset", "show", "ocean")["entries"] == 1
+    said = dray("dataset", "set", "ocean", "--source", world / "data/tmp")
+    assert said.out == ("ocean (id:1) changed; the list of its 1 file was of the source before, and is dropped\n")
+    shown = dray.json("dataset", "show", "ocean")
+    assert "listed" not in shown and "files" not in shown and "entries" not in shown
+    # an import too, and what it brings itself stays
+    dray("dataset", "import", lines(listed, {"name": "air", "files": [{"path": "x", "size": 1}]}))
+    assert dray.json("dataset", "show", "ocean")["entries"] == 1
+    moved = lines({"name": "ocean", "source": "old.tar"}, {"name": "air", "source": "old.tar"})
+    assert dray("dataset", "import", moved).out == ("0 added, 2 changed, 0 files, 1 list dropped, of another source "
+                                                    "than now\n")
+    assert "listed" not in dray.json("dataset", "show", "ocean")
+    assert dray.json("dataset", "show", "air")["entries"] == 1  # recorded before anybody said where
+    dray("dataset", "import", lines(listed))
+    assert dray.json("dataset", "set", "ocean", "--source", "")["list_dropped"] == 1
+    moved = lines({"name": "air", "source": "data", "files": [{"path": "y", "size": 2}, {"path": "z", "size": 2}]})
+    assert dray("dataset", "import", moved).out == "0 added, 1 changed, 2 files\n"
+    assert dray.json("dataset", "show", "air")["entries"] == 2
+
+
 def test_a_file_that_is_not_there_is_not_found(dray, tmp_path):
     assert "reading " in dray("dataset", "import", tmp_path / "none", exit=4).err
     assert "is a directory" in dray("dataset", "import", tmp_path, exit=2).err
