@@ -28,6 +28,7 @@ struct archive_source {
 struct archive_names {
     char **items;
     size_t count, room;
+    size_t bytes; /* that they take, about */
 };
 
 /* One reading of the archive. */
@@ -48,7 +49,7 @@ struct reading {
     char reached[ARCHIVE_SHOWN + 1]; /* name of the last entry that was read */
     int64_t segments;                /* to take off the front of every path */
     struct archive_names gone;       /* directories of which nothing was left then */
-    struct archive_names fronts;     /* what was taken off of others, directory by directory */
+    struct archive_names fronts;     /* what was taken off of others */
 
     /* The stream of a compressed tar. */
     struct archive_gzip *gzip; /* either this */
