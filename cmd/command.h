@@ -36,7 +36,8 @@ struct options {
     const char *target, *path; /* of policy explain */
     int64_t size;
     const char *type, *source, *owner, *external_id, *name; /* of dataset; NULL: not said */
-    struct list tags, labels;
+    const char *bundle_size;
+    struct list tags, labels, digests;
     const char *const *arguments;
     int argument_count;
 };

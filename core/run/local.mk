@@ -33,6 +33,8 @@ libdraycore_a_SOURCES += \
 	core/run/step.c \
 	core/run/steps_load.c \
 	core/run/validate.c \
+	core/run/validate.h \
+	core/run/validate_bag.c \
 	core/run/validate_read.c \
 	core/run/validate_recorded.c \
 	core/run/verdict_list.c \

@@ -308,8 +308,8 @@ struct dray_program_end {
 
 /* The job that a plugin works for; strings live as long as the instance, NULL where unknown. */
 struct dray_job {
-    uint32_t size; /* set by the host */
-    uint32_t attempt;
+    uint32_t size;    /* set by the host */
+    uint32_t attempt; /* from 1; 0: nothing is delivered, as in a preview */
     const char *id;
     const char *dataset;     /* the dataset's name: one path segment */
     const char *request_key; /* of the push that is called, 64 hexadecimal digits, else NULL */
