@@ -250,7 +250,10 @@ struct dray_staging {
     int64_t mtime;     /* modification time that the delivery's root gets */
     /* Descriptor of the directory that is at `final`, where the probe said that the push goes over
      * it: it may be read, and the host removes it once it has the staging directory's name after a
-     * push that succeeded. -1: none. Borrowed. */
+     * push that succeeded. -1: none. Borrowed. In discard, with `directory` -1: what a delivery
+     * that is at `final` took the place of when its process died. The host removes it when the push
+     * says with host->supersedes that it is still whole, and leaves it when it fails or says
+     * nothing. */
     int32_t old;
     uint32_t reserved;
     /* Descriptor of the directory that is at `final`, where the probe said that the push adds to
@@ -308,8 +311,8 @@ struct dray_program_end {
 
 /* The job that a plugin works for; strings live as long as the instance, NULL where unknown. */
 struct dray_job {
-    uint32_t size; /* set by the host */
-    uint32_t attempt;
+    uint32_t size;    /* set by the host */
+    uint32_t attempt; /* from 1; 0: nothing is delivered, as in a preview */
     const char *id;
     const char *dataset;     /* the dataset's name: one path segment */
     const char *request_key; /* of the push that is called, 64 hexadecimal digits, else NULL */
@@ -466,7 +469,8 @@ struct dray_host {
      * without set-user-ID and set-group-ID: records say it. */
     int (*set_mode)(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
 
-    /* [push, before may_commit] The delivery takes the place of this one: the receipt says so. */
+    /* [push, before may_commit] The delivery takes the place of this one: the receipt says so. Also
+     * in discard: see `old` of struct dray_staging. */
     int (*supersedes)(struct dray_ctx *ctx, const char *job, const char *request_key,
                       const char *manifest_sha256);
 
