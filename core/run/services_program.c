@@ -42,18 +42,19 @@ int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char 
 {
     struct dray_call *call = call_of(ctx);
     struct dray_run *run = call->step->run;
+    const char *brought = json_string_value(json_object_get(run->brought, call->step->step->id));
 
-    if (!run->scratch)
+    if (!brought)
         return dray_fail(&call->error, DRAY_UNSUPPORTED,
                          "plugin %s needs scratch space, which this command does not give",
                          call->step->step->uses);
     if (strchr(name, '/'))
         return dray_fail(&call->error, DRAY_BUG, "a scratch directory's name has a slash: %s",
                          name);
-    dray_autofree char *path = dray_format("%s/step-%zu-%s", run->scratch, call->step->index, name);
+    dray_autofree char *path = dray_format("%s/%s", brought, name);
     if (!path)
         return dray_fail_memory(&call->error);
-    if (mkdir(path, 0700) != 0)
+    if (run->bringing && mkdir(path, 0700) != 0)
         return dray_fail_errno(&call->error, errno, "making the scratch directory %s", path);
     *ret_path = DRAY_TAKE(path);
     return DRAY_OK;
@@ -192,8 +193,9 @@ int dray_service_program(struct dray_ctx *ctx, const struct dray_program *progra
     const char *name = program->count > 0 ? program->argv[0] : "nothing";
     int status = 0;
 
-    if (!running.call->step->builder || running.call->step->step->role != DRAY_STEP_SOURCE)
-        return dray_fail(error, DRAY_BUG, "plugin %s asks for a program, which only sources may",
+    if (!running.call->step->run->bringing)
+        return dray_fail(error, DRAY_BUG,
+                         "plugin %s asks for a program, which only a source may that brings bytes",
                          running.call->step->step->uses);
     if (!is_allowed(running.call->step->run, name))
         return dray_fail(error, DRAY_DENIED, "the configuration does not let %s run %s",

@@ -205,14 +205,9 @@ static int check_outputs(const struct command *command, struct dray_ctx *ctx, co
     return DRAY_OK;
 }
 
-static int take(const struct command *command, struct dray_ctx *ctx, const char *local)
+/* Is it what the command is to bring? */
+static int check_brought(const struct command *command, struct dray_ctx *ctx, const char *local)
 {
-    const struct archive_source archive = {.path = local,
-                                           .max_bytes = command->max_bytes,
-                                           .max_ratio = command->max_ratio,
-                                           .max_entries = command->max_entries,
-                                           .strip = command->strip,
-                                           .segments = command->segments};
     struct stat status;
     int result = check_outputs(command, ctx, local);
 
@@ -226,13 +221,12 @@ static int take(const struct command *command, struct dray_ctx *ctx, const char 
         return ctx->host->fail(ctx, DRAY_PERMANENT,
                                "what %s brought of %s:%s is neither a file nor a directory",
                                last_part(command->argv.items[0]), command->source, command->remote);
-    return S_ISREG(status.st_mode) && is_archive(local) ? archive_stage(&archive, ctx)
-                                                        : ctx->host->walk(ctx, local);
+    return DRAY_OK;
 }
 
-static int stage(void *self, struct dray_ctx *ctx)
+/* {local}. The caller frees it. */
+static int place(const struct command *command, struct dray_ctx *ctx, char **ret_local)
 {
-    const struct command *command = self;
     const struct dray_host *host = ctx->host;
     char *directory = NULL;
     int result = host->scratch_directory(ctx, "brought", &directory);
@@ -243,12 +237,24 @@ static int stage(void *self, struct dray_ctx *ctx)
                    "are recorded");
     if (result != DRAY_OK)
         return result;
-    char *local = command->outputs.count > 0
-                      ? host->format("%s", directory)
-                      : host->format("%s/%s", directory, last_part(command->remote));
+    *ret_local = command->outputs.count > 0
+                     ? host->format("%s", directory)
+                     : host->format("%s/%s", directory, last_part(command->remote));
     host->free(directory);
-    if (local == NULL)
-        return host->fail(ctx, DRAY_NO_MEMORY, "bringing %s: out of memory", command->remote);
+    return *ret_local != NULL
+               ? DRAY_OK
+               : host->fail(ctx, DRAY_NO_MEMORY, "bringing %s: out of memory", command->remote);
+}
+
+static int bring(void *self, struct dray_ctx *ctx)
+{
+    const struct command *command = self;
+    const struct dray_host *host = ctx->host;
+    char *local = NULL;
+    int result = place(command, ctx, &local);
+
+    if (result != DRAY_OK)
+        return result;
     result = command_unfit(&command->argv, local, "{local}") >= 0
                  ? host->fail(ctx, DRAY_INVALID,
                               "%s has a character that the command of the source %s would take for "
@@ -256,8 +262,33 @@ static int stage(void *self, struct dray_ctx *ctx)
                               local, command->source)
                  : run(command, ctx, local);
     if (result == DRAY_OK)
-        result = take(command, ctx, local);
+        result = check_brought(command, ctx, local);
     host->free(local);
+    return result;
+}
+
+static int stage(void *self, struct dray_ctx *ctx)
+{
+    const struct command *command = self;
+    char *local = NULL;
+    struct stat status;
+    int result = place(command, ctx, &local);
+
+    if (result != DRAY_OK)
+        return result;
+    const struct archive_source archive = {.path = local,
+                                           .max_bytes = command->max_bytes,
+                                           .max_ratio = command->max_ratio,
+                                           .max_entries = command->max_entries,
+                                           .strip = command->strip,
+                                           .segments = command->segments};
+    result = check_brought(command, ctx, local);
+    if (result == DRAY_OK && lstat(local, &status) != 0)
+        result = ctx->host->fail_errno(ctx, errno, "looking at %s", local);
+    if (result == DRAY_OK)
+        result = S_ISREG(status.st_mode) && is_archive(local) ? archive_stage(&archive, ctx)
+                                                              : ctx->host->walk(ctx, local);
+    ctx->host->free(local);
     return result;
 }
 
@@ -276,8 +307,9 @@ static const struct dray_source_operations operations = {
     .size = sizeof(operations),
     .identify = identify,
     .stage = stage,
+    .bring = bring,
 };
 
-DRAY_PLUGIN(DRAY_KIND_SOURCE, 0, "command", "1.0.0",
+DRAY_PLUGIN(DRAY_KIND_SOURCE, DRAY_CAP_BRINGS, "command", "1.0.0",
             "Bring a dataset by a program that the site configured", struct command, options,
             &operations, .prepare = prepare);
