@@ -137,7 +137,7 @@ static int is_way(const struct dray_step *step, const char *name)
 {
     return strcmp(step->uses, "source/command") == 0 &&
            (strcmp(name, "argv") == 0 || strcmp(name, "exits") == 0 ||
-            strcmp(name, "timeout") == 0);
+            strcmp(name, "later_exits") == 0 || strcmp(name, "timeout") == 0);
 }
 
 /* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical

@@ -145,6 +145,7 @@ struct dray_run {
     int planning;           /* no step runs: plugins are only asked */
     int discarding;         /* what earlier attempts left is removed, nothing is made */
 
+    struct dray_running *running; /* programs of a source; guarded by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
     struct dray_reply *replies; /* waited for */
@@ -205,6 +206,8 @@ int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
 int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char **ret_path);
 int dray_service_program(struct dray_ctx *ctx, const struct dray_program *program,
                          struct dray_program_end *ret_end);
+/* Kill all programs: the engine is gone, and nobody waits for them any more. */
+void dray_programs_kill(struct dray_run *run);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);

@@ -197,6 +197,7 @@ static void *listen(void *arg)
     }
     /* The engine is gone and nobody is left to say whether a commit is allowed: stop at once. What
      * is left in staging is removed by the next attempt. */
+    dray_programs_kill(run);
     _exit(DRAY_RUNNER_ORPHANED);
 }
 

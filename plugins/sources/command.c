@@ -19,6 +19,7 @@ struct command {
     const char *remote;
     struct dray_strings argv;
     struct dray_map exits;
+    struct dray_strings later_exits;
     int64_t timeout;
     struct dray_strings outputs;
     const char *revision;
@@ -39,6 +40,8 @@ static const struct dray_option options[] = {
     DRAY_OPTION_MAP(struct command, exits, 0,
                     "What exit statuses mean: retry, permanent, not_found, denied, no_space or "
                     "credential; permanent, where none is named"),
+    DRAY_OPTION_STRINGS(struct command, later_exits, 0,
+                        "Exit statuses that mean to ask again later; that is no try"),
     DRAY_OPTION_DURATION(struct command, timeout, "24h", "How long the program may take"),
     DRAY_OPTION_STRINGS(struct command, outputs, 0,
                         "What must be there afterwards, below {local}, which is an empty directory "
@@ -66,17 +69,13 @@ static const char *last_part(const char *path)
 static int check_remote(const struct command *command, struct dray_ctx *ctx)
 {
     const char *name = last_part(command->remote);
-    int64_t unfit = command_unfit(&command->argv, command->remote, "{remote}");
+    int64_t unfit = command_unfit(&command->argv, command->remote, 1);
 
-    if (unfit >= 0) {
-        int result = ctx->host->fail_option(
+    if (unfit >= 0)
+        return ctx->host->fail_option(
             ctx, "remote", DRAY_NO_INDEX, (uint64_t)unfit,
             "%s:%s has a character that the source's command would take for the end of a word",
             command->source, command->remote);
-        ctx->host->hint(ctx, "what stands inside a longer word of `argv` must have no quote, "
-                             "newline, backslash, `;` or `:`");
-        return result;
-    }
     if (command->remote[0] == '-')
         return ctx->host->fail_option(ctx, "remote", DRAY_NO_INDEX, 0,
                                       "%s:%s begins as an option of a program", command->source,
@@ -111,6 +110,9 @@ static int class_of_exit(const struct command *command, int32_t status)
                  {"not_found", DRAY_NOT_FOUND}, {"denied", DRAY_DENIED},
                  {"no_space", DRAY_NO_SPACE},   {"credential", DRAY_CREDENTIAL}};
 
+    for (uint64_t i = 0; i < command->later_exits.count; i++)
+        if (strtol(command->later_exits.items[i], NULL, 10) == status)
+            return DRAY_LATER;
     for (uint64_t i = 0; i < command->exits.count; i++)
         for (size_t k = 0;
              strtol(command->exits.keys[i], NULL, 10) == status && k < DRAY_COUNT(words); k++)
@@ -134,7 +136,7 @@ static int fail_end(const struct command *command, struct dray_ctx *ctx,
     else
         result = host->fail(ctx, class_of_exit(command, end->status), "%s exit %" PRId32 ": %s",
                             program, end->status, said);
-    if (result == DRAY_TEMPORARY)
+    if (result == DRAY_TEMPORARY || result == DRAY_LATER)
         return result;
     host->hint(ctx,
                "what it wrote is in the job's log; if the bytes are elsewhere now: dray dataset "
@@ -255,7 +257,7 @@ static int bring(void *self, struct dray_ctx *ctx)
 
     if (result != DRAY_OK)
         return result;
-    result = command_unfit(&command->argv, local, "{local}") >= 0
+    result = command_unfit(&command->argv, local, 0) >= 0
                  ? host->fail(ctx, DRAY_INVALID,
                               "%s has a character that the command of the source %s would take for "
                               "the end of a word",

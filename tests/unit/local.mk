@@ -49,6 +49,7 @@ unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_command_words
 unit_tests += tests/unit/test_process
+unit_tests += tests/unit/test_program_allowed
 unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
