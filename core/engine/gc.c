@@ -290,6 +290,8 @@ int dray_engine_collect(struct dray_engine *engine, int dry,
         result = collect_scratch(&collecting, scratch);
     if (result == 0 && hear)
         result = collect_locks(&collecting);
+    else if (engine->store)
+        dray_store_sweep_locks(engine->store);
     return result == 0 || error->class_ == result ? result : dray_fail_memory(error);
 }
 

@@ -239,7 +239,7 @@ static int write_about(const struct dray_bringing *who, const char *part, struct
                         : dray_fail_memory(error);
 }
 
-/* What the catalog says of the dataset's size; 0: it does not know. */
+/* What the catalog says of the size of the bundle, or else of the dataset; 0: it does not know. */
 static int expected_bytes(const struct dray_bringing *who, uint64_t *ret_bytes,
                           struct dray_error *error)
 {
@@ -247,8 +247,10 @@ static int expected_bytes(const struct dray_bringing *who, uint64_t *ret_bytes,
     struct dray_dataset_row *rows = NULL;
     size_t count = 0;
 
-    *ret_bytes = 0;
-    if (!who->engine->store || wanted.id == 0)
+    json_int_t bundle =
+        json_integer_value(json_object_get(who->plan->steps[who->step].with, "size"));
+    *ret_bytes = bundle > 0 && bundle != DRAY_NONE ? (uint64_t)bundle : 0;
+    if (*ret_bytes > 0 || !who->engine->store || wanted.id == 0)
         return 0;
     int result = dray_store_datasets(who->engine->store, &wanted, &rows, &count, error);
     if (result == 0 && count == 1 && rows[0].listed != 0)

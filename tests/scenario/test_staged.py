@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What a source brought is kept and shared: tape is read once, whoever needs it and whatever dies."""
+import hashlib
 import json
 import os
 import random
@@ -199,6 +200,18 @@ def test_what_was_damaged_is_thrown_away_and_brought_again(tape, mocks, damage):
     assert contents(tape.out / "one") == FILES and tape.runs() == 2 and tape.left() == []
 
 
+def test_a_bundle_that_is_not_the_recorded_one_is_not_used_again(dray, tape):
+    whole = (tape.path / "x.tar").read_bytes()
+    work = tape.work("one")
+    dray("dataset", "set", "one", "--digest", "sha256:" + hashlib.sha256(whole).hexdigest())
+    (tape.path / "x.tar").write_bytes(whole.replace(b"aaa", b"aab"))
+    tape.run(work, exit=1)
+    assert tape.kept() == []
+    (tape.path / "x.tar").write_bytes(whole)
+    tape.run(work)
+    assert contents(tape.out / "one") == FILES and tape.runs() == 2
+
+
 def test_bytes_that_a_delivery_failed_for_are_not_used_again(dray, tape, files):
     """The bundle that came is not what its manifest says: the next run asks tape again."""
     whole = (tape.path / "x.tar").read_bytes()
@@ -369,6 +382,13 @@ def test_a_dataset_that_does_not_fit_is_not_begun(dray, tape):
     refused = tape.run(work, exit=1)
     assert "there is no room to bring it to" in refused.err and "it has 1.0 EiB" in refused.err
     assert tape.runs() == 0
+
+
+def test_a_bundle_that_does_not_fit_is_not_begun(dray, tape):
+    work = tape.work("one")
+    dray("dataset", "set", "one", "--bundle-size", str(1 << 60))
+    refused = tape.run(work, exit=1)
+    assert "it has 1.0 EiB" in refused.err and tape.runs() == 0
 
 
 def test_room_is_waited_for_while_others_use_scratch(dray, tape, tmp_path):
