@@ -133,6 +133,17 @@ static int is_bad(const char *path)
     return !name || access(name, F_OK) == 0;
 }
 
+/* Is it a job that was delivered since, or cancelled? */
+static int is_settled(const struct dray_engine *engine, const char *name)
+{
+    dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
+    struct dray_error ignored = {0};
+
+    return engine->store && strlen(name) == 36 &&
+           dray_store_job(engine->store, name, &job, &ignored) == 0 &&
+           (job->state == DRAY_JOB_DELIVERED || job->state == DRAY_JOB_CANCELLED);
+}
+
 int64_t dray_staged_needed(const struct dray_engine *engine, const char *path)
 {
     dray_autofree char *jobs = dray_format("%s/jobs", path);
@@ -143,7 +154,7 @@ int64_t dray_staged_needed(const struct dray_engine *engine, const char *path)
     if (!listing)
         return 0;
     for (const struct dirent *one; (one = readdir(listing));) {
-        if (one->d_name[0] == '.' ||
+        if (one->d_name[0] == '.' || is_settled(engine, one->d_name) ||
             fstatat(dirfd(listing), one->d_name, &status, AT_SYMLINK_NOFOLLOW) != 0)
             continue;
         int64_t at = (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec, until;

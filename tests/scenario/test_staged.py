@@ -264,7 +264,48 @@ def test_what_was_brought_survives_the_death_of_its_engine(dray, tape, mocks):
     assert tape.runs() == 1 and contents(tape.out / "one") == FILES and tape.left() == []
 
 
+def test_no_step_can_harm_what_was_brought(dray, tape, mocks, tmp_path):
+    """Landlock lets the runner that delivers read it, and nothing else; the programs of sources do not run there."""
+    tape.run(tape.work("one", step=BREAK_ONCE), exit=1)
+    [kept] = tape.kept()
+    vandal = mocks / "filter-vandal.so"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-I", TAPE.parent.parent.parent / "include",
+                    TAPE.parent / "plugins/filter-vandal.c", "-o", vandal], check=True)
+    vandal.chmod(0o755)
+    work = tmp_path / "one.yaml"
+    work.write_text(work.read_text().replace(BREAK_ONCE, "  - { id: vandal, uses: filter/vandal, "
+                                             f"with: {{ file: {kept}/tree/brought/x.tar }} }}\n"))
+    tape.run(work)
+    assert contents(tape.out / "one") == FILES and tape.runs() == 1
+
+
+def test_scratch_that_is_full_in_the_middle(dray, tape, small_disk):
+    disk = small_disk("600k")
+    tape.configure(scratch=f"{{ path: {disk} }}")
+    (tape.path / "x/large").write_bytes(os.urandom(1 << 20))
+    work = tape.work("one", "x")
+    failed = tape.run(work, exit=1)
+    assert "No space left on device" in failed.err and not (tape.out / "one").exists()
+    [own] = disk.iterdir()
+    assert sorted(path.name for path in own.rglob("*")) == ["room.lock", "staged"]
+    small_disk.grow("9m")
+    tape.run(work)
+    assert (tape.out / "one/large").stat().st_size == 1 << 20
+
+
 # ---- dray admin gc
+
+def test_gc_removes_what_only_a_cancelled_job_needed(dray, tape, mocks):
+    work = tape.work("one", step="  - { id: slow, uses: filter/mock, with: { delay: 20s } }\n")
+    running = tape.start(work)
+    wait_for(lambda: tape.kept())
+    os.kill(running.pid, signal.SIGKILL)
+    running.communicate()
+    assert not any(item["removed"] for item in tape.gc()["items"] if item["what"] == "staged")
+    dray("cancel", dray.json("jobs")[0]["job"])
+    assert any(item["removed"] for item in tape.gc()["items"] if item["what"] == "staged")
+    assert tape.left() == []
+
 
 def test_gc_says_what_stays_and_until_when(dray, tape, mocks):
     tape.run(tape.work("one", step=BREAK_ONCE), exit=1)
