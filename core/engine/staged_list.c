@@ -68,6 +68,8 @@ static int list_directory(struct listing *listing, const char *path, int depth)
     if (count < 0)
         return dray_fail_errno(listing->error, errno, "listing %s",
                                *path ? path : "what was brought");
+    dray_close_descriptor(&fd);
+    fd = -1;
     for (int i = 0; i < count; i++) {
         if (result == 0)
             result = list_entry(listing, path, names[i]->d_name, depth);

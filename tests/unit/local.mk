@@ -55,6 +55,7 @@ unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
 unit_tests += tests/unit/test_sign
+unit_tests += tests/unit/test_staged_list
 unit_tests += tests/unit/test_step_memory
 unit_tests += tests/unit/test_store
 unit_tests += tests/unit/test_store_datasets
