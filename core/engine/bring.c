@@ -37,8 +37,8 @@ static json_t *orders(const struct dray_bringing *who, const char *directory,
     return NULL;
 }
 
-static int start(const struct dray_bringing *who, const char *directory, struct dray_runner *runner,
-                 struct dray_error *error)
+static int start(const struct dray_bringing *who, const char *directory, int slot,
+                 struct dray_runner *runner, struct dray_error *error)
 {
     struct dray_runner_files files = DRAY_RUNNER_FILES;
     json_t *message = orders(who, directory, error);
@@ -47,11 +47,14 @@ static int start(const struct dray_bringing *who, const char *directory, struct 
             ? dray_log_open(who->engine, who->is_job ? who->job : "preview", !who->is_job, error)
             : -1;
 
-    if (log < 0) {
+    if (log >= 0 && json_object_set_new(message, "slot", json_boolean(slot >= 0)) != 0)
+        dray_fail_memory(error);
+    if (log < 0 || error->class_ != 0) {
         json_decref(message);
         return error->class_;
     }
     files.log = log;
+    files.slot = slot;
     return dray_runner_start(who->engine, runner, message, &files, error);
 }
 
@@ -100,11 +103,12 @@ static int listen(struct hearing *hearing, struct dray_runner *runner, struct dr
     return died;
 }
 
-static int ask(const struct dray_bringing *who, const char *directory, struct dray_error *error)
+static int ask(const struct dray_bringing *who, const char *directory, int slot,
+               struct dray_error *error)
 {
     struct hearing hearing = {.who = who};
     struct dray_runner runner;
-    int result = start(who, directory, &runner, error);
+    int result = start(who, directory, slot, &runner, error);
 
     if (result != 0)
         return result;
@@ -129,7 +133,7 @@ int dray_bring(const struct dray_bringing *who, const char *directory, struct dr
         dray_autoclose int slot = -1;
         int result = dray_slot_take(who, &slot, error);
         if (result == 0)
-            result = ask(who, directory, error);
+            result = ask(who, directory, slot, error);
         dray_close_descriptor(&slot);
         slot = -1;
         if (result != DRAY_LATER)

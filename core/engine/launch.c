@@ -148,8 +148,8 @@ static int spawn(struct dray_runner *runner, int child, int blame_fd,
     dray_autofree char *helper = dray_helper_path("dray-runner", error);
     dray_autofree const char **environment = NULL;
     const char *argv[] = {helper, NULL};
-    int fds[] = {child,          child,          files->log,     blame_fd,
-                 files->preview, files->listing, files->recorded};
+    int fds[] = {child,          child,          files->log,      blame_fd,
+                 files->preview, files->listing, files->recorded, files->slot};
     size_t count = 0;
 
     if (!helper)

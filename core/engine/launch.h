@@ -29,10 +29,11 @@ struct dray_runner_files {
     int preview;  /* gets a preview */
     int listing;  /* the list that stands for the source */
     int recorded; /* what the catalog records of the dataset's files */
+    int slot;     /* the lock of the place that the source has which brings */
 };
 #define DRAY_RUNNER_FILES                                                                          \
     {                                                                                              \
-        -1, -1, -1, -1                                                                             \
+        -1, -1, -1, -1, -1                                                                         \
     }
 /* Start a runner and tell it what to do; takes `start`. */
 DRAY_MUST_CHECK int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner,

@@ -7,6 +7,8 @@ libdraycore_a_SOURCES += \
 	core/run/hand_down.c \
 	core/run/inquiry.c \
 	core/run/inquiry.h \
+	core/run/keeper.c \
+	core/run/keeper.h \
 	core/run/lint.c \
 	core/run/made.c \
 	core/run/made.h \

@@ -139,6 +139,8 @@ struct dray_run {
     const json_t *places;   /* of a preview: where elements of lists are written (part 3 of
                                docs/formats.md); NULL: not known */
     const json_t *programs; /* that sources may run, absolute paths; NULL: none */
+    char *keeper;           /* where they are run: the path of dray-runner; NULL: none are */
+    int has_slot;           /* DRAY_SLOT_FD holds the place of the source that brings */
     const json_t *brought;  /* by id of a source's step: the directory of what it brought */
     const char *bringing;   /* the source that does so now, and nothing else is done; NULL: none */
     uint64_t listed;        /* how many entries it has */

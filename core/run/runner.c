@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 
 #include "core/base/io.h"
+#include "core/base/process.h"
 #include "core/base/text.h"
 #include "core/run/inquiry.h"
 #include "core/run/run.h"
@@ -101,7 +102,9 @@ static int grant_programs(struct dray_sandbox *sandbox, const struct orders *ord
             result =
                 dray_sandbox_program(sandbox, json_string_value(json_array_get(paths, i)), error);
     }
-    if (result == 0 && orders->run.programs)
+    if (result == 0 && orders->run.keeper)
+        result = dray_sandbox_program(sandbox, orders->run.keeper, error);
+    if (result == 0 && orders->run.keeper)
         result = dray_sandbox_path(sandbox, DRAY_GRANT_WRITE, "/dev/null", error);
     for (size_t i = 0; result == 0 && i < json_array_size(ports); i++)
         result =
@@ -270,6 +273,7 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->programs = json_object_get(orders->message, "programs");
     run->brought = json_object_get(orders->message, "brought");
     run->bringing = json_string_value(json_object_get(orders->message, "bring"));
+    run->has_slot = json_is_true(json_object_get(orders->message, "slot"));
     run->settled = strcmp(orders->mode, "settle") == 0;
     run->discarding = run->settled || strcmp(orders->mode, "discard") == 0;
     run->made = json_string_value(json_object_get(orders->message, "made"));
@@ -279,6 +283,8 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->roots = dray_roots_new();
     if (!run->roots)
         return dray_fail_memory(error);
+    if (run->programs && !(run->keeper = dray_helper_path("dray-runner", error)))
+        return error->class_;
     result = set_text(&run->job_id, orders->message, "job", error);
     if (result == 0)
         result = set_text(&run->user, orders->message, "user", error);
@@ -469,6 +475,8 @@ static int run_plan(struct orders *orders, struct dray_error *error)
     if (run->discarding)
         return discard_all(run, error);
     int abandoned = dray_run_schedule(run);
+    if (abandoned)
+        dray_programs_kill(run);
     if (!run->preview && !run->bringing)
         result = remove_unused(run, error);
     if (run->preview)

@@ -4,11 +4,13 @@
 #ifndef DRAY_RUN_RUNNER_H
 #define DRAY_RUN_RUNNER_H
 
-/* The descriptors that a preview is written to, of the list that stands for its source, and of the
- * record of the catalog's dataset. Descriptor 3 is the page for blame (blame.h), 2 the log. */
+/* The descriptors that a preview is written to, of the list that stands for its source, of the
+ * record of the catalog's dataset, and of the lock of a source's slot, which a program inherits.
+ * Descriptor 3 is the page for blame (blame.h), 2 the log. */
 #define DRAY_PREVIEW_FD  4
 #define DRAY_LISTING_FD  5
 #define DRAY_RECORDED_FD 6
+#define DRAY_SLOT_FD     7
 /* Exit status of a runner whose engine went away. */
 #define DRAY_RUNNER_ORPHANED 70
 

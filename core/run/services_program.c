@@ -4,15 +4,20 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/io.h"
+#include "core/base/log.h"
 #include "core/base/process.h"
 #include "core/base/text.h"
+#include "core/run/keeper.h"
 #include "core/run/run.h"
+#include "core/run/runner.h"
 
 /* How often is looked whether the job was cancelled, ms, and how long a program may take to end
  * once it was asked to, ns. */
@@ -20,16 +25,23 @@
 #define GRACE INT64_C(5000000000)
 /* So much of what a program writes goes to the log; the rest is read and dropped. */
 #define MOST_LOGGED ((uint64_t)1 << 20)
+/* What stands in the log as it was written. */
+#define PLAIN                                                                                      \
+    " !#$%&'()*+,-./"                                                                              \
+    "0123456789:;<=>?@ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`abcdefghijklmnopqrstuvwxyz{|}~"
+
+/* About so many bytes has a record of the log beside its text. */
+#define RECORD ((uint64_t)200)
 
 struct dray_running {
     struct dray_running *next; /* of run->running */
     struct dray_call *call;
-    struct dray_process process;
-    int output;
+    struct dray_process process; /* the keeper, which leads the group */
+    int output, report;
     uint64_t logged;
-    char line[400]; /* the last that is not empty, so far as it is there */
+    char line[4096]; /* that is being written, so far as it is logged */
     size_t length;
-    int ended_line; /* the next byte begins another */
+    char last[400]; /* that was not empty, so far as it is there */
     int64_t asked;  /* when it was told to end, monotonic; 0: not */
     int class_;     /* why */
 };
@@ -63,35 +75,51 @@ int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char 
 
 /* ---- What it writes ---- */
 
-static void log_output(struct dray_running *running, const char *data, size_t length)
+/* A record for each line, so that no program writes one that is not its own. */
+static void log_line(struct dray_running *running)
 {
-    static const char more[] = "\n(what else the program writes is left out)\n";
-    uint64_t left = MOST_LOGGED - running->logged;
-    size_t part = length < left ? length : (size_t)left;
+    const struct dray_run *run = running->call->step->run;
+    const struct dray_log log = {
+        .fd = 2, .json = 1, .level = DRAY_LOG_INFO, .job = run->job_id, .attempt = run->attempt};
+    size_t plain = strspn(running->line, PLAIN);
+    uint64_t part = RECORD + running->length * (plain == running->length ? 1 : 6);
 
-    /* A log that cannot be written is no reason to stop. */
-    if (part > 0 && dray_write_all(2, data, part) != 0)
-        part = (size_t)left;
+    if (running->logged > MOST_LOGGED)
+        return;
     running->logged += part;
-    if (part > 0 && running->logged == MOST_LOGGED &&
-        dray_write_all(2, more, sizeof(more) - 1) != 0)
-        running->logged = MOST_LOGGED;
+    const char *text = running->logged > MOST_LOGGED ? "(what else the program writes is left out)"
+                                                     : running->line;
+    dray_log_write(&log, DRAY_LOG_INFO, running->call->step->step->id, "output",
+                   &DRAY_TEXT("message", text), 1);
 }
 
-static void keep_line(struct dray_running *running, const char *data, size_t length)
+static void end_line(struct dray_running *running)
+{
+    size_t first = 0, length = running->length;
+
+    running->line[length] = '\0';
+    running->length = length;
+    while (first < length && (unsigned char)running->line[first] <= ' ')
+        first++;
+    if (first < length) {
+        log_line(running);
+        if (length - first > sizeof(running->last) - 1)
+            length = first + sizeof(running->last) - 1;
+        memset(running->last, 0, sizeof(running->last));
+        for (size_t i = first; i < length; i++)
+            running->last[i - first] =
+                running->line[i] >= ' ' && running->line[i] < 127 ? running->line[i] : '?';
+    }
+    running->length = 0;
+}
+
+static void keep_output(struct dray_running *running, const char *data, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)data[i];
-        if (c == '\n' || c == '\r') {
-            running->ended_line = 1;
-            continue;
-        }
-        if (running->ended_line && c > ' ') {
-            running->length = 0;
-            running->ended_line = 0;
-        }
-        if (!running->ended_line && running->length < sizeof(running->line) - 1)
-            running->line[running->length++] = c >= ' ' && c < 127 ? (char)c : '?';
+        if (data[i] == '\n' || data[i] == '\r')
+            end_line(running);
+        else if (running->length < sizeof(running->line) - 1)
+            running->line[running->length++] = (char)(data[i] == '\0' ? '?' : data[i]);
     }
 }
 
@@ -106,8 +134,7 @@ static int take_output(struct dray_running *running)
             return got < 0 && errno == EAGAIN;
         if (got < 0)
             continue;
-        log_output(running, data, (size_t)got);
-        keep_line(running, data, (size_t)got);
+        keep_output(running, data, (size_t)got);
     }
     return 1;
 }
@@ -191,42 +218,94 @@ static int is_allowed(const struct dray_run *run, const char *program)
     return 0;
 }
 
-static int start(struct dray_running *running, const char *const *argv, struct dray_error *error)
+/* The words of the keeper. The caller frees the list. */
+static const char **keeper_words(const struct dray_run *run, const struct dray_program *program,
+                                 char parent[static 16])
 {
-    int ends[2];
+    const char **words = calloc(program->count + 4, sizeof(*words));
 
-    if (pipe2(ends, O_CLOEXEC) != 0)
-        return dray_fail_errno(error, errno, "making a pipe to %s", argv[0]);
-    running->output = ends[0];
-    dray_autoclose int write_end = ends[1];
-    const int fds[] = {-1, write_end, write_end};
-    if (fcntl(running->output, F_SETFL, O_NONBLOCK) != 0)
-        return dray_fail_errno(error, errno, "making a pipe to %s", argv[0]);
-    int result = dray_process_start_group(&running->process, argv, NULL, fds, 3, error);
-    if (result == DRAY_DENIED)
-        dray_hint(error, "the sandbox lets only programs run that the configuration names, and "
-                         "their interpreters");
-    return result;
+    (void)snprintf(parent, 16, "%ld", (long)getpid());
+    if (words) {
+        words[0] = run->keeper;
+        words[1] = DRAY_KEEPER_WORD;
+        words[2] = parent;
+        memcpy(words + 3, program->argv, program->count * sizeof(*words));
+    }
+    return words;
 }
 
-static void say_end(struct dray_running *running, int status, struct dray_program_end *ret_end)
+static int start(struct dray_running *running, const struct dray_program *program,
+                 struct dray_error *error)
 {
+    const struct dray_run *run = running->call->step->run;
+    char parent[16];
+    dray_autofree const char **words = keeper_words(run, program, parent);
+    int output[2], report[2];
+
+    if (!words)
+        return dray_fail_memory(error);
+    /* What the keeper leaves behind, if it is killed, is waited for here. */
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) != 0 || pipe2(output, O_CLOEXEC) != 0)
+        return dray_fail_errno(error, errno, "making a pipe to %s", program->argv[0]);
+    running->output = output[0];
+    dray_autoclose int write_end = output[1];
+    if (fcntl(running->output, F_SETFL, O_NONBLOCK) != 0 || pipe2(report, O_CLOEXEC) != 0)
+        return dray_fail_errno(error, errno, "making a pipe to %s", program->argv[0]);
+    running->report = report[0];
+    dray_autoclose int report_end = report[1];
+    const int fds[] = {-1, write_end, write_end, report_end, DRAY_SLOT_FD};
+    return dray_process_start_group(&running->process, words, NULL, fds, run->has_slot ? 5 : 4,
+                                    error);
+}
+
+/* What it started and left behind must not write any more: none is left when this returns. Returns
+ * how the keeper ended. */
+static int end_group(struct dray_running *running)
+{
+    pid_t group = running->process.pid;
+    int status = 0;
+
+    dray_process_signal_group(&running->process, SIGKILL);
+    note_ended(running);
+    (void)dray_process_wait(&running->process, -1, &status);
+    while (waitpid(-group, NULL, 0) > 0 || errno == EINTR)
+        ;
+    return status;
+}
+
+static int say_end(const struct dray_running *running, int keeper, struct dray_program_end *ret_end,
+                   struct dray_error *error)
+{
+    struct dray_keeper_report report;
+    int status = keeper;
+
+    if (dray_read_full(running->report, &report, sizeof(report)) == (ssize_t)sizeof(report)) {
+        status = report.status;
+        if (report.error.class_ != 0) {
+            *error = report.error;
+            if (error->class_ == DRAY_DENIED)
+                dray_hint(error, "the sandbox lets only programs run that the configuration names, "
+                                 "and their interpreters");
+            return error->class_;
+        }
+    } else if (keeper == DRAY_STATUS_UNKNOWN || !WIFSIGNALED(keeper)) {
+        return dray_fail(error, DRAY_BUG, "the process that runs a source's program failed");
+    }
     int exited = status != DRAY_STATUS_UNKNOWN && WIFEXITED(status);
     int killed = status != DRAY_STATUS_UNKNOWN && WIFSIGNALED(status);
-
     *ret_end = (struct dray_program_end){.size = sizeof(*ret_end),
                                          .status = exited ? WEXITSTATUS(status) : -1,
                                          .signal = killed ? (uint32_t)WTERMSIG(status) : 0};
-    memcpy(ret_end->last, running->line, running->length);
+    memcpy(ret_end->last, running->last, sizeof(ret_end->last));
+    return 0;
 }
 
 int dray_service_program(struct dray_ctx *ctx, const struct dray_program *program,
                          struct dray_program_end *ret_end)
 {
-    struct dray_running running = {.call = call_of(ctx), .output = -1};
+    struct dray_running running = {.call = call_of(ctx), .output = -1, .report = -1};
     struct dray_error *error = &running.call->error;
     const char *name = program->count > 0 ? program->argv[0] : "nothing";
-    int status = 0;
 
     if (!running.call->step->run->bringing)
         return dray_fail(error, DRAY_BUG,
@@ -235,19 +314,19 @@ int dray_service_program(struct dray_ctx *ctx, const struct dray_program *progra
     if (!is_allowed(running.call->step->run, name))
         return dray_fail(error, DRAY_DENIED, "the configuration does not let %s run %s",
                          running.call->step->step->uses, name);
-    int result = start(&running, program->argv, error);
+    int result = start(&running, program, error);
     if (result == 0) {
         note_running(&running);
         dray_run_tell(running.call->step->run,
                       json_pack("{s:s, s:i}", "event", "program", "pid", (int)running.process.pid));
         attend(&running, program->timeout);
-        /* What it started and left behind must not write any more. */
-        dray_process_signal_group(&running.process, SIGKILL);
-        note_ended(&running);
-        (void)dray_process_wait(&running.process, -1, &status);
+        int keeper = end_group(&running);
         (void)take_output(&running);
-        say_end(&running, status, ret_end);
+        end_line(&running);
+        if (running.class_ == 0)
+            result = say_end(&running, keeper, ret_end, error);
     }
+    dray_close_descriptor(&running.report);
     dray_close_descriptor(&running.output);
     if (result == 0 && running.class_ == DRAY_CANCELLED)
         return dray_fail(error, DRAY_CANCELLED, "cancelled");

@@ -119,7 +119,7 @@ def test_an_exit_status_that_the_site_calls_permanent(dray, site):
     assert "dray dataset set DATASET --source sda:REMOTE" in result.err
     log = "".join(file.read_text() for file in (dray.state / "logs").rglob("*") if file.is_file())
     assert log.count("file not found on tape") >= 1 and "first" in log
-    assert log.count("first\n") == 1  # it was tried once
+    assert log.count("\"message\":\"first\"") == 1  # it was tried once
 
 
 def test_an_exit_status_that_the_site_calls_retry_is_tried_again(dray, site):
