@@ -18,6 +18,7 @@ int command_cancel(struct options *options)
 {
     dray_cleanup(dray_api_closep) struct dray_api *api = NULL;
     struct dray_api_settings settings = api_settings(options);
+    dray_cleanup(dray_diagnostics_free) struct dray_diagnostics diagnostics = {0};
     struct dray_error error = {0};
     json_t *answer = NULL, *job;
     size_t i;
@@ -25,12 +26,12 @@ int command_cancel(struct options *options)
     int result = dray_api_open(&settings, &api, &error);
     if (result == 0)
         result = dray_api_cancel(api, options->arguments, (size_t)options->argument_count, &answer,
-                                 &error);
+                                 &diagnostics, &error);
     if (options->json && result == 0)
         return print_json(answer);
     if (!options->json)
         json_array_foreach(json_object_get(answer, "jobs"), i, job) print_end(job);
-    int status = result != 0 ? report(options, &error, NULL, answer) : 0;
+    int status = result != 0 ? report(options, &error, &diagnostics, answer) : 0;
     json_decref(answer);
     return status;
 }

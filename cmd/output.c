@@ -155,7 +155,7 @@ int report(const struct options *options, const struct dray_error *error,
     }
     print_text(stderr, error->message);
     if (error->side == DRAY_SIDE_SOURCE)
-        (void)fputs(" (source side)", stderr);
+        (void)fprintf(stderr, " (%s, source side)", dray_class_name(error->class_));
     (void)fputc('\n', stderr);
     if (error->hint[0] != '\0')
         print_hint(error->hint);

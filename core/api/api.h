@@ -157,7 +157,8 @@ DRAY_MUST_CHECK int dray_api_show(struct dray_api *api, const char *job, json_t 
  * ended it?]}. DRAY_NOT_FOUND, and nothing is done, when one is unknown; DRAY_CONFLICT, with
  * *ret_jobs set, when one was delivered. */
 DRAY_MUST_CHECK int dray_api_cancel(struct dray_api *api, const char *const *ids, size_t count,
-                                    json_t **ret_jobs, struct dray_error *error);
+                                    json_t **ret_jobs, struct dray_diagnostics *diagnostics,
+                                    struct dray_error *error);
 
 /* Remove what nobody needs of scratch, or say only what that is: {"dry_run", "items": [{"what",
  * "path", "why", "removed", "bytes", "until"?, "failed"?}], "removed_bytes", "kept_bytes"}.

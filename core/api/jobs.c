@@ -179,10 +179,14 @@ static int cancel_one(struct dray_api *api, const char *id, json_t **ret_job,
 }
 
 int dray_api_cancel(struct dray_api *api, const char *const *ids, size_t count, json_t **ret_jobs,
-                    struct dray_error *error)
+                    struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
     json_t *list = json_array();
-    int result = dray_api_store(api, error);
+    /* Which says where scratch lies. */
+    int result = dray_api_configure(api, diagnostics, error);
+
+    if (result == 0)
+        result = dray_api_store(api, error);
 
     for (size_t i = 0; result == 0 && i < count; i++) {
         dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;

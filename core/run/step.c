@@ -159,7 +159,13 @@ static int bring(struct dray_step_run *step, struct dray_error *error)
     if (!source->bring)
         return dray_fail(error, DRAY_BUG, "plugin %s has no operation bring", step->step->uses);
     dray_call_init(&call, step);
-    return CALL(step, &call, DRAY_OPERATION_BRING, source->bring(step->instance->self, &call.ctx));
+    int result =
+        CALL(step, &call, DRAY_OPERATION_BRING, source->bring(step->instance->self, &call.ctx));
+    int is_ours = result == DRAY_CANCELLED || result == DRAY_BUG || result == DRAY_NO_MEMORY ||
+                  result == DRAY_NO_SPACE;
+    if (result != 0 && !is_ours && error->side == DRAY_SIDE_NONE)
+        error->side = DRAY_SIDE_SOURCE;
+    return result;
 }
 
 static int source_execute(struct dray_step_run *step, struct dray_error *error)

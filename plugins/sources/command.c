@@ -82,8 +82,9 @@ static int check_remote(const struct command *command, struct dray_ctx *ctx)
     if (unfit >= 0)
         return ctx->host->fail_option(
             ctx, "remote", DRAY_NO_INDEX, (uint64_t)unfit,
-            "%s:%s has a character that the source's command would take for the end of a word",
-            command->source, command->remote);
+            "%s:%s has a character that the source's command could take for more than a name, at "
+            "byte %" PRId64,
+            command->source, command->remote, unfit + 1);
     if (command->remote[0] == '-')
         return ctx->host->fail_option(ctx, "remote", DRAY_NO_INDEX, 0,
                                       "%s:%s begins as an option of a program", command->source,
@@ -131,6 +132,30 @@ static int class_of_exit(const struct command *command, int32_t status)
     return DRAY_PERMANENT;
 }
 
+static const char *dataset_of(struct dray_ctx *ctx)
+{
+    const char *dataset = ctx->host->job(ctx)->dataset;
+
+    return dataset != NULL ? dataset : "DATASET";
+}
+
+/* What to do about an exit status. Shells, env and the like say by 126 and 127 that there is no
+ * program, or that they may not run it. */
+static void hint_end(const struct command *command, struct dray_ctx *ctx, int32_t status)
+{
+    if (status == 126 || status == 127)
+        ctx->host->hint(ctx,
+                        "%" PRId32 " commonly means that it could not run another program: "
+                        "`grants.exec` of the source %s in the configuration has to name each, "
+                        "also the python3 of `#!/usr/bin/env python3`",
+                        status, command->source);
+    else
+        ctx->host->hint(ctx,
+                        "what it wrote is in the job's log; if the bytes are elsewhere now: dray "
+                        "dataset set %s --source %s:REMOTE",
+                        dataset_of(ctx), command->source);
+}
+
 /* A signal is nothing that the program decided. */
 static int fail_end(const struct command *command, struct dray_ctx *ctx,
                     const struct dray_program_end *end)
@@ -148,10 +173,7 @@ static int fail_end(const struct command *command, struct dray_ctx *ctx,
                             program, end->status, said);
     if (result == DRAY_TEMPORARY || result == DRAY_LATER)
         return result;
-    host->hint(ctx,
-               "what it wrote is in the job's log; if the bytes are elsewhere now: dray dataset "
-               "set DATASET --source %s:REMOTE",
-               command->source);
+    hint_end(command, ctx, end->status);
     return result;
 }
 
@@ -225,7 +247,8 @@ static int fail_directory(const struct command *command, struct dray_ctx *ctx)
         "what %s brought of %s:%s is a directory, and the size or digest of a file is recorded",
         last_part(command->argv.items[0]), command->source, command->remote);
 
-    ctx->host->hint(ctx, "dray dataset set DATASET --digest \"\" --bundle-size \"\" forgets it");
+    ctx->host->hint(ctx, "dray dataset set %s --digest \"\" --bundle-size \"\" forgets it",
+                    dataset_of(ctx));
     return result;
 }
 
@@ -281,8 +304,8 @@ static int bring(void *self, struct dray_ctx *ctx)
         return result;
     result = command_unfit(&command->argv, local, 0) >= 0
                  ? host->fail(ctx, DRAY_INVALID,
-                              "%s has a character that the command of the source %s would take for "
-                              "the end of a word",
+                              "%s has a character that the command of the source %s could take for "
+                              "more than a name",
                               local, command->source)
                  : run(command, ctx, local);
     if (result == DRAY_OK)

@@ -5,9 +5,9 @@
 
 #include <dray/plugin.h>
 
-/* A byte of a value ({remote}, else {local}) that a word of the template must not get: one that the
- * program could take for a word's end, where the value stands inside of a longer one, or that its
- * quoting rule cannot keep. Its offset, or -1: there is none. */
+/* A byte of a value ({remote}, else {local}) that a word of the template must not get: where the
+ * value stands inside of a longer one, any that a program could take for more than a part of a
+ * name, or that its quoting rule cannot keep. Its offset, or -1: there is none. */
 int64_t command_unfit(const struct dray_strings *argv, const char *value, int remote);
 /* The words with {local} and {remote} filled in, quoted for hsi where {remote:hsi} says so, and {{
  * as a brace; NULL behind the last. NULL: no memory. The caller frees each, and the list. */

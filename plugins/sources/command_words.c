@@ -35,22 +35,32 @@ static size_t step_over(const char *word, const struct place *place)
     return place->length > 0 ? place->length : word[0] == '{' && word[1] == '{' ? 2 : 1;
 }
 
-/* Where a value has what ends a word in some programs; its length: nowhere. */
+/*
+ * Where a value has what means something in the language of some program; its length: nowhere. Only
+ * what means nothing in any of them is let in. Above 127 are letters of UTF-8.
+ */
 static size_t unfit_inside(const char *value)
 {
-    return strcspn(value, "'\"`\n\r;:\\");
+    static const char fit[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                              "/._-+=@,%~";
+    size_t i = 0;
+
+    while (value[i] != '\0' && ((unsigned char)value[i] > 127 || strchr(fit, value[i]) != NULL))
+        i++;
+    return i;
 }
 
 /*
  * Of hsi (its reference manual, "Path Names"): paths are printable ASCII, those with a space are
- * quoted, `* ? ^ [] {}` are wildcards, `;` ends a command. That quotes take the meaning from the
- * latter is not said, so they are refused, as what could end the quotes.
+ * quoted, `* ? ^ [] {}` are wildcards, `;` ends a command, `|`, `<` and `>` lead to programs and
+ * files, `!` to a shell. That quotes take the meaning from the latter is not said, so they are
+ * refused, as what could end the quotes or is a shell's.
  */
 static size_t unfit_for_hsi(const char *value)
 {
     size_t i = 0;
 
-    while (value[i] >= ' ' && value[i] <= '~' && strchr("\"'`\\;*?^[]{}", value[i]) == NULL)
+    while (value[i] >= ' ' && value[i] <= '~' && strchr("\"'`\\;*?^[]{}|<>!&$#", value[i]) == NULL)
         i++;
     return i;
 }

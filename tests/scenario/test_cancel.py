@@ -127,6 +127,20 @@ def test_what_a_dead_engine_left_is_removed(dray, site, tmp_path, push):
     site.nothing_left()
 
 
+def test_what_a_dead_engine_left_in_a_scratch_of_the_site_is_removed(dray, site, tmp_path):
+    (tmp_path / "big").mkdir()
+    config = tmp_path / "dray.yaml"
+    config.write_text(f"version: 1\nscratch: {{ path: {tmp_path}/big }}\n")
+    running = dray.start("run", site.workflow(", delay: 1s"), "--config", config)
+    site.until(site.pushing, running)
+    assert [path for path in (tmp_path / "big").glob("dray-*/*")]
+    os.killpg(running.pid, signal.SIGKILL)
+    running.communicate()
+    dray("cancel", site.job()["job"], "--config", config)
+    assert site.job()["state"] == "cancelled" and os.listdir(site.out) == []
+    assert [path for path in (tmp_path / "big").glob("dray-*/*")] == []
+
+
 def test_a_hanging_plugin_does_not_keep_it_from_ending(dray, site):
     running = site.start(site.workflow(", hang: true, after: 2"))
     site.until(site.pushing, running)

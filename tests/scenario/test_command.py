@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """source/command: a program of the site brings the bytes, by the `sources` of the configuration."""
+import json
 import os
 import subprocess
 import tarfile
@@ -115,8 +116,8 @@ def test_an_exit_status_that_the_site_calls_permanent(dray, site):
     site.tool('echo first >&2; echo "file not found on tape: $1" >&2; exit 64')
     result, out = deliver(dray, site, exit=None, config=site.config(more=", exits: { 75: retry, 64: permanent }"))
     assert result.code != 0
-    assert f"hsi exit 64: file not found on tape: {site.path}/tape/x.tar" in result.err
-    assert "dray dataset set DATASET --source sda:REMOTE" in result.err
+    assert f"hsi exit 64: file not found on tape: {site.path}/tape/x.tar (permanent, source side)\n" in result.err
+    assert "dray dataset set d0 --source sda:REMOTE" in result.err
     log = "".join(file.read_text() for file in (dray.state / "logs").rglob("*") if file.is_file())
     assert log.count("file not found on tape") >= 1 and "first" in log
     assert log.count("\"message\":\"first\"") == 1  # it was tried once
@@ -135,6 +136,39 @@ def test_an_exit_status_that_the_site_calls_retry_is_tried_again(dray, site):
     (site.path / "tape/busy").write_text("no")
     running.communicate(timeout=60)
     assert running.returncode == 0 and (site.path / "x/x/a.nc").read_text() == "aaa"
+
+
+@pytest.mark.parametrize("body", ["/usr/bin/id >&2", "/no/such/program", "exec /usr/bin/env python3"])
+def test_a_program_that_may_not_run_another_leads_to_the_grants(dray, site, body):
+    site.tool(f"{body} || exit $?")
+    result, _ = deliver(dray, site, exit=None, config=site.config(grants="").rename(site.path / "c.yaml"))
+    assert "hsi exit 12" in result.err and "`grants.exec` of the source sda in the configuration" in result.err
+
+
+def log_records(dray):
+    return [json.loads(line) for file in (dray.state / "logs").glob("*-*.log") for line in file.open()]
+
+
+def test_a_tool_cannot_forge_the_log_nor_write_to_a_terminal(dray, site):
+    forged = '{"time":"2020-01-01T00:00:00Z","level":"info","event":"job-ended","fields":{}}'
+    site.tool(f"printf '%s\\n' '{forged}' >&2\nprintf '\\033]0;owned\\007\\033[31mred\\r\\000\\302\\233x\\377\\n'; exit 64")
+    result, _ = deliver(dray, site, exit=None)
+    said = [record for record in log_records(dray) if record["event"] == "output"]
+    assert [record["fields"]["message"] for record in said] == [forged, "\x1b]0;owned\x07\x1b[31mred", "?\x9bx\ufffd"]
+    assert {record["step"] for record in said} == {"stage"} and all(record["job"] for record in said)
+    raw = b"".join(file.read_bytes() for file in (dray.state / "logs").rglob("*") if file.is_file())
+    shown = dray("show", dray.json("jobs")[0]["job"])
+    for text in raw, result.err.encode("utf-8", "surrogateescape"), shown.out.encode(), shown.err.encode():
+        assert not set(text) & {*range(10), *range(11, 32), 127} and b"\xc2\x9b" not in text
+
+
+@pytest.mark.parametrize("line", ["", "0", "\\033x", "\\377", "a" * 9000 + "b"])
+def test_the_log_of_a_tool_is_bounded_whatever_it_writes(dray, site, line):
+    site.tool(f"i=0; while [ $i -lt 9000 ]; do printf '{line}\\n'; i=$((i+1)); done; {COPY}")
+    deliver(dray, site)
+    assert max(file.stat().st_size for file in (dray.state / "logs").rglob("*") if file.is_file()) < 1200000
+    said = [record["fields"]["message"] for record in log_records(dray) if record["event"] == "output"]
+    assert not any("b" in text for text in said[:-1]) and (len(said) > 9 or line == "")
 
 
 def test_a_tool_that_hangs_is_stopped_with_all_that_it_started(dray, site):
@@ -236,11 +270,31 @@ def test_no_more_attempts_use_a_source_than_it_serves(dray, site):
     assert sum("waiting: the source sda serves 1 at a time" in text for text in said) == 1
 
 
+@pytest.mark.parametrize("command", [("preview", "--stage"), ("dataset", "verify", "--record"), ("run",)])
+def test_a_source_is_not_asked_for_more_at_once_than_it_serves(dray, site, command):
+    """Whoever asks: each brings another bundle, by a tool that takes its time."""
+    site.tool(f"sleep 0.7\n{COPY}")
+    config = site.config()
+    config.write_text(config.read_text() + "    concurrency: 1\n")
+    running, begun = [], time.monotonic()
+    for name in "one", "two", "three":
+        (site.path / f"tape/{name}").write_text(name)
+        dray("dataset", "add", name, "--source", f"sda:{site.path}/tape/{name}")
+        work = site.path / f"{name}.yaml"
+        work.write_text(f"version: 1\ndataset: {name}\nsteps:\n  - {{ id: deliver, uses: push/hpfs, "
+                        f"with: {{ path: {site.path}/to-{name} }} }}\n")
+        words = [*command[:2], name, *command[2:]] if command[0] == "dataset" else [command[0], work, *command[1:]]
+        running.append(dray.start(*words, "--config", config, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
+    assert [one.wait(60) for one in running] == [0, 0, 0]
+    assert time.monotonic() - begun > 2.1  # together they would need a third of it
+
+
 def test_what_a_value_may_not_hold_inside_a_longer_word(dray, site):
     site.tool("exit 9")
-    for wrong in ("a;b", "a'b", 'a"b', "a:b"):
+    for wrong in ("a;b", "a'b", 'a"b', "a:b", "a b", "a|b", "a!b", "a*b", "a<b", "a>b", "a&b", "a$b", "a(b",
+                  "a -R /", "a#b"):
         result, _ = deliver(dray, site, wrong, exit=2, config=site.config('"get {local} : {remote}"'))
-        assert "would take for the end of a word" in result.err
+        assert "could take for more than a name" in result.err
         dray("dataset", "delete", "d0")
 
 
@@ -379,9 +433,9 @@ def test_values_are_quoted_for_hsi(dray, site):
     config = site.config('"get {local:hsi} : {remote:hsi}", "{local}"')
     _, out = deliver(dray, site, "my bundle: 1", config=config)
     assert (out / "my bundle: 1").read_text() == "bytes"
-    for wrong in ("a;b", "a*b", "a?b"):
+    for wrong in ("a;b", "a*b", "a?b", "a|b", "a!b", "a>b"):
         refused, _ = deliver(dray, site, wrong, exit=2, config=config)
-        assert "would take for the end of a word" in refused.err
+        assert "could take for more than a name" in refused.err
         dray("dataset", "delete", "d1")
 
 

@@ -291,7 +291,7 @@ def test_nothing_is_delivered_of_a_dataset_that_is_not_as_its_manifest_says(
         dray, listed, source, out, change, said):
     change(source)
     failed = dray("run", listed.file, exit=1)
-    assert said in failed.err and "(source side)" in failed.err
+    assert said in failed.err and "source side)" in failed.err
     assert os.listdir(out) == []
     assert dray.json("jobs")[0]["state"] == "failed"
 

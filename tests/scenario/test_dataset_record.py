@@ -56,7 +56,7 @@ def run(dray, workflow):
 def refused(done, tmp_path, *said):
     for text in said:
         assert text in done.err, done
-    assert "(source side)" in done.err and " hint: " in done.err
+    assert "source side)" in done.err and " hint: " in done.err
     assert os.listdir(tmp_path / "out") == []
 
 

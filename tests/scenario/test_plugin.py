@@ -40,7 +40,7 @@ def test_each_option_is_told_with_type_default_and_meaning(dray, name):
     assert text.startswith(f"{name}  {shown['summary']}\n")
     for option in shown["options"]:
         assert {"name", "type", "required", "help"} <= set(option)
-        [line] = [line for line in text.splitlines() if line.split()[:1] == [option["name"]]]
+        [line] = [line for line in text.partition("\nOPTION ")[2].splitlines() if line.split()[:1] == [option["name"]]]
         assert option["help"].split(".")[0][:40] in line
 
 

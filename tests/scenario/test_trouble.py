@@ -56,7 +56,7 @@ def test_a_full_state_directory_stops_a_delivery_before_it_begins(dray, source, 
 def test_a_file_that_may_not_be_read_is_named(bound, source, out):
     (source / "deep/b").chmod(0)
     failed = bound("push", source, "--to", out / "data", exit=3)
-    assert f"reading {source}/deep/b: Permission denied (source side)" in failed.err
+    assert f"reading {source}/deep/b: Permission denied (denied, source side)" in failed.err
     assert os.listdir(out) == []
     bound("push", source, "--to", out / "data", "--exclude", "deep/")
     assert contents(out / "data") == {"a": b"one"}

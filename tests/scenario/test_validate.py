@@ -50,7 +50,7 @@ def listed(folder, program="sha256sum", *arguments):
 def refused(done, out, *said):
     for text in said:
         assert text in done.err, done
-    assert "(source side)" in done.err and " hint: " in done.err
+    assert "source side)" in done.err and " hint: " in done.err
     assert os.listdir(out) == []
 
 

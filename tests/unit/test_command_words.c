@@ -34,14 +34,20 @@ static void a_value_inside_a_longer_word_must_not_end_it(void **state)
 {
     static const char *const alone[] = {"/bin/cp", "{remote}", "{local}"};
     static const struct dray_strings copy = {3, alone};
-    static const char *const unfit[] = {"a'b", "a\"b", "a\nb", "a;b", "a:b", "a\\b", "a`b"};
+    static const char fit[] = "/._-+=@,%~";
 
     (void)state;
-    for (size_t i = 0; i < DRAY_COUNT(unfit); i++) {
-        assert_int_equal(command_unfit(&argv, unfit[i], 1), 1);
-        assert_int_equal(command_unfit(&copy, unfit[i], 1), -1);
+    for (int byte = 1; byte < 256; byte++) {
+        const char value[] = {'a', (char)byte, 'b', '\0'};
+        int is_fit = byte > 127 || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+                     (byte >= '0' && byte <= '9') || strchr(fit, byte) != NULL;
+        assert_int_equal(command_unfit(&argv, value, 1), is_fit ? -1 : 1);
+        assert_int_equal(command_unfit(&argv, value, 0), is_fit ? -1 : 1);
+        assert_int_equal(command_unfit(&copy, value, 1), -1);
+        assert_int_equal(command_unfit(&copy, value, 0), -1);
     }
-    assert_int_equal(command_unfit(&argv, "/hpss/with space.tar", 1), -1);
+    assert_int_equal(command_unfit(&argv, "/hpss/with space.tar", 1), 10);
+    assert_int_equal(command_unfit(&argv, "/hpss/\xc3\xa4_v1.2-3,x=%20~@+.tar", 1), -1);
     assert_int_equal(command_unfit(&argv, "", 1), -1);
 }
 
@@ -50,14 +56,15 @@ static void the_rule_of_hsi_quotes_and_refuses_what_it_cannot_keep(void **state)
     static const char *const words_[] = {"/bin/hsi", "get {local:hsi} : {remote:hsi}",
                                          "{remote:hsi}"};
     static const struct dray_strings hsi = {3, words_};
-    static const char *const unfit[] = {"a'b", "a\"b", "a\nb", "a;b",   "a\\b",
-                                        "a`b", "a*b",  "a?b",  "a[b",   "a]b",
-                                        "a{b", "a}b",  "a^b",  "a\x7f", "a\xc3\xa9"};
+    static const char *const unfit[] = {"a'b", "a\"b",  "a\nb",      "a;b", "a\\b", "a`b",
+                                        "a*b", "a?b",   "a[b",       "a]b", "a{b",  "a}b",
+                                        "a^b", "a\x7f", "a\xc3\xa9", "a|b", "a<b",  "a>b",
+                                        "a!b", "a&b",   "a$b",       "a#b", "a\x1b"};
 
     (void)state;
     for (size_t i = 0; i < DRAY_COUNT(unfit); i++)
         assert_int_equal(command_unfit(&hsi, unfit[i], 1), 1);
-    assert_int_equal(command_unfit(&hsi, "/hpss/with space (2024): a|b.tar", 1), -1);
+    assert_int_equal(command_unfit(&hsi, "/hpss/with space (2024): a, b.tar", 1), -1);
     assert_int_equal(command_unfit(&hsi, "a;b", 0), 1);
     char **words = command_words(&hsi, "/s/x y", "/hpss/a b");
     assert_non_null(words);
