@@ -259,6 +259,69 @@ static void test_a_policy_of_all_kinds_is_put_in_whole_or_not_at_all(void **stat
     torture(fixture, workflow, 0);
 }
 
+/* ---- the catalog */
+
+static const char rows[] =
+    "[{\"id\": 1, \"name\": \"ocean\", \"source\": \"/\"},"
+    " {\"id\": 2, \"name\": \"twin\", \"tags\": [\"human\"], \"labels\": {\"a\": \"b\"}, "
+    "\"type\": \"RAW\"}, {\"id\": 3, \"name\": \"sea\", \"owner\": \"mira\"}]";
+
+/* Allocations of who answers are not the planner's. */
+static json_t *all_rows(void)
+{
+    long saved = failing_left;
+
+    failing_left = -1;
+    json_t *all = json_loads(rows, 0, NULL);
+    failing_left = saved;
+    return all;
+}
+
+static int find_row(void *arg, const char *reference, json_t **ret_dataset,
+                    struct dray_error *error)
+{
+    json_t *all = all_rows();
+
+    (void)error;
+    assert_string_equal(reference, "ocean");
+    *ret_dataset = json_incref(json_array_get(all, 0));
+    (void)json_object_update((json_t *)(uintptr_t)*ret_dataset, arg);
+    json_decref(all);
+    return 0;
+}
+
+static int share_rows(void *arg, const char *source, json_t **ret_list, struct dray_error *error)
+{
+    (void)arg;
+    (void)error;
+    assert_int_equal(*source, '/');
+    *ret_list = all_rows();
+    return 0;
+}
+
+static void test_what_the_catalog_says_is_weighed_whole_or_not_at_all(void **state)
+{
+    struct plan_fixture *fixture = *state;
+    dray_autofree char *where = dray_format("%s/data", fixture->directory);
+
+    json_t *at = json_pack("{s:s}", "source", where);
+    const struct dray_catalog catalog = {find_row, share_rows, at};
+    static const char of_catalog[] = "version: 1\ndataset: ocean\nsteps:\n"
+                                     "  - { id: out, uses: push/hpfs, with: { into: /hpfs } }\n";
+
+    fixture->request.catalog = &catalog;
+    fixture_policy(
+        fixture, "p",
+        "rules:\n  - { id: r, mode: enforce, when: { \"dataset.tags?\": human }, inject: "
+        "[{ uses: filter/glob, with: { exclude: [x] } }] }\n");
+    fixture_plan(fixture, of_catalog);
+    assert_int_equal(fixture->result, 0);
+    assert_int_equal(json_array_size(fixture->plan->facts), 3); /* each row once */
+    assert_int_equal(fixture->plan->step_count, 4);             /* the rule holds */
+    torture(fixture, of_catalog, 0);
+    json_decref(at);
+}
+
 static void test_a_failing_test_and_a_denial_are_never_lost(void **state)
 {
     struct plan_fixture *fixture = *state;
@@ -424,6 +487,7 @@ int main(void)
         TEST(test_a_broken_policy_stays_a_denial),
         TEST(test_a_signed_set_is_verified_whole_or_not_at_all),
         TEST(test_a_policy_of_all_kinds_is_put_in_whole_or_not_at_all),
+        TEST(test_what_the_catalog_says_is_weighed_whole_or_not_at_all),
         TEST(test_a_failing_test_and_a_denial_are_never_lost),
         TEST(test_questions_about_policies_are_answered_whole_or_not_at_all),
     };

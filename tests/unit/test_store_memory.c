@@ -67,13 +67,22 @@ static int see_file(void *arg, const struct dray_dataset_file *file)
     return 0;
 }
 
+static int see_source(void *arg, uint64_t id, const char *source)
+{
+    assert_true(id > 0 && strcmp(source, "/x") == 0);
+    ++*(size_t *)arg;
+    return 0;
+}
+
 /* All that it does for a dataset. */
 static int work_on_dataset(struct fixture *fixture)
 {
     struct dray_store *store = fixture->store;
     struct dray_error *error = &fixture->error;
     char name[] = "ocean", type[] = "RAW", external[] = "x";
-    struct dray_dataset_row row = {.name = name, .type = type, .external_id = external};
+    char source[] = "/x", other[] = "/y";
+    struct dray_dataset_row row = {
+        .name = name, .type = type, .external_id = external, .source = source};
     struct dray_dataset_row *rows = NULL;
     const struct dray_dataset_file file = {.path = "a", .bytes = 1, .sha256 = "beef"};
     size_t count = 0, seen = 0;
@@ -90,7 +99,14 @@ static int work_on_dataset(struct fixture *fixture)
                                      &count, error);
     if (result == 0)
         result = dray_store_dataset_files(store, row.id, see_file, &seen, error);
-    if (result == 0 && (count != 1 || seen != 1))
+    if (result == 0)
+        result = dray_store_dataset_sources(store, see_source, &seen, error);
+    row.source = other;
+    if (result == 0)
+        result = dray_store_dataset_put(store, &row, error);
+    if (result == 0)
+        assert_int_equal(row.listed, 0);
+    if (result == 0 && (count != 1 || seen != 2))
         fail_msg("there are %zu datasets and %zu files", count, seen);
     dray_dataset_rows_free(rows, count);
     return result == 0 ? dray_store_dataset_delete(store, row.id, error) : result;

@@ -155,6 +155,8 @@ static int compare_all(struct dray_tree *tree, struct dray_error *error)
     static const char text[] = "{\"path\":\"a\",\"size\":9}\n{\"path\":\"gone\"}\n"
                                "{\"path\":\"h\",\"md5\":\"900150983cd24fb0d6963f7d28e17f72\"}\n";
     static const char bag[] = "900150983cd24fb0d6963f7d28e17f72  data/x\n";
+    static const char other_bag[] = "ee26b0dd  data/x\n", fetch[] = "http://x 3 data/x\n";
+    const struct dray_bag_manifest other = {.name = "o", .base = "", .payload = 1};
     const struct dray_bag_manifest manifest = {
         .name = "m", .base = "", .digest_bytes = DRAY_MD5_BYTES, .payload = 1};
     struct dray_recorded_list list = {0};
@@ -165,6 +167,10 @@ static int compare_all(struct dray_tree *tree, struct dray_error *error)
     int result = dray_recorded_read("r", text, sizeof text - 1, &list, error);
     if (result == 0)
         result = dray_bag_read(&manifest, bag, sizeof bag - 1, &list, error);
+    if (result == 0)
+        result = dray_bag_read(&other, other_bag, sizeof other_bag - 1, &list, error);
+    if (result == 0)
+        result = dray_bag_fetch("f", "", 1, fetch, sizeof fetch - 1, &list, error);
     if (result == 0)
         result = dray_recorded_compare(tree, &list, passed, &differences, &recorded, error);
     dray_differences_fact(&differences, "a fact");
