@@ -402,6 +402,7 @@ static int verify(struct work *work)
 {
     json_t *verdict = NULL;
 
+    work->interruptible = 1;
     if (work_open(work) != 0)
         return work_fail(work);
     int result =

@@ -640,6 +640,40 @@ static void a_lock_given_back_leaves_no_file(void **state)
     assert_int_equal(close(fd), 0);
 }
 
+static void locks_of_the_dead_are_swept(void **state)
+{
+    static const char dead[] = "89abcdef-89ab-4def-8123-456789abcdef";
+    static const char *const others[] = {"note.lock", "89abcdef-89ab-4def-8123-456789abcde.lock"};
+    struct fixture *fixture = *state;
+    dray_autofree char *folder = path_in(fixture, "jobs");
+    int lock = -1;
+    int free_lock = -1;
+
+    dray_store_sweep_locks(fixture->store); /* there is no such directory yet */
+    assert_int_equal(take_lock(fixture, fixture->store, &lock), 1);
+    assert_int_equal(dray_store_lock(fixture->store, dead, &free_lock, &fixture->error), 1);
+    OK(dray_store_cancel(fixture->store, dead, "smith", &fixture->error));
+    assert_int_equal(close(free_lock), 0);
+    for (size_t i = 0; i < DRAY_COUNT(others); i++) {
+        dray_autofree char *file = dray_format("%s/%s", folder, others[i]);
+        int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+    }
+    dray_store_sweep_locks(fixture->store);
+    dray_autofree char *swept = dray_format("%s/%s.lock", folder, dead);
+    dray_autofree char *kept = dray_format("%s/%s.lock", folder, lock_id);
+    assert_int_equal(access(swept, F_OK), -1);
+    assert_int_equal(dray_store_cancel_asked(fixture->store, dead, NULL), 0);
+    assert_int_equal(access(kept, F_OK), 0);
+    assert_int_equal(take_lock(fixture, fixture->store, &free_lock), 0);
+    for (size_t i = 0; i < DRAY_COUNT(others); i++) {
+        dray_autofree char *file = dray_format("%s/%s", folder, others[i]);
+        assert_int_equal(access(file, F_OK), 0);
+    }
+    assert_int_equal(close(lock), 0);
+}
+
 static void a_lock_name_is_no_path(void **state)
 {
     static const char *const names[] = {"", "../dray", "../../../../../../../etc/passwd00000000000",
@@ -779,6 +813,7 @@ int main(void)
         WITH_STORE(a_lock_is_held_until_its_descriptor_is_closed),
         WITH_STORE(a_wish_to_cancel_is_kept_until_the_lock_is_given_back),
         WITH_STORE(a_lock_given_back_leaves_no_file),
+        WITH_STORE(locks_of_the_dead_are_swept),
         WITH_STORE(a_lock_name_is_no_path),
         WITH_DIRECTORY(the_lock_of_a_dead_process_is_free),
         WITH_STORE(a_program_that_was_started_does_not_keep_the_lock),
