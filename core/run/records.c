@@ -220,8 +220,8 @@ static int add_read(const struct dray_step_run *step, json_t *receipt)
 /* Of a source: the archive's file, where its digest was compared. */
 static int add_bundle(const struct dray_step *source, json_t *list)
 {
-    json_t *sha256 = json_object_get(source->with, "sha256");
-    json_t *md5 = json_object_get(source->with, "md5");
+    json_t *sha256 = json_object_get(source->with, "bundle_sha256");
+    json_t *md5 = json_object_get(source->with, "bundle_md5");
     int compares =
         strcmp(source->uses, "source/archive") == 0 || strcmp(source->uses, "source/command") == 0;
 

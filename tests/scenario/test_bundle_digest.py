@@ -124,11 +124,11 @@ def test_a_workflow_may_say_it_itself(dray, bundle, world, workflow):
     file = bundle("x.tar")
     text = ("version: 1\nsteps:\n  - {{ id: s, uses: source/archive, with: {{ path: ./x.tar, {} }} }}\n"
             "  - {{ id: out, uses: push/hpfs, with: {{ path: ./out/x }} }}\n")
-    assert "and 3 are recorded" in dray("run", workflow(text.format("size: 3")), exit=1).err
-    assert "sha256 takes the 64 hexadecimal digits" in dray("run", workflow(text.format("sha256: abc")), exit=2).err
-    assert "md5 takes the 32 hexadecimal digits" in dray(
-        "check", workflow(text.format(f"md5: {'g' * 32}")), exit=2).out
-    dray("run", workflow(text.format(f"md5: {digest('md5', file)}")))
+    assert "and 3 are recorded" in dray("run", workflow(text.format("bundle_size: 3")), exit=1).err
+    assert "bundle_sha256 takes the 64 hexadecimal digits" in dray("run", workflow(text.format("bundle_sha256: abc")), exit=2).err
+    assert "bundle_md5 takes the 32 hexadecimal digits" in dray(
+        "check", workflow(text.format(f"bundle_md5: {'g' * 32}")), exit=2).out
+    dray("run", workflow(text.format(f"bundle_md5: {digest('md5', file)}")))
 
 
 @pytest.mark.parametrize("options, said", [
