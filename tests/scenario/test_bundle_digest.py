@@ -128,7 +128,9 @@ def test_a_workflow_may_say_it_itself(dray, bundle, world, workflow):
     assert "bundle_sha256 takes the 64 hexadecimal digits" in dray("run", workflow(text.format("bundle_sha256: abc")), exit=2).err
     assert "bundle_md5 takes the 32 hexadecimal digits" in dray(
         "check", workflow(text.format(f"bundle_md5: {'g' * 32}")), exit=2).out
-    dray("run", workflow(text.format(f"bundle_md5: {digest('md5', file)}")))
+    dray("run", workflow(text.format(f"bundle_md5: {digest('md5', file)}, strip: auto")))
+    wrong = workflow(text.format(f"bundle_md5: {WRONG['md5']}, strip: auto").replace("out/x", "out/y"))
+    assert f"and {WRONG['md5']} is recorded of it" in dray("run", wrong, exit=1).err
 
 
 @pytest.mark.parametrize("options, said", [
