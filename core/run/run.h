@@ -91,6 +91,7 @@ struct dray_step_run {
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
     uint64_t recorded_digests; /* of a validate step: files with a digest that the catalog has */
+    json_t *compared;          /* of a validate step: array, with what; NULL: with nothing */
     uint64_t read_files, read_bytes; /* of a validate step: what it read from end to end */
     int all_wanted;                  /* of a source: no file is left out for what filters say */
     int unread;     /* of a source or transform: it has entries without their bytes. Atomic */
@@ -270,9 +271,14 @@ DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dra
 /* Read all files of the step's output, and compare what is recorded of them: those that are not
  * what is recorded are named. */
 DRAY_MUST_CHECK int dray_validate_read(struct dray_step_run *step, struct dray_error *error);
+/* Note for the receipt with what the step's input was compared. Takes the reference; NULL: there
+ * was no memory. */
+DRAY_MUST_CHECK int dray_validate_note(struct dray_step_run *step, json_t *what,
+                                       struct dray_error *error);
 /* Send what must not get lost: else the step fails. Takes `event`; NULL: there was no memory. */
 void dray_validate_send(struct dray_step_run *step, json_t *event);
-/* Tell of a file that is not as recorded: "missing", "changed", "extra". `why` may be NULL. */
+/* Tell of a file that is not as recorded: "missing", "changed", "extra", "unreadable". `why` may be
+ * NULL. */
 void dray_validate_tell(struct dray_step_run *step, const char *what, const char *path,
                         size_t length, const char *why);
 /* The step's input with the digests that the catalog records, where it has a record of it; its
