@@ -65,6 +65,9 @@ struct dray_attempt {
     int abandoned;                  /* a push was left without having cleaned up */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
+/* After an attempt that left something behind: clean up, but for what another one that follows will
+ * take over. What cannot be removed becomes a hint of attempt->error. */
+void dray_attempt_clean(struct dray_attempt *attempt, int again);
 /* After attempt number `tried` of this run: give up targets that failed for good, and say whether
  * another attempt is worth it for the rest: 1, after *ret_pause ns. *ret_step (NULL: none) is the
  * step that may pass and waits longest. */

@@ -11,6 +11,7 @@
 #include "core/base/pool.h"
 #include "core/plan/plan.h"
 #include "core/plugin/load.h"
+#include "core/run/adopt.h"
 #include "core/run/blame.h"
 #include "core/run/pipe.h"
 #include "core/tree/bytes.h"
@@ -51,6 +52,11 @@ struct dray_staging_place {
     int holder;            /* in which staging is then, by the name below; -1: none */
     int merged;            /* something was in it */
     char *name;
+    struct dray_kept {
+        char *name; /* in parent */
+        int fd;
+    } kept[DRAY_ADOPT_KEPT]; /* what earlier attempts left, to be adopted */
+    size_t kept_count;
     struct dray_error error; /* why there is none */
 };
 
@@ -104,6 +110,7 @@ struct dray_step_run {
     uint16_t
         *modes; /* of a push: modes at the target and DRAY_MODE_SET, by entry; NULL: their own */
     struct dray_verdict_teller *teller; /* of a push, until all is told */
+    struct dray_adopt *adopt; /* of a push that lets files be adopted, until it commits; else NULL */
     struct dray_staging_place staging;
     struct dray_record *records;
     size_t record_count;
@@ -205,6 +212,9 @@ int dray_service_program(struct dray_ctx *ctx, const struct dray_program *progra
                          struct dray_program_end *ret_end);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
+int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
+                       int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd),
+                       void *arg);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
 int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *request_key,
                             const char *manifest_sha256);

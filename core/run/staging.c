@@ -28,8 +28,9 @@ static char *prefix_of(const struct dray_plan_target *target)
 
 /* Remove what another attempt left. Its name goes first: should that attempt live after all (one
  * that was frozen, or of another state directory), it can no longer rename what is being emptied
- * into place. */
-static int take_over(const char *prefix, const char *name, int parent, struct dray_error *error)
+ * into place. What `adopter` (may be NULL) can use of it is kept for it. */
+static int take_over(const char *prefix, const char *name, int parent,
+                     struct dray_staging_place *adopter, struct dray_error *error)
 {
     uint64_t random = 0;
 
@@ -40,10 +41,13 @@ static int take_over(const char *prefix, const char *name, int parent, struct dr
         return dray_fail_memory(error);
     if (renameat(parent, name, parent, doomed) != 0)
         return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "taking over %s", name);
-    return dray_remove_tree(parent, doomed, error);
+    return adopter && dray_adopt_keep(adopter, parent, doomed)
+               ? 0
+               : dray_remove_tree(parent, doomed, error);
 }
 
-int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct dray_error *error)
+static int sweep(const struct dray_plan_target *target, int parent,
+                 struct dray_staging_place *adopter, struct dray_error *error)
 {
     dray_autofree char *prefix = prefix_of(target);
     int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -58,10 +62,17 @@ int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct
     if (!prefix)
         result = dray_fail_memory(error);
     for (const struct dirent *one; result == 0 && (one = readdir(listing));)
-        if (strncmp(one->d_name, prefix, strlen(prefix)) == 0)
-            result = take_over(prefix, one->d_name, parent, error);
+        /* What was kept may be listed once more, by its new name. */
+        if (strncmp(one->d_name, prefix, strlen(prefix)) == 0 &&
+            !(adopter && dray_adopt_is_kept(adopter, one->d_name)))
+            result = take_over(prefix, one->d_name, parent, adopter, error);
     (void)closedir(listing);
     return result;
+}
+
+int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct dray_error *error)
+{
+    return sweep(target, parent, NULL, error);
 }
 
 /* The parent as it was resolved when planning: a link that has appeared in its path since is
@@ -207,7 +218,8 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
     staging->parent = open_parent(step->target->parent, error);
     if (staging->parent < 0)
         return error->class_;
-    int result = dray_staging_sweep(step->target, staging->parent, error);
+    int adopts = !step->run->discarding && step->target->goes_over != DRAY_GOES_INTO;
+    int result = sweep(step->target, staging->parent, adopts ? staging : NULL, error);
     if (result == 0 && step->target->goes_over == DRAY_GOES_INTO) {
         staging->name = DRAY_TAKE(name);
         return prepare_into(step, error);
@@ -262,12 +274,10 @@ static int remove_held(struct dray_step_run *step, int fd, struct dray_error *er
     return dray_remove_tree(staging->parent, staging->name, error);
 }
 
-int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
+static int remove_staging(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
 
-    if (staging->parent < 0 || !staging->name)
-        return 0;
     if (staging->into >= 0)
         return staging->holder < 0
                    ? 0
@@ -276,6 +286,16 @@ int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
         return 0;
     return staging->old >= 0 ? remove_held(step, staging->directory, error)
                              : dray_remove_tree(staging->parent, staging->name, error);
+}
+
+int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
+{
+    if (step->staging.parent < 0 || !step->staging.name)
+        return 0;
+    dray_adopt_stop(step);
+    int kept = dray_adopt_remove_kept(step, error);
+    int result = remove_staging(step, error);
+    return result != 0 ? result : kept;
 }
 
 int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error)
@@ -332,6 +352,7 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         .old = step->staging.old,
         .into = step->staging.into,
         .merged = step->staging.merged ? 1 : 0,
+        .kept = step->staging.kept_count > 0,
     };
     return DRAY_OK;
 }
