@@ -29,6 +29,10 @@
 #define TICK (2 * SECOND)
 /* Of lines, before they are written. */
 #define BLOCK (UINT32_C(1) << 20)
+/* Beside the number of an entry on the list: how often it was looked at too early. */
+#define LOOK  (UINT64_C(1) << 56)
+#define LOOKS 10
+#define ID    (LOOK - 1)
 
 struct dray_adopt {
     struct dray_step_run *step;
@@ -120,17 +124,36 @@ static int64_t time_of(const struct timespec *time)
     return (int64_t)time->tv_sec * SECOND + time->tv_nsec;
 }
 
-static void print_file(const struct dray_adopt *adopt, uint64_t id, struct dray_buffer *out)
+/* The push gives a file its time last. What has another one may still get its mode, and with it
+ * another ctime than would be noted: it is looked at again after the next sync. A file system may
+ * round times. */
+static int is_early(struct dray_adopt *adopt, uint64_t number, const struct stat *status)
+{
+    const struct dray_tree_entry *entry = adopt->step->input->entries[number & ID];
+    int64_t apart;
+
+    if (!__builtin_sub_overflow(time_of(&status->st_mtim), entry->mtime, &apart) && apart < TICK &&
+        apart > -TICK)
+        return 0;
+    pthread_mutex_lock(&adopt->lock);
+    if (number / LOOK < LOOKS && DRAY_GROW(adopt->ids, adopt->count, adopt->capacity) == 0)
+        adopt->ids[adopt->count++] = number + LOOK;
+    pthread_mutex_unlock(&adopt->lock);
+    return 1;
+}
+
+static void print_file(struct dray_adopt *adopt, uint64_t number, struct dray_buffer *out)
 {
     const struct dray_step_run *step = adopt->step;
+    uint64_t id = number & ID;
     const struct dray_tree_entry *entry = step->input->entries[id];
     struct dray_adopt_line line = {.path = entry->path, .path_length = entry->path_length};
     struct stat status;
 
     int known = dray_source_identity(step->run->roots, entry, &line.source);
-    if (!is_settled(step->run, entry, &line.source, known) ||
-        look_at(adopt, entry, &status) != 0 || !S_ISREG(status.st_mode) ||
-        (uint64_t)status.st_size != entry->bytes)
+    if (!is_settled(step->run, entry, &line.source, known) || look_at(adopt, entry, &status) != 0 ||
+        !S_ISREG(status.st_mode) || (uint64_t)status.st_size != entry->bytes ||
+        is_early(adopt, number, &status))
         return;
     line.inode = status.st_ino;
     line.bytes = entry->bytes;
@@ -234,10 +257,10 @@ static void tell_end(const struct dray_adopt *adopt, int reason)
     (void)dray_fail_errno(&why, reason,
                           "what is copied from now on would be copied again after a kill, since it "
                           "cannot be noted");
-    dray_run_tell(adopt->step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log",
-                                              "step", adopt->step->step->id, "level", DRAY_LOG_INFO,
-                                              "what", "nothing more is noted", "fields", "message",
-                                              why.message));
+    dray_run_tell(adopt->step->run,
+                  json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
+                            adopt->step->step->id, "level", DRAY_LOG_INFO, "what",
+                            "nothing more is noted", "fields", "message", why.message));
 }
 
 static void *write_all_down(void *arg)

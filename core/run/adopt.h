@@ -49,6 +49,9 @@ void dray_adopt_stop(struct dray_step_run *step);
 /* Before the sandbox: may what is in this directory, which has a name by now that no old attempt
  * knows, be adopted? Then it is held in `staging` and 1. */
 int dray_adopt_keep(struct dray_staging_place *staging, int parent, const char *name);
+/* The same of a holder below `into`, which keeps its name: who made it is dead when it can be
+ * locked. */
+int dray_adopt_keep_holder(struct dray_staging_place *staging, int into, const char *name);
 int dray_adopt_is_kept(const struct dray_staging_place *staging, const char *name);
 /* Remove what is held, and what was not adopted with it. */
 DRAY_MUST_CHECK int dray_adopt_remove_kept(struct dray_step_run *step, struct dray_error *error);

@@ -155,8 +155,7 @@ static int read_first(const struct dray_adopt_reader *reader, size_t text_length
 {
     size_t length = strlen(FIRST_LINE);
 
-    return strlen(reader->text) == text_length &&
-                   strncmp(reader->text, FIRST_LINE, length) == 0 &&
+    return strlen(reader->text) == text_length && strncmp(reader->text, FIRST_LINE, length) == 0 &&
                    strcmp(reader->text + length, reader->request_key) == 0
                ? 0
                : -1;

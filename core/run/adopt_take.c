@@ -10,13 +10,17 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 
 #include "core/base/io.h"
+#include "core/run/merge.h"
 #include "core/run/run.h"
 
 #define SECOND INT64_C(1000000000)
@@ -60,22 +64,53 @@ static int is_private(const struct stat *status, mode_t type)
            (status->st_mode & 077) == 0;
 }
 
-int dray_adopt_keep(struct dray_staging_place *staging, int parent, const char *name)
+/* A directory of ours, or -1. */
+static int open_private(int parent, const char *name)
 {
-    struct stat status, journal;
-    dray_autoclose int fd =
-        openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    dray_autoclose int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat status;
 
-    if (staging->kept_count == DRAY_ADOPT_KEPT || fd < 0 || fstat(fd, &status) != 0 ||
-        !is_private(&status, S_IFDIR) ||
-        fstatat(fd, DRAY_ADOPT_JOURNAL, &journal, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !is_private(&journal, S_IFREG))
-        return 0;
-    char *copy = strdup(name);
+    return fd >= 0 && fstat(fd, &status) == 0 && is_private(&status, S_IFDIR) ? DRAY_TAKE_FD(fd)
+                                                                              : -1;
+}
+
+static int has_journal(int fd)
+{
+    struct stat status;
+
+    return fstatat(fd, DRAY_ADOPT_JOURNAL, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+           is_private(&status, S_IFREG);
+}
+
+/* Takes both descriptors where it is kept. */
+static int keep(struct dray_staging_place *staging, const char *name, int *fd, int *holder)
+{
+    char *copy = staging->kept_count < DRAY_ADOPT_KEPT ? strdup(name) : NULL;
+
     if (!copy)
         return 0;
-    staging->kept[staging->kept_count++] = (struct dray_kept){copy, DRAY_TAKE_FD(fd)};
+    staging->kept[staging->kept_count++] =
+        (struct dray_kept){copy, DRAY_TAKE_FD(*fd), DRAY_TAKE_FD(*holder)};
     return 1;
+}
+
+int dray_adopt_keep(struct dray_staging_place *staging, int parent, const char *name)
+{
+    dray_autoclose int fd = open_private(parent, name), holder = -1;
+
+    return fd >= 0 && has_journal(fd) && keep(staging, name, &fd, &holder);
+}
+
+int dray_adopt_keep_holder(struct dray_staging_place *staging, int into, const char *name)
+{
+    dray_autoclose int holder = open_private(into, name);
+    dray_autoclose int fd = holder >= 0 ? open_private(holder, "data") : -1;
+    struct stat status;
+
+    /* With a journal of the merge itself, files may have left it. */
+    return fd >= 0 && has_journal(fd) && flock(holder, LOCK_EX | LOCK_NB) == 0 &&
+           fstatat(holder, "journal", &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT &&
+           keep(staging, name, &fd, &holder);
 }
 
 int dray_adopt_is_kept(const struct dray_staging_place *staging, const char *name)
@@ -92,6 +127,8 @@ static int remove_one(struct dray_step_run *step, const struct dray_kept *kept,
 {
     struct stat held, named;
 
+    if (kept->holder >= 0)
+        return dray_merge_settle(step->staging.into, kept->name, kept->holder, error);
     if (fstatat(step->staging.parent, kept->name, &named, AT_SYMLINK_NOFOLLOW) != 0)
         return errno == ENOENT ? 0
                                : dray_fail_errno(error, errno, "looking at %s in %s", kept->name,
@@ -113,6 +150,7 @@ int dray_adopt_remove_kept(struct dray_step_run *step, struct dray_error *error)
         if (result != 0)
             break;
         dray_close_descriptor(&last->fd);
+        dray_close_descriptor(&last->holder);
         free(last->name);
         staging->kept_count--;
     }
@@ -299,14 +337,21 @@ static int take_kept(struct taking *taking)
 
 /* ---- The service ---- */
 
-static void tell(const struct taking *taking)
+/* To whoever watches, and in what is stored of the delivery. */
+static int tell(const struct taking *taking)
 {
     const struct dray_step_run *step = taking->step;
+    char files[24], bytes[24];
 
-    if (taking->files > 0)
-        dray_run_tell(step->run, json_pack("{s:s, s:s, s:I, s:I}", "event", "adopted", "step",
-                                           step->step->id, "entries", (json_int_t)taking->files,
-                                           "bytes", (json_int_t)taking->bytes));
+    if (taking->files == 0)
+        return DRAY_OK;
+    dray_run_tell(step->run, json_pack("{s:s, s:s, s:I, s:I}", "event", "adopted", "step",
+                                       step->step->id, "entries", (json_int_t)taking->files,
+                                       "bytes", (json_int_t)taking->bytes));
+    (void)snprintf(files, sizeof(files), "%" PRIu64, taking->files);
+    (void)snprintf(bytes, sizeof(bytes), "%" PRIu64, taking->bytes);
+    int result = dray_service_confirm(taking->ctx, "adopted_files", files);
+    return result == DRAY_OK ? dray_service_confirm(taking->ctx, "adopted_bytes", bytes) : result;
 }
 
 int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
@@ -321,8 +366,7 @@ int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
     if (step->staging.directory < 0 || !step->digests || step->adopt || step->committed)
         return dray_fail(&call->error, DRAY_BUG,
                          "plugin %s wants to adopt what it may not, or twice", step->step->uses);
-    int result =
-        dray_adopt_begin(step, (flags & DRAY_ADOPT_EACH) != 0, every, &call->error);
+    int result = dray_adopt_begin(step, (flags & DRAY_ADOPT_EACH) != 0, every, &call->error);
     if (result != 0 || step->staging.kept_count == 0)
         return result;
     taking.wanted = wanted = calloc(BATCH, sizeof(*wanted));
@@ -334,7 +378,5 @@ int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
     }
     if (result == 0)
         result = dray_adopt_remove_kept(step, &call->error);
-    if (result == 0)
-        tell(&taking);
-    return result;
+    return result == 0 ? tell(&taking) : result;
 }

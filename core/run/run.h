@@ -53,8 +53,9 @@ struct dray_staging_place {
     int merged;            /* something was in it */
     char *name;
     struct dray_kept {
-        char *name; /* in parent */
-        int fd;
+        char *name;          /* in parent; of a holder, in into */
+        int fd;              /* of what was put together */
+        int holder;          /* in which that is, locked; -1: none */
     } kept[DRAY_ADOPT_KEPT]; /* what earlier attempts left, to be adopted */
     size_t kept_count;
     struct dray_error error; /* why there is none */
@@ -110,7 +111,8 @@ struct dray_step_run {
     uint16_t
         *modes; /* of a push: modes at the target and DRAY_MODE_SET, by entry; NULL: their own */
     struct dray_verdict_teller *teller; /* of a push, until all is told */
-    struct dray_adopt *adopt; /* of a push that lets files be adopted, until it commits; else NULL */
+    struct dray_adopt
+        *adopt; /* of a push that lets files be adopted, until it commits; else NULL */
     struct dray_staging_place staging;
     struct dray_record *records;
     size_t record_count;

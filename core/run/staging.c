@@ -115,8 +115,18 @@ static void hold_old(struct dray_step_run *step)
 
 /* ---- Into a directory that is there ---- */
 
-/* Other names in it than of holders, which are settled: their number, or a class. */
-static int settle_holders(const struct dray_plan_target *target, int into, uint64_t *ret_settled,
+/* May what is in this holder be adopted? Another request's may not. */
+static int is_of_use(const struct dray_plan_target *target, struct dray_staging_place *adopter,
+                     int into, const char *name)
+{
+    return adopter && strncmp(name + strlen(".dray-"), target->request_key, 16) == 0 &&
+           dray_adopt_keep_holder(adopter, into, name);
+}
+
+/* Other names in it than of holders, which are settled, or kept for `adopter` (may be NULL): their
+ * number, or a class. */
+static int settle_holders(const struct dray_plan_target *target, int into,
+                          struct dray_staging_place *adopter, uint64_t *ret_settled,
                           struct dray_error *error)
 {
     int copy = openat(into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -135,6 +145,8 @@ static int settle_holders(const struct dray_plan_target *target, int into, uint6
             others = 1;
             continue;
         }
+        if (is_of_use(target, adopter, into, one->d_name))
+            continue;
         result = dray_merge_settle(into, one->d_name, -1, error);
         ++*ret_settled;
     }
@@ -161,7 +173,7 @@ int dray_staging_settle(const struct dray_plan_target *target, struct dray_error
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
                    ? 0
                    : dray_fail_errno(error, errno, "opening %s", target->uri);
-    int result = settle_holders(target, into, &settled, error);
+    int result = settle_holders(target, into, NULL, &settled, error);
     return result < 0 ? result : settled > 0;
 }
 
@@ -197,7 +209,8 @@ static int prepare_into(struct dray_step_run *step, struct dray_error *error)
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
-    int others = settle_holders(step->target, staging->into, &settled, error);
+    int others = settle_holders(step->target, staging->into, step->run->discarding ? NULL : staging,
+                                &settled, error);
     if (others < 0 || step->run->discarding)
         return others < 0 ? others : 0;
     staging->merged = others;

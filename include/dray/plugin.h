@@ -258,7 +258,7 @@ struct dray_staging {
      * gets to its place by host->merge, not by a rename of the push. -1: none. Borrowed. */
     int32_t into;
     uint32_t merged; /* 1: something was in it */
-    uint32_t kept;   /* 1: an attempt that was killed left something, which takes room until adopt */
+    uint32_t kept; /* 1: an attempt that was killed left something, which takes room until adopt */
 };
 
 /* A file that the host asks a push to place below the delivery's root. */
@@ -498,7 +498,8 @@ struct dray_host {
      * any thread, with the file open for reading, to give it what it would have got as a new one:
      * mode, times, attributes. What fn is not called for is to be copied. From then on, a file that
      * was copied to the path of its entry is noted for a later attempt, when it is durable: after
-     * each `every` bytes, and every 10 s. Once copy has returned, its bytes must not be changed. */
+     * each `every` bytes, and every 10 s, once it has its entry's time, which it gets last. Once
+     * copy has returned, its bytes must not be changed. */
     int (*adopt)(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
                  int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd), void *arg);
 };

@@ -19,10 +19,10 @@
 struct space {
     struct dray_ctx *ctx;
     uint64_t bytes;
-    uint64_t names; /* that need an inode */
-    int allocated;  /* count what is allocated at the source, where that is known */
+    uint64_t names;         /* that need an inode */
+    int allocated;          /* count what is allocated at the source, where that is known */
     const uint8_t *adopted; /* by entry: it is there; NULL: nothing is */
-    uint8_t *seen;  /* by link group: was one of its files counted? */
+    uint8_t *seen;          /* by link group: was one of its files counted? */
     uint64_t seen_count;
 };
 
