@@ -46,15 +46,18 @@ void dray_adopt_stop(struct dray_step_run *step);
 
 /* ---- Taking over ---- */
 
-/* Before the sandbox: may what is in this directory, which has a name by now that no old attempt
- * knows, be adopted? Then it is held in `staging` and 1. */
-int dray_adopt_keep(struct dray_staging_place *staging, int parent, const char *name);
+/* Before the sandbox: has this directory, known to be what an attempt of this request put together,
+ * something that can be adopted? */
+int dray_adopt_is_of_use(const struct dray_staging_place *staging, int fd);
+/* Keep it, by a name in the parent that no old attempt knows: 1, and *fd is taken; 0: no memory. */
+int dray_adopt_keep(struct dray_staging_place *staging, const char *name, int *fd);
 /* The same of a holder below `into`, which keeps its name: who made it is dead when it can be
- * locked. */
+ * locked. 0: there is nothing in it, or somebody is at work. */
 int dray_adopt_keep_holder(struct dray_staging_place *staging, int into, const char *name);
-int dray_adopt_is_kept(const struct dray_staging_place *staging, const char *name);
-/* Remove what is held, and what was not adopted with it. */
-DRAY_MUST_CHECK int dray_adopt_remove_kept(struct dray_step_run *step, struct dray_error *error);
+/* Remove what is kept, and was not adopted. What cannot be removed is told. */
+void dray_adopt_remove_kept(struct dray_step_run *step);
+/* Keep it no longer, and leave it as it is. */
+void dray_adopt_let_go(struct dray_staging_place *staging);
 
 /* ---- The journal ---- */
 

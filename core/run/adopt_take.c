@@ -94,11 +94,19 @@ static int keep(struct dray_staging_place *staging, const char *name, int *fd, i
     return 1;
 }
 
-int dray_adopt_keep(struct dray_staging_place *staging, int parent, const char *name)
+int dray_adopt_is_of_use(const struct dray_staging_place *staging, int fd)
 {
-    dray_autoclose int fd = open_private(parent, name), holder = -1;
+    struct stat status;
 
-    return fd >= 0 && has_journal(fd) && keep(staging, name, &fd, &holder);
+    return staging->kept_count < DRAY_ADOPT_KEPT && fstat(fd, &status) == 0 &&
+           is_private(&status, S_IFDIR) && has_journal(fd);
+}
+
+int dray_adopt_keep(struct dray_staging_place *staging, const char *name, int *fd)
+{
+    int none = -1;
+
+    return keep(staging, name, fd, &none);
 }
 
 int dray_adopt_keep_holder(struct dray_staging_place *staging, int into, const char *name)
@@ -108,53 +116,40 @@ int dray_adopt_keep_holder(struct dray_staging_place *staging, int into, const c
     struct stat status;
 
     /* With a journal of the merge itself, files may have left it. */
-    return fd >= 0 && has_journal(fd) && flock(holder, LOCK_EX | LOCK_NB) == 0 &&
+    return fd >= 0 && has_journal(fd) && dray_merge_is_known(into, holder) &&
+           flock(holder, LOCK_EX | LOCK_NB) == 0 &&
            fstatat(holder, "journal", &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT &&
            keep(staging, name, &fd, &holder);
 }
 
-int dray_adopt_is_kept(const struct dray_staging_place *staging, const char *name)
+static void remove_one(struct dray_step_run *step, const struct dray_kept *kept)
 {
-    for (size_t i = 0; i < staging->kept_count; i++)
-        if (strcmp(staging->kept[i].name, name) == 0)
-            return 1;
-    return 0;
+    const struct dray_staging_place *staging = &step->staging;
+    struct dray_error why = {0};
+    int result = kept->holder >= 0
+                     ? dray_merge_settle(staging->into, kept->name, kept->holder, &why)
+                     : dray_remove_held(staging->parent, kept->name, kept->fd, &why);
+
+    if (result != 0)
+        dray_staging_leave(step, kept->holder >= 0 ? step->target->uri : step->target->parent,
+                           kept->name, why.message);
 }
 
-/* Only while its name leads to it. */
-static int remove_one(struct dray_step_run *step, const struct dray_kept *kept,
-                      struct dray_error *error)
+void dray_adopt_remove_kept(struct dray_step_run *step)
 {
-    struct stat held, named;
-
-    if (kept->holder >= 0)
-        return dray_merge_settle(step->staging.into, kept->name, kept->holder, error);
-    if (fstatat(step->staging.parent, kept->name, &named, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? 0
-                               : dray_fail_errno(error, errno, "looking at %s in %s", kept->name,
-                                                 step->target->parent);
-    if (fstat(kept->fd, &held) != 0 || held.st_dev != named.st_dev || held.st_ino != named.st_ino)
-        return dray_fail(error, DRAY_CONFLICT, "%s in %s is something else by now", kept->name,
-                         step->target->parent);
-    return dray_remove_tree(step->staging.parent, kept->name, error);
+    for (size_t i = 0; i < step->staging.kept_count; i++)
+        remove_one(step, &step->staging.kept[i]);
+    dray_adopt_let_go(&step->staging);
 }
 
-int dray_adopt_remove_kept(struct dray_step_run *step, struct dray_error *error)
+void dray_adopt_let_go(struct dray_staging_place *staging)
 {
-    struct dray_staging_place *staging = &step->staging;
-    int result = 0;
-
-    while (result == 0 && staging->kept_count > 0) {
-        struct dray_kept *last = &staging->kept[staging->kept_count - 1];
-        result = remove_one(step, last, error);
-        if (result != 0)
-            break;
+    while (staging->kept_count > 0) {
+        struct dray_kept *last = &staging->kept[--staging->kept_count];
         dray_close_descriptor(&last->fd);
         dray_close_descriptor(&last->holder);
         free(last->name);
-        staging->kept_count--;
     }
-    return result;
 }
 
 /* Do new files get the same group and ACL in both? What the directory that holds them gives may
@@ -376,7 +371,8 @@ int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
         taking.kept = &step->staging.kept[i];
         result = take_kept(&taking);
     }
-    if (result == 0)
-        result = dray_adopt_remove_kept(step, &call->error);
-    return result == 0 ? tell(&taking) : result;
+    if (result != 0)
+        return result;
+    dray_adopt_remove_kept(step);
+    return tell(&taking);
 }
