@@ -5,9 +5,9 @@
  * and then writes it down, in this order. A delivery that ends sooner never has the thread, nor a
  * journal.
  *
- * Nothing here makes a delivery fail: what is not noted is copied again, should it be killed. An
- * error of the disk shows in the sync that the push itself makes, since the kernel tells it to each
- * open descriptor, and the one of this thread is its own.
+ * Once begun, nothing here makes a delivery fail: what is not noted is copied again, should it be
+ * killed. An error of the disk shows in the sync that the push itself makes, since the kernel tells
+ * it to each open descriptor, and the one of this thread is its own.
  */
 #include "core/run/adopt.h"
 
