@@ -159,7 +159,7 @@ static int is_address(const struct dray_plan *plan, const struct dray_step *step
         return (flags & DRAY_OPTION_READS) && value && strcmp(value, plan->dataset_id) == 0;
     return step->role == DRAY_STEP_PUSH &&
            ((flags & DRAY_OPTION_DELIVERS) || strcmp(name, "existing") == 0 ||
-            strcmp(name, "conflicts") == 0);
+            strcmp(name, "conflicts") == 0 || strcmp(name, "sync_every") == 0);
 }
 
 /* (json_copy would leave out what it has no memory for.) */

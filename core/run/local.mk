@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
+	core/run/adopt.c \
+	core/run/adopt.h \
+	core/run/adopt_journal.c \
+	core/run/adopt_take.c \
 	core/run/ask.c \
 	core/run/blame.c \
 	core/run/blame.h \

@@ -70,6 +70,8 @@ DRAY_MUST_CHECK int dray_merge_undo(int target, int holder,
                                     struct dray_error *error);
 /* Say in a new holder that it is one, and where. */
 DRAY_MUST_CHECK int dray_merge_mark(int target, int holder, struct dray_error *error);
+/* Is it known to be one of ours, in this target? */
+int dray_merge_is_known(int target, int holder);
 /* Bring a holder that an attempt left to its end and remove it. It may be gone. `own`: the
  * descriptor by which the caller locked it, -1: another's, which may be at work (DRAY_TEMPORARY).
  * 1 with *error: it is left alone, since it is not known to be one, or is at its end but could not

@@ -466,6 +466,11 @@ static const char *doubt(int target, int holder)
     return NULL;
 }
 
+int dray_merge_is_known(int target, int holder)
+{
+    return doubt(target, holder) == NULL;
+}
+
 /* The journal goes after all else, and the mark after the journal: whatever is left is known. */
 static int remove_settled(int target, const char *name, int holder, struct dray_error *error)
 {

@@ -425,7 +425,10 @@ int dray_service_may_commit(struct dray_ctx *ctx)
     if (dray_run_cancelled(step->run))
         return dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
     dray_records_free(step);
-    int result = dray_verdicts_told(step, &call->error);
+    int result = dray_adopt_end(step, &call->error);
+    dray_adopt_remove_kept(step);
+    if (result == 0)
+        result = dray_verdicts_told(step, &call->error);
     if (result == 0)
         result = dray_records_build(step, manifest, &receipt, &call->error);
     if (result == 0)

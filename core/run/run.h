@@ -11,6 +11,7 @@
 #include "core/base/pool.h"
 #include "core/plan/plan.h"
 #include "core/plugin/load.h"
+#include "core/run/adopt.h"
 #include "core/run/blame.h"
 #include "core/run/pipe.h"
 #include "core/run/sweep.h"
@@ -52,6 +53,12 @@ struct dray_staging_place {
     int holder;            /* in which staging is then, by the name below; -1: none */
     int merged;            /* something was in it */
     char *name;
+    struct dray_kept {
+        char *name;          /* in parent; of a holder, in into */
+        int fd;              /* of what was put together */
+        int holder;          /* in which that is, locked; -1: none */
+    } kept[DRAY_ADOPT_KEPT]; /* what earlier attempts left, to be adopted */
+    size_t kept_count;
     struct dray_made made;             /* what is known to be ours in parent */
     uint64_t left;                     /* so much is left there of earlier attempts */
     struct dray_superseded superseded; /* when discarding: what the target's delivery replaced */
@@ -109,6 +116,8 @@ struct dray_step_run {
     uint16_t
         *modes; /* of a push: modes at the target and DRAY_MODE_SET, by entry; NULL: their own */
     struct dray_verdict_teller *teller; /* of a push, until all is told */
+    struct dray_adopt
+        *adopt; /* of a push that lets files be adopted, until it commits; else NULL */
     struct dray_staging_place staging;
     struct dray_record *records;
     size_t record_count;
@@ -222,6 +231,9 @@ int dray_service_program(struct dray_ctx *ctx, const struct dray_program *progra
 void dray_programs_kill(struct dray_run *run);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
+int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
+                       int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd),
+                       void *arg);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
 int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *request_key,
                             const char *manifest_sha256);
@@ -327,6 +339,9 @@ void dray_records_free(struct dray_step_run *step);
 /* Make the staging directory of each push to a file system, removing what earlier attempts of the
  * same request left; when discarding, only the latter. What fails is in step->staging.error. */
 DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
+/* Tell that this name in a directory stays, and why. */
+void dray_staging_leave(struct dray_step_run *step, const char *directory, const char *name,
+                        const char *why);
 /* Remove it with all it holds, unless it was renamed to its place. What a push goes over is left.
  */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
@@ -339,8 +354,8 @@ void dray_staging_settled(struct dray_step_run *step, const struct dray_error *p
 DRAY_MUST_CHECK int dray_staging_name_left(const struct dray_plan_target *target,
                                            const struct dray_teller *teller,
                                            struct dray_error *error);
-/* Finish or undo what any delivery left in the target directory: 1 where there was something. What
- * is left alone is told. */
+/* Finish or undo what any delivery left in the target directory, but for what an attempt of this
+ * request can adopt: 1 where there was something. What is left alone is told. */
 DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target,
                                         const struct dray_teller *teller, struct dray_error *error);
 

@@ -131,6 +131,8 @@ static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *ru
             result = dray_sandbox_fd(sandbox, DRAY_GRANT_DELIVER, staging->parent, error);
         if (result == 0 && staging->old >= 0)
             result = dray_sandbox_fd(sandbox, DRAY_GRANT_REMOVE, staging->old, error);
+        for (size_t j = 0; result == 0 && j < staging->kept_count; j++)
+            result = dray_sandbox_fd(sandbox, DRAY_GRANT_WRITE, staging->kept[j].fd, error);
     }
     return result;
 }

@@ -33,6 +33,15 @@ static struct dray_teller teller_of(struct dray_step_run *step)
     return (struct dray_teller){tell_left, step};
 }
 
+void dray_staging_leave(struct dray_step_run *step, const char *directory, const char *name,
+                        const char *why)
+{
+    const struct dray_teller teller = teller_of(step);
+
+    step->staging.left++;
+    dray_sweep_tell(&teller, directory, name, why);
+}
+
 /* The parent as it was resolved when planning: a link that has appeared in its path since is
  * refused. */
 static int open_parent(const char *path, struct dray_error *error)
@@ -54,7 +63,8 @@ int dray_staging_name_left(const struct dray_plan_target *target, const struct d
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
     dray_autoclose int parent = open_parent(target->parent, error);
-    return parent < 0 ? error->class_ : dray_sweep(target, parent, NULL, teller, NULL, NULL, error);
+    return parent < 0 ? error->class_
+                      : dray_sweep(target, parent, NULL, NULL, teller, NULL, NULL, error);
 }
 
 /* What the push goes over is held from before the sandbox on. What it is by then, the push judges.
@@ -82,8 +92,18 @@ static int settle_holder(const struct dray_plan_target *target, int into, const 
     return result;
 }
 
-/* Other names in it than of holders, which are settled: their number, or a class. */
-static int settle_holders(const struct dray_plan_target *target, int into, uint64_t *ret_settled,
+/* May what is in this holder be adopted? Another request's may not. */
+static int is_of_use(const struct dray_plan_target *target, struct dray_staging_place *adopter,
+                     int into, const char *name)
+{
+    return adopter && strncmp(name + strlen(".dray-"), target->request_key, 16) == 0 &&
+           dray_adopt_keep_holder(adopter, into, name);
+}
+
+/* Other names in it than of holders, which are settled, or kept for `adopter` (may be NULL): their
+ * number, or a class. */
+static int settle_holders(const struct dray_plan_target *target, int into,
+                          struct dray_staging_place *adopter, uint64_t *ret_settled,
                           const struct dray_teller *teller, struct dray_error *error)
 {
     int copy = openat(into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -108,6 +128,8 @@ static int settle_holders(const struct dray_plan_target *target, int into, uint6
             others = 1;
             continue;
         }
+        if (is_of_use(target, adopter, into, one->d_name))
+            continue;
         result = settle_holder(target, into, one->d_name, teller, error);
         others |= result > 0;
         *ret_settled += result == 0;
@@ -136,7 +158,11 @@ int dray_staging_settle(const struct dray_plan_target *target, const struct dray
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
                    ? 0
                    : dray_fail_errno(error, errno, "opening %s", target->uri);
-    int result = settle_holders(target, into, &settled, teller, error);
+    /* What the attempt that comes next can adopt is left to it. */
+    struct dray_staging_place spared = {.kept_count = 0};
+    int result = settle_holders(target, into, target->goes_over == DRAY_GOES_INTO ? &spared : NULL,
+                                &settled, teller, error);
+    dray_adopt_let_go(&spared);
     return result < 0 ? result : settled > 0;
 }
 
@@ -176,7 +202,8 @@ static int prepare_into(struct dray_step_run *step, struct dray_error *error)
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
-    int others = settle_holders(step->target, staging->into, &settled, &teller, error);
+    int others = settle_holders(step->target, staging->into, step->run->discarding ? NULL : staging,
+                                &settled, &teller, error);
     if (others < 0 || step->run->discarding)
         return others < 0 ? others : 0;
     staging->merged = others;
@@ -189,6 +216,8 @@ static int sweep(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
     struct dray_superseded *superseded = step->run->settled ? &staging->superseded : NULL;
+    int adopts = !step->run->discarding && step->target->goes_over != DRAY_GOES_INTO;
+    struct dray_staging_place *adopter = adopts ? staging : NULL;
     const struct dray_teller teller = teller_of(step);
     int result = dray_made_open(step->run->made, step->target->request_key, !step->run->discarding,
                                 &staging->made, error);
@@ -197,9 +226,9 @@ static int sweep(struct dray_step_run *step, struct dray_error *error)
         result =
             dray_fail_errno(error, errno, "making the names in %s durable", step->target->parent);
     if (result == 0)
-        result = dray_sweep(step->target, staging->parent, &staging->made, &teller, superseded,
-                            &staging->left, error);
-    if (result == 0 && staging->left == 0 && staging->superseded.fd < 0)
+        result = dray_sweep(step->target, staging->parent, &staging->made, adopter, &teller,
+                            superseded, &staging->left, error);
+    if (result == 0 && staging->left == 0 && staging->superseded.fd < 0 && staging->kept_count == 0)
         dray_made_forget(&staging->made);
     return result;
 }
@@ -304,6 +333,8 @@ int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
 
     if (staging->parent < 0 || !staging->name)
         return 0;
+    dray_adopt_stop(step);
+    dray_adopt_remove_kept(step);
     if (staging->into >= 0)
         return remove_holder(step, error);
     if (staging->directory < 0)
@@ -417,6 +448,7 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         .old = step->run->discarding ? step->staging.superseded.fd : step->staging.old,
         .into = step->staging.into,
         .merged = step->staging.merged ? 1 : 0,
+        .kept = step->staging.kept_count > 0,
     };
     return DRAY_OK;
 }

@@ -11,6 +11,8 @@ libdraycore_a_SOURCES += \
 	core/tree/copy.c \
 	core/tree/copy_ranges.c \
 	core/tree/fingerprint.c \
+	core/tree/identity.c \
+	core/tree/identity.h \
 	core/tree/internal.h \
 	core/tree/listing.c \
 	core/tree/listing.h \

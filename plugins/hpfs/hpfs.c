@@ -35,6 +35,10 @@ static const struct dray_option options[] = {
     DRAY_OPTION_CHOICE(struct hpfs, xattrs, "none", "none|user",
                        "Extended attributes of files and directories that lie in place at the "
                        "source: none, or those of the name space `user`"),
+    DRAY_OPTION_ROW(struct hpfs, sync_every, int64_t, DRAY_TYPE_SIZE, 0, "1GiB", NULL, 1 << 20,
+                    INT64_MAX,
+                    "After so many bytes, and every 10 s, what was copied is made durable, so that "
+                    "it need not be copied again if the delivery is killed"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)
@@ -80,11 +84,11 @@ static int merge(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpf
     int result = hpfs_merge_look(hpfs, ctx, staging, place, &stay);
 
     if (result == DRAY_OK)
-        result = hpfs_check_space(ctx, staging, place);
+        result = staging->kept ? DRAY_OK : hpfs_check_space(ctx, staging, place, NULL);
     if (result == DRAY_OK)
         result = hpfs_acl_check(hpfs, ctx, staging);
     if (result == DRAY_OK)
-        result = hpfs_write_tree(hpfs, ctx, staging);
+        result = hpfs_write_tree(hpfs, ctx, staging, place);
     if (result == DRAY_OK)
         result = hpfs_rights_tell(hpfs, ctx);
     if (result == DRAY_OK)
@@ -114,11 +118,11 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
         result = replaces ? hpfs_old_look(ctx, &staging, place, &old)
                           : hpfs_check_free(hpfs, ctx, &staging, place);
     if (result == DRAY_OK)
-        result = hpfs_check_space(ctx, &staging, place);
+        result = staging.kept ? DRAY_OK : hpfs_check_space(ctx, &staging, place, NULL);
     if (result == DRAY_OK)
         result = hpfs_acl_check(hpfs, ctx, &staging);
     if (result == DRAY_OK)
-        result = hpfs_write_tree(hpfs, ctx, &staging);
+        result = hpfs_write_tree(hpfs, ctx, &staging, place);
     if (result == DRAY_OK && replaces)
         result = ctx->host->supersedes(ctx, old.job, old.request_key, old.manifest_sha256);
     if (result == DRAY_OK)

@@ -63,6 +63,7 @@ struct hpfs {
     struct hpfs_acl_entry acl_entries[HPFS_ACL_MAX];
     int64_t existing;
     int64_t conflicts;
+    int64_t sync_every; /* bytes */
 };
 
 /* Where a delivery goes. Strings are made with host->format. */
@@ -81,9 +82,10 @@ int64_t hpfs_count_names(int parent, const char *name);
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);
 
-/* DRAY_NO_SPACE when the input cannot fit where staging is. */
+/* DRAY_NO_SPACE when the input cannot fit where staging is. `adopted`: NULL, or by entry what is
+ * there by now, as all directories then are. */
 int hpfs_check_space(struct dray_ctx *ctx, const struct dray_staging *staging,
-                     const struct hpfs_place *place);
+                     const struct hpfs_place *place, const uint8_t *adopted);
 
 /* ---- Rights ---- */
 
@@ -115,6 +117,8 @@ int hpfs_acl_check(const struct hpfs *hpfs, struct dray_ctx *ctx,
 /* Give the file or directory the attributes that the entry has at the source, and see that they are
  * kept. It must be open to us. */
 int hpfs_xattrs_keep(struct dray_ctx *ctx, const struct dray_entry *entry, int fd);
+/* Take all of them from a file that is ours, which is open to us alone then. */
+int hpfs_xattrs_clear(struct dray_ctx *ctx, const struct dray_entry *entry, int fd);
 
 /* ---- Bytes ---- */
 
@@ -142,9 +146,10 @@ int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging
 int hpfs_old_settle(struct dray_ctx *ctx, const struct dray_staging *staging);
 void hpfs_old_free(const struct dray_host *host, struct hpfs_old *old);
 
-/* All entries of the input into staging, with their modes and times. */
+/* All entries of the input into staging, with their modes and times. Where an earlier attempt left
+ * something there, this is also where space is checked. */
 int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
-                    const struct dray_staging *staging);
+                    const struct dray_staging *staging, const struct hpfs_place *place);
 
 /* DRAY_CONFLICT when something has the delivery's name. */
 int hpfs_check_free(const struct hpfs *hpfs, struct dray_ctx *ctx,

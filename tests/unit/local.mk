@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Unit tests, on cmocka. A test is one line here and a file of that name with .c behind it.
 
+unit_tests += tests/unit/test_adopt
 unit_tests += tests/unit/test_bag
 unit_tests += tests/unit/test_base_memory
 unit_tests += tests/unit/test_buffer
