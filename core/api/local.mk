@@ -4,6 +4,7 @@ libdraycore_a_SOURCES += \
 	core/api/api.h \
 	core/api/configuration.c \
 	core/api/configuration.h \
+	core/api/configuration_hpfs.c \
 	core/api/configuration_sources.c \
 	core/api/cost.c \
 	core/api/dataset_import.c \

@@ -58,6 +58,7 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
     api->saved = dray_api_saved(api);
     api->catalog = dray_api_catalog(api);
     api->engine.sources = api->configuration.sources;
+    api->engine.destinations = api->configuration.destinations;
     *ret_request = (struct dray_plan_request){
         .dataset_base = api->here,
         .policy_directories = (const char *const *)api->policies,
@@ -74,6 +75,7 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
         .recipes = &api->saved,
         .catalog = &api->catalog,
         .sources = api->configuration.sources,
+        .durability = api->configuration.durability,
     };
     return 0;
 }

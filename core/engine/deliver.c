@@ -164,8 +164,8 @@ static int check_job(struct dray_engine *engine, const struct dray_job_row *job,
 
 /* A merge that was begun is brought to its end first, as its target may hold the delivery then: 1
  * when there was one. */
-static int settle_merges(const struct dray_plan *plan, const struct dray_job_row *job,
-                         struct dray_error *error)
+static int settle_merges(struct dray_engine *engine, const struct dray_plan *plan,
+                         const struct dray_job_row *job, struct dray_error *error)
 {
     int settled = 0;
 
@@ -173,7 +173,7 @@ static int settle_merges(const struct dray_plan *plan, const struct dray_job_row
         const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
         if (!row || row->state != DRAY_COMMITTING)
             continue;
-        int one = dray_staging_settle(&plan->targets[i], error);
+        int one = dray_staging_settle(&plan->targets[i], engine->destinations, error);
         settled = one < 0 ? one : settled | one;
     }
     return settled;
@@ -433,7 +433,7 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
         dray_store_cancel_forget(engine->store, standing->job->id);
         result = check_job(engine, standing->job, &other, error);
         if (result == 0)
-            result = settle_merges(plan, standing->job, error);
+            result = settle_merges(engine, plan, standing->job, error);
         if (result == 0)
             result = renew_job(engine, plan, workflow_file, standing->job->id, error);
     } else {

@@ -145,7 +145,7 @@ static int record_found(struct dray_engine *engine, const struct dray_plan_targe
 
     if (row->state != DRAY_COMMITTING)
         return 0;
-    int result = dray_staging_clean(target, error);
+    int result = dray_staging_clean(target, engine->destinations, error);
     return result == 0 ? dray_store_target(engine->store, job->id, &found, error) : result;
 }
 
@@ -167,7 +167,7 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
     for (size_t i = 0; result == 0 && i < plan->target_count; i++) {
         const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
         int settled = row && row->state == DRAY_COMMITTING
-                          ? dray_staging_settle(&plan->targets[i], error)
+                          ? dray_staging_settle(&plan->targets[i], engine->destinations, error)
                           : 0;
         result = settled < 0 ? settled : 0;
     }
@@ -227,7 +227,7 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
         if (row && !dray_state_is_final(row->state))
             result = settle_found(engine, target, job->id, &busy, error);
         else if (!row && target->goes_over) /* lost, and with it whether its end was told */
-            result = dray_staging_clean(target, error);
+            result = dray_staging_clean(target, engine->destinations, error);
         if (busy) {
             if (!standing->job)
                 standing->job = DRAY_TAKE(job);

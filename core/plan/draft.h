@@ -195,6 +195,7 @@ struct dray_draft {
     const char *dataset_path;                /* where its bytes are; NULL: not known */
     const char *source_name, *source_remote; /* or what to bring by which of the site's sources */
     const json_t *sources;                   /* these; NULL: none */
+    const char *durability;                  /* of a push/hpfs that says none; NULL: the plugin's */
     json_t *known; /* what the catalog says of it; NULL: it is not from there */
     const struct dray_catalog *catalog; /* NULL: none can be had */
     int dataset_is_archive;

@@ -201,6 +201,7 @@ struct dray_plan_request {
     const struct dray_recipes *recipes; /* NULL: none can be had */
     const struct dray_catalog *catalog; /* likewise */
     const json_t *sources; /* the site's: {NAME: {"with": options of source/command}}; NULL: none */
+    const char *durability; /* of a push/hpfs that says none; NULL: the plugin's */
 };
 
 /* Is a dataset written as a path, rather than as a name in the catalog? */

@@ -191,6 +191,8 @@ static int describe(struct dray_step_run *step, struct dray_call *call, int list
     if (result == 0 && !target.uri)
         result =
             dray_fail(error, DRAY_BUG, "plugin %s did not say where it delivers", step->step->uses);
+    if (result == 0 && !json_object_get(answer, "presence"))
+        result = dray_destination_check(step, target.parent, error);
     (void)json_object_set_new(object, "type", json_integer((json_int_t)push->target_type));
     const struct said said[] = {{"uri", target.uri},
                                 {"host", target.host},

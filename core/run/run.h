@@ -135,13 +135,15 @@ struct dray_run {
     const json_t *places;   /* of a preview: where elements of lists are written (part 3 of
                                docs/formats.md); NULL: not known */
     const json_t *programs; /* that sources may run, absolute paths; NULL: none */
-    uint64_t listed;        /* how many entries it has */
-    int unread;             /* atomic: of a preview: there are entries without their bytes */
-    int verifying;          /* differences from the record are told, and fail nothing */
-    int recording;          /* and what is read is told, with its digest */
-    int untold;             /* atomic: memory ran out for something that had to be told */
-    int planning;           /* no step runs: plugins are only asked */
-    int discarding;         /* what earlier attempts left is removed, nothing is made */
+    const json_t *destinations; /* roots of the site that deliveries go below (destination.h); NULL:
+                                   they may go anywhere */
+    uint64_t listed;            /* how many entries it has */
+    int unread;                 /* atomic: of a preview: there are entries without their bytes */
+    int verifying;              /* differences from the record are told, and fail nothing */
+    int recording;              /* and what is read is told, with its digest */
+    int untold;                 /* atomic: memory ran out for something that had to be told */
+    int planning;               /* no step runs: plugins are only asked */
+    int discarding;             /* what earlier attempts left is removed, nothing is made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
@@ -204,6 +206,8 @@ int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char 
 int dray_service_program(struct dray_ctx *ctx, const struct dray_program *program,
                          struct dray_program_end *ret_end);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
+int dray_service_destination(struct dray_ctx *ctx, const char *path, char **ret_real,
+                             int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
 int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *request_key,
@@ -287,6 +291,10 @@ DRAY_MUST_CHECK int dray_records_seal(struct dray_step_run *step, const char *ma
                                       struct dray_error *error);
 void dray_records_free(struct dray_step_run *step);
 
+/* Does the site let a push deliver where it says that it does, `parent` being what it said of that?
+ * DRAY_DENIED when not. */
+DRAY_MUST_CHECK int dray_destination_check(const struct dray_step_run *step, const char *parent,
+                                           struct dray_error *error);
 /* Make the staging directory of each push to a file system, removing what earlier attempts of the
  * same request left; when discarding, only the latter. What fails is in step->staging.error. */
 DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
@@ -297,10 +305,10 @@ DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_
 DRAY_MUST_CHECK int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error);
 /* Of a target that has its delivery, if it is one on a file system: remove what any attempt left
  * beside it, once the delivery's name is durable. */
-DRAY_MUST_CHECK int dray_staging_clean(const struct dray_plan_target *target,
+DRAY_MUST_CHECK int dray_staging_clean(const struct dray_plan_target *target, const json_t *roots,
                                        struct dray_error *error);
 /* Finish or undo what any delivery left in the target directory: 1 where there was something. */
-DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target,
+DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
                                         struct dray_error *error);
 /* The same in its parent. */
 DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent,

@@ -352,4 +352,5 @@ const struct dray_host dray_services = {
     .merge = dray_service_merge,
     .scratch_directory = dray_service_scratch_directory,
     .program = dray_service_program,
+    .destination = dray_service_destination,
 };

@@ -8,17 +8,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "core/base/io.h"
 #include "core/run/merge.h"
 #include "core/run/run.h"
+#include "core/tree/destination.h"
 
 /* ".dray-" and the first 16 digits of the request key. */
 static char *prefix_of(const struct dray_plan_target *target)
@@ -64,31 +63,17 @@ int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct
     return result;
 }
 
-/* The parent as it was resolved when planning: a link that has appeared in its path since is
- * refused. */
-static int open_parent(const char *path, struct dray_error *error)
-{
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-
-    if (fd < 0 && errno == ENOSYS)
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0
-               ? fd
-               : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
-}
-
-int dray_staging_clean(const struct dray_plan_target *target, struct dray_error *error)
+int dray_staging_clean(const struct dray_plan_target *target, const json_t *roots,
+                       struct dray_error *error)
 {
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
     if (parent < 0)
         return error->class_;
     if (fsync(parent) != 0)
         return dray_fail_errno(error, errno, "making the names in %s durable", target->parent);
-    if (dray_staging_settle(target, error) < 0)
+    if (dray_staging_settle(target, roots, error) < 0)
         return error->class_;
     return dray_staging_sweep(target, parent, error);
 }
@@ -136,13 +121,14 @@ static int open_into(int parent, const struct dray_plan_target *target)
     return openat(parent, target->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int dray_staging_settle(const struct dray_plan_target *target, struct dray_error *error)
+int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
+                        struct dray_error *error)
 {
     uint64_t settled = 0;
 
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
     if (parent < 0)
         return error->class_;
     dray_autoclose int into = open_into(parent, target);
@@ -204,7 +190,7 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
         prefix ? dray_format("%s%u-%.8s", prefix, step->run->attempt, step->run->job_id) : NULL;
     if (!name)
         return dray_fail_memory(error);
-    staging->parent = open_parent(step->target->parent, error);
+    staging->parent = dray_destination_open(step->run->destinations, step->target->parent, error);
     if (staging->parent < 0)
         return error->class_;
     int result = dray_staging_sweep(step->target, staging->parent, error);

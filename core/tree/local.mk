@@ -10,6 +10,8 @@ libdraycore_a_SOURCES += \
 	core/tree/compare.c \
 	core/tree/copy.c \
 	core/tree/copy_ranges.c \
+	core/tree/destination.c \
+	core/tree/destination.h \
 	core/tree/fingerprint.c \
 	core/tree/internal.h \
 	core/tree/listing.c \

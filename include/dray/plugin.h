@@ -490,6 +490,12 @@ struct dray_host {
      * that it started, when the time is over (DRAY_TIMED_OUT) or the job is cancelled. */
     int (*program)(struct dray_ctx *ctx, const struct dray_program *program,
                    struct dray_program_end *ret_end);
+
+    /* [push] The directory of a file system that an absolute path leads to: its real path (made
+     * with alloc) and a descriptor, O_PATH, which the caller closes. What a push to a file system
+     * delivers into is found by this, and by no other way: DRAY_DENIED where the site does not let
+     * it be delivered into, DRAY_NOT_FOUND where it is not there. */
+    int (*destination)(struct dray_ctx *ctx, const char *path, char **ret_real, int32_t *ret_fd);
 };
 #define DRAY_CONFLICTS_FAIL      0u
 #define DRAY_CONFLICTS_SKIP_SAME 1u /* files with the same bytes and links to the same stay */

@@ -57,7 +57,7 @@ static int prepare(void *self, struct dray_ctx *ctx)
 
 static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (place.whole == NULL)
@@ -66,6 +66,7 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
     ret_target->parent = place.parent;
     ret_target->name = place.name;
     ret_target->path = ctx->host->format("%s", place.whole);
+    hpfs_close(&place.fd);
     return ret_target->path != NULL
                ? result
                : ctx->host->fail(ctx, DRAY_NO_MEMORY,
@@ -137,7 +138,7 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
 
 static int push(void *self, struct dray_ctx *ctx)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (result == DRAY_OK)

@@ -70,12 +70,17 @@ struct hpfs_place {
     char *parent; /* real path of the directory that holds it */
     char *name;   /* its name there */
     char *whole;  /* both */
+    int fd;       /* of that directory, O_PATH; -1: it is not there */
 };
 
 /* Find it without touching anything: the parent must be there, the name must be one. With
  * DRAY_NOT_FOUND it is filled too, by what is written. Free it in any case. */
 int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place);
 void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
+/* Is the parent that the host holds still where the plan says? If it was moved meanwhile, the
+ * delivery would appear elsewhere: DRAY_CONFLICT. */
+int hpfs_check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
+                      const struct hpfs_place *place);
 /* How many names the directory holds, or -1 with errno. */
 int64_t hpfs_count_names(int parent, const char *name);
 

@@ -6,6 +6,7 @@ unit_tests += tests/unit/test_base_memory
 unit_tests += tests/unit/test_buffer
 unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_configuration
+unit_tests += tests/unit/test_destination
 unit_tests += tests/unit/test_diagnostic
 unit_tests += tests/unit/test_digest
 unit_tests += tests/unit/test_error
@@ -104,6 +105,7 @@ fail_allocations = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_configuration_LDFLAGS = $(fail_allocations)
+tests_unit_test_destination_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
