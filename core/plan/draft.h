@@ -28,7 +28,7 @@ struct dray_draft_target {
     uint32_t type;
     const char *uri, *host, *path, *parent, *name;
     uint32_t presence;
-    const char *found_key, *found_job, *found_time, *found_what;
+    const char *found_key, *found_job, *found_time, *found_what, *found_note;
     uint64_t found_entries, found_bytes;
     int goes_over;
     int free_known;

@@ -81,7 +81,7 @@ struct dray_plan_target {
     char request_key[65];
     /* what the probe found, at planning */
     uint32_t presence; /* DRAY_ABSENT, ...; DRAY_UNSEEN */
-    char *found_key, *found_job, *found_time, *found_what;
+    char *found_key, *found_job, *found_time, *found_what, *found_note;
     uint64_t found_entries, found_bytes; /* of a delivery */
     int goes_over;  /* the push puts its own in the place of that: 1, or into it: DRAY_GOES_INTO */
     int free_known; /* how much room there is; not in the JSON */

@@ -220,7 +220,8 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     const struct said said[] = {{"request_key", presence.request_key},
                                 {"job", presence.job},
                                 {"time", presence.time},
-                                {"what", presence.what}};
+                                {"what", presence.what},
+                                {"note", presence.note}};
     result = give_texts(step, object, said, DRAY_COUNT(said), result, error);
     (void)json_object_set_new(object, "entries", json_integer((json_int_t)presence.entries));
     (void)json_object_set_new(object, "bytes", json_integer((json_int_t)presence.bytes));

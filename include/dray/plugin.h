@@ -235,6 +235,7 @@ struct dray_presence {
      * is there. */
     uint32_t goes_over;
     uint32_t reserved;
+    char *note; /* one line for who plans, of what is good but should be known; NULL: none */
 };
 
 #define DRAY_GOES_INTO 2u

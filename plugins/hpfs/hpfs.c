@@ -20,6 +20,9 @@ static const struct dray_option options[] = {
         "directories in octal, which files get without x where their owner may not execute them"),
     DRAY_OPTION_STRING(struct hpfs, group, 0, NULL,
                        "The group, by name or number, that everything delivered gets"),
+    DRAY_OPTION_STRING(struct hpfs, owner, 0, NULL,
+                       "The user, by name or number, that everything delivered is to belong to, "
+                       "which takes the right to give files away"),
     DRAY_OPTION_STRINGS(
         struct hpfs, acl, 0,
         "Who may what besides, as user:NAME:rwX or group:NAME:r-X; directories get it as their "

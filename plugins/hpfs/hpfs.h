@@ -8,7 +8,8 @@
  * probe.c  what is there already; compare.c  is it whole?
  * space.c  is there room?
  * write.c  the tree's entries into staging
- * rights.c modes and groups as asked for; acl.c  ACLs
+ * rights.c modes, owners and groups as asked for; acl.c  ACLs
+ * recipient.c could whoever it is for remove it?
  * merge.c  what is in the way of a merge
  * old.c    the delivery that another one replaces
  * xattrs.c extended attributes
@@ -54,11 +55,13 @@ struct hpfs {
     int64_t durability;
     const char *permissions; /* NULL: the entries' own, as with "keep" */
     const char *group;
+    const char *owner;
     struct dray_strings acl;
     int64_t xattrs;
     /* What prepare makes of them. */
     uint32_t mode; /* of directories; 0: the entries' own */
-    uint32_t gid;  /* where group is not NULL */
+    uint32_t gid;  /* where group is not NULL, else UINT32_MAX */
+    uint32_t uid;  /* likewise, of owner */
     uint64_t acl_count;
     struct hpfs_acl_entry acl_entries[HPFS_ACL_MAX];
     int64_t existing;
@@ -83,6 +86,11 @@ int hpfs_check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
                       const struct hpfs_place *place);
 /* How many names the directory holds, or -1 with errno. */
 int64_t hpfs_count_names(int parent, const char *name);
+
+/* What whoever it is for should know of removing the delivery, made with host->format; NULL:
+ * nothing that is known. */
+char *hpfs_recipient_note(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                          const struct hpfs_place *place);
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);
 

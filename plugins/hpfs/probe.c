@@ -242,8 +242,10 @@ int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_prese
 
     if (result == DRAY_OK)
         result = look(self, ctx, &place, ret_presence);
-    if (result == DRAY_OK)
+    if (result == DRAY_OK) {
         ret_presence->free_bytes = free_bytes(place.fd);
+        ret_presence->note = hpfs_recipient_note(self, ctx, &place);
+    }
     hpfs_place_free(ctx->host, &place);
     return result;
 }
