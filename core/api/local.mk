@@ -2,6 +2,7 @@
 libdraycore_a_SOURCES += \
 	core/api/api.c \
 	core/api/api.h \
+	core/api/claims.c \
 	core/api/configuration.c \
 	core/api/configuration.h \
 	core/api/configuration_hpfs.c \

@@ -68,7 +68,7 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
         .policy_key = api->configuration.policy_key,
         .policy_history = {highest, api},
         .user = api->user,
-        .actor = api->user,
+        .actor = api->actor,
         .role = "user",
         .registry = api->registry,
         .asker = {dray_engine_ask, &api->engine},

@@ -21,9 +21,11 @@ struct dray_engine {
     int unconfined;        /* run plugins without the sandbox */
     const json_t *sources; /* what the site configured, as struct dray_plan_request; with "grants":
                               {"exec", "read", "connect"} */
-    const json_t *destinations; /* roots that the site lets be delivered below, as destination.h;
-                              NULL: anywhere */
-    int interrupt_fd;           /* readable: the user wants to stop (signalfd); -1: none */
+    /* roots that the site lets be delivered below, as destination.h; NULL: anywhere */
+    const json_t *destinations;
+    /* the user, where this process is another one, as proof.h; NULL: it is not */
+    const json_t *whom;
+    int interrupt_fd; /* readable: the user wants to stop (signalfd); -1: none */
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);
     void *arg;

@@ -214,7 +214,8 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
     if (result == 0 &&
         (json_object_set_new(start, "sandbox", json_boolean(!engine->unconfined)) != 0 ||
          (engine->destinations &&
-          json_object_set(start, "destinations", (json_t *)(uintptr_t)engine->destinations) != 0)))
+          json_object_set(start, "destinations", (json_t *)(uintptr_t)engine->destinations) != 0) ||
+         (engine->whom && json_object_set(start, "whom", (json_t *)(uintptr_t)engine->whom) != 0)))
         result = dray_fail_memory(error);
     if (result == 0)
         result = spawn(runner, child, blame_fd, files, error);

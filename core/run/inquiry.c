@@ -237,6 +237,18 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     return result;
 }
 
+/* And may it be delivered there for whom it is? */
+static int probe_for(struct dray_step_run *step, struct dray_call *call, json_t *answer,
+                     struct dray_error *error)
+{
+    int result = probe(step, call, answer, error);
+    const json_t *target = json_object_get(answer, "target");
+    int into = json_is_true(json_object_get(json_object_get(answer, "presence"), "goes_into"));
+    const char *worked_in = json_string_value(json_object_get(target, into ? "path" : "parent"));
+
+    return result != 0 ? result : dray_destination_prove(step, worked_in, error);
+}
+
 /* What a filter says of entries that are only named: of those of tests, and of "what if". */
 static int decide(struct dray_step_run *step, struct dray_call *call, const json_t *entries,
                   json_t *answer, struct dray_error *error)
@@ -305,7 +317,7 @@ static json_t *answer_step(struct dray_step_run *step, const json_t *asked, int 
     if (result == 0 && json_is_true(json_object_get(asked, "describe"))) {
         result = describe(step, &call, listed, answer, &error);
         if (result == 0 && !json_object_get(answer, "presence"))
-            result = probe(step, &call, answer, &error);
+            result = probe_for(step, &call, answer, &error);
     }
     if (result != 0 && !only_options)
         (void)json_object_set_new(answer, "error", dray_error_to_json(&error));

@@ -135,15 +135,17 @@ struct dray_run {
     const json_t *places;   /* of a preview: where elements of lists are written (part 3 of
                                docs/formats.md); NULL: not known */
     const json_t *programs; /* that sources may run, absolute paths; NULL: none */
-    const json_t *destinations; /* roots of the site that deliveries go below (destination.h); NULL:
-                                   they may go anywhere */
-    uint64_t listed;            /* how many entries it has */
-    int unread;                 /* atomic: of a preview: there are entries without their bytes */
-    int verifying;              /* differences from the record are told, and fail nothing */
-    int recording;              /* and what is read is told, with its digest */
-    int untold;                 /* atomic: memory ran out for something that had to be told */
-    int planning;               /* no step runs: plugins are only asked */
-    int discarding;             /* what earlier attempts left is removed, nothing is made */
+    /* roots of the site that deliveries go below, as destination.h; NULL: they may go anywhere */
+    const json_t *destinations;
+    /* the user, where the process is another one, as proof.h; NULL: it is not */
+    const json_t *whom;
+    uint64_t listed; /* how many entries it has */
+    int unread;      /* atomic: of a preview: there are entries without their bytes */
+    int verifying;   /* differences from the record are told, and fail nothing */
+    int recording;   /* and what is read is told, with its digest */
+    int untold;      /* atomic: memory ran out for something that had to be told */
+    int planning;    /* no step runs: plugins are only asked */
+    int discarding;  /* what earlier attempts left is removed, nothing is made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
@@ -294,6 +296,10 @@ void dray_records_free(struct dray_step_run *step);
 /* Does the site let a push deliver where it says that it does, `parent` being what it said of that?
  * DRAY_DENIED when not. */
 DRAY_MUST_CHECK int dray_destination_check(const struct dray_step_run *step, const char *parent,
+                                           struct dray_error *error);
+/* May the directory that a push works in be written for the job's user (proof.h)? That is the
+ * parent of what it makes, or what it adds to. DRAY_DENIED when not. */
+DRAY_MUST_CHECK int dray_destination_prove(const struct dray_step_run *step, const char *directory,
                                            struct dray_error *error);
 /* Make the staging directory of each push to a file system, removing what earlier attempts of the
  * same request left; when discarding, only the latter. What fails is in step->staging.error. */

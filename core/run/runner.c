@@ -15,6 +15,7 @@
 #include "core/run/run.h"
 #include "core/run/sandbox.h"
 #include "core/tree/destination.h"
+#include "core/tree/proof.h"
 
 #define MAX_THREADS 16
 
@@ -140,13 +141,15 @@ static int grant_writes(struct dray_sandbox *sandbox, const struct orders *order
                  *paths = json_object_get(orders->message, "writes");
     int result = 0;
 
-    if (!roots)
+    if (!roots && !orders->run.whom)
         return grant_paths(sandbox, DRAY_GRANT_WRITE, paths, error);
     for (size_t i = 0; result == 0 && i < json_array_size(paths); i++) {
         dray_autofree char *real = NULL;
         int fd = -1; /* until the runner ends */
         result = dray_destination_find(roots, json_string_value(json_array_get(paths, i)), &real,
                                        &fd, error);
+        if (result == 0)
+            result = dray_proof_check(orders->run.whom, fd, real, error);
         if (result == 0)
             result = dray_sandbox_fd(sandbox, DRAY_GRANT_WRITE, fd, error);
         else if (result == DRAY_NOT_FOUND)
@@ -268,6 +271,7 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->unread = run->listing != NULL;
     run->programs = json_object_get(orders->message, "programs");
     run->destinations = json_object_get(orders->message, "destinations");
+    run->whom = json_object_get(orders->message, "whom");
     run->discarding = strcmp(orders->mode, "discard") == 0;
     int result = init_lock(run, error);
     if (result != 0)

@@ -18,6 +18,7 @@
 #include "core/run/merge.h"
 #include "core/run/run.h"
 #include "core/tree/destination.h"
+#include "core/tree/proof.h"
 
 /* ".dray-" and the first 16 digits of the request key. */
 static char *prefix_of(const struct dray_plan_target *target)
@@ -172,6 +173,9 @@ static int prepare_into(struct dray_step_run *step, struct dray_error *error)
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
+    if (!step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->into, step->target->uri, error) != 0)
+        return error->class_;
     int others = settle_holders(step->target, staging->into, &settled, error);
     if (others < 0 || step->run->discarding)
         return others < 0 ? others : 0;
@@ -192,6 +196,9 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
         return dray_fail_memory(error);
     staging->parent = dray_destination_open(step->run->destinations, step->target->parent, error);
     if (staging->parent < 0)
+        return error->class_;
+    if (step->target->goes_over != DRAY_GOES_INTO && !step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->parent, step->target->parent, error) != 0)
         return error->class_;
     int result = dray_staging_sweep(step->target, staging->parent, error);
     if (result == 0 && step->target->goes_over == DRAY_GOES_INTO) {

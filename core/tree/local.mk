@@ -20,6 +20,8 @@ libdraycore_a_SOURCES += \
 	core/tree/manifest.h \
 	core/tree/order.c \
 	core/tree/path.c \
+	core/tree/proof.c \
+	core/tree/proof.h \
 	core/tree/recorded.c \
 	core/tree/recorded.h \
 	core/tree/roots.c \
