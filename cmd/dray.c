@@ -126,20 +126,22 @@ const struct command dray_commands[] = {
      "dataset\n"
      "each (-: standard input); all of it is stored, or nothing. set changes what is named: --tag "
      "the\n"
-     "tags together, --label one label; with an empty value it removes.\n"
+     "tags together, --label one label; with an empty value it removes. Another source drops what "
+     "the\n"
+     "catalog has of the files and of the digests of the one before.\n"
      "verify reads all of a dataset and compares it with the list that the catalog has, or makes "
      "one.\n"
      "\n"
      "  dray dataset add ocean --source ./run-0042 --type RAW_DATA --tag human\n",
-     "jnABCEFHIO", 1, 2, command_dataset},
+     "jnABCEFHIOQV", 1, 2, command_dataset},
     {"target", "claim DIRECTORY --for USER",
      "Whether a directory may be delivered into for another user",
      "Root may write everywhere, so what root delivers for a user (--for of push, run and plan) "
-     "goes only\n"
-     "where the user could write: what they own, what a group or an ACL lets them write in, or "
-     "what "
-     "they\n"
-     "have claimed, by making a file there whose name this tells. Exit 6: nothing shows it yet.\n"
+     "goes\n"
+     "only where the user could write: what they own, what a group or an ACL lets them write in, "
+     "or\n"
+     "what they have claimed, by making a file there whose name this tells. Exit 6: not claimed "
+     "yet.\n"
      "\n"
      "  dray target claim /hpfs/smith/incoming --for smith\n",
      "rjn", 1, 2, command_target},

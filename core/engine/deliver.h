@@ -34,6 +34,10 @@ DRAY_MUST_CHECK int dray_standing_look(struct dray_engine *engine, const struct 
 /* Probe the targets again: time has passed since the plan was made. */
 DRAY_MUST_CHECK int dray_targets_refresh(struct dray_engine *engine, struct dray_plan *plan,
                                          struct dray_error *error);
+/* Bring to its end what deliveries that died left in targets that hold something, and probe again
+ * if there was any. */
+DRAY_MUST_CHECK int dray_targets_settle(struct dray_engine *engine, struct dray_plan *plan,
+                                        struct dray_error *error);
 /* The target of a job that has this request key, or NULL. */
 const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, const char *key);
 
@@ -63,8 +67,12 @@ struct dray_attempt {
     uint8_t *given_up;              /* by target: it failed for good in this run */
     struct dray_error lasting;      /* the first reason for that */
     int abandoned;                  /* a push was left without having cleaned up */
+    int settled;                    /* one that failed turned out to have delivered */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
+/* What became of commits that leave was given for and whose end was not told. They stay open where
+ * the target cannot be asked. */
+DRAY_MUST_CHECK int dray_attempt_settle(struct dray_attempt *attempt, struct dray_error *error);
 /* After attempt number `tried` of this run: give up targets that failed for good, and say whether
  * another attempt is worth it for the rest: 1, after *ret_pause ns. *ret_step (NULL: none) is the
  * step that may pass and waits longest. */

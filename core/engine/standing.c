@@ -62,6 +62,28 @@ int dray_targets_refresh(struct dray_engine *engine, struct dray_plan *plan,
     return result;
 }
 
+/* A directory that was empty may hold nothing but what a delivery into it left when it died: that
+ * is brought to its end, and what is there then is what counts. */
+int dray_targets_settle(struct dray_engine *engine, struct dray_plan *plan,
+                        struct dray_error *error)
+{
+    int settled = 0;
+
+    for (size_t i = 0; i < plan->target_count; i++) {
+        struct dray_error why = {0};
+        if (plan->targets[i].presence != DRAY_OCCUPIED || plan->targets[i].goes_over)
+            continue;
+        int one = dray_staging_settle(&plan->targets[i], engine->destinations, &why);
+        /* One that is at work, or somebody else's, is in the way as anything else is. */
+        if (one < 0 && one != DRAY_TEMPORARY && one != DRAY_DENIED) {
+            *error = why;
+            return one;
+        }
+        settled |= one > 0;
+    }
+    return settled ? dray_targets_refresh(engine, plan, error) : 0;
+}
+
 const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, const char *key)
 {
     for (size_t i = 0; job && i < job->target_count; i++)
@@ -193,7 +215,19 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
     return result;
 }
 
-/* The target has the delivery of this job: record it, unless its engine is at it just now. */
+static int is_at_work(struct dray_engine *engine, const char *id, int *ret_busy,
+                      struct dray_error *error)
+{
+    dray_autoclose int lock = -1;
+    int locked = dray_store_lock(engine->store, id, &lock, error);
+
+    *ret_busy = locked == 0;
+    return locked < 0 ? locked : 0;
+}
+
+/* The target has what this job is for: record it, unless its engine is at it just now. One that
+ * never came to its commit did not deliver it (another state directory's did), and nothing is left
+ * for it to do. */
 static int settle_found(struct dray_engine *engine, const struct dray_plan_target *target,
                         const char *id, int *ret_busy, struct dray_error *error)
 {
@@ -207,6 +241,9 @@ static int settle_found(struct dray_engine *engine, const struct dray_plan_targe
     const struct dray_target_row *row = dray_row_of_key(job, target->request_key);
     if (result == 0 && row)
         result = record_found(engine, target, job, row, error);
+    if (result == 0 && row && row->state != DRAY_COMMITTING && job->target_count == 1)
+        result = dray_job_bury(engine, id, DRAY_FAILED,
+                               "interrupted, and another job delivered what it was for", error);
     dray_store_unlock(engine->store, id, &lock);
     return result;
 }
@@ -233,12 +270,25 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
                 standing->job = DRAY_TAKE(job);
             return 0;
         }
+        int ours = row && (row->state == DRAY_COMMITTING || row->state == DRAY_JOB_DELIVERED);
         return result != 0
                    ? result
-                   : mark_delivered(standing, index, row ? job->id : target->found_job, error);
+                   : mark_delivered(standing, index, ours ? job->id : target->found_job, error);
     }
-    if (target->presence != DRAY_ABSENT && !target->goes_over)
-        return occupied(target, job, again, error);
+    if (target->presence != DRAY_ABSENT && !target->goes_over) {
+        int busy = 0;
+        /* What is there may be what its engine has put together so far. */
+        if (!again && row && !dray_state_is_final(row->state) && !standing->job)
+            result = is_at_work(engine, job->id, &busy, error);
+        if (busy)
+            standing->job = DRAY_TAKE(job);
+        if (result != 0 || busy)
+            return result;
+        /* Nobody is to be told to move away what somebody else is writing. */
+        return dray_staging_settle(target, engine->destinations, error) == DRAY_TEMPORARY
+                   ? DRAY_TEMPORARY
+                   : occupied(target, job, again, error);
+    }
     if (!again && row && row->state == DRAY_JOB_DELIVERED) {
         standing->gone = 1;
         return mark_delivered(standing, index, job->id, error);

@@ -4,14 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/beneath.h"
 #include "core/base/io.h"
 #include "core/run/merge.h"
 
@@ -23,26 +22,18 @@
  * on the way is followed. -1 with errno. */
 int dray_merge_open_folder(int root, const char *path, const char **ret_name)
 {
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     const char *slash = strrchr(path, '/');
-    dray_autofree char *folder = strndup(slash ? path : ".", slash ? (size_t)(slash - path) : 1);
+    int no_openat2 = 0;
 
     *ret_name = slash ? slash + 1 : path;
+    if (!slash)
+        return openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    dray_autofree char *folder = strndup(path, (size_t)(slash - path));
     if (!folder) {
         errno = ENOMEM;
         return -1;
     }
-    int fd = (int)syscall(SYS_openat2, root, folder, &how, sizeof(how));
-    if (fd >= 0 || errno != ENOSYS)
-        return fd;
-    /* One name after the other. */
-    fd = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (char *rest = folder, *name; fd >= 0 && (name = strsep(&rest, "/"));) {
-        dray_autoclose int above = fd;
-        fd = openat(above, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-    return fd;
+    return dray_open_beneath(root, folder, O_PATH | O_DIRECTORY, &no_openat2);
 }
 
 /* Is what the line says there? 1, 0 (nothing or something else) or -1 with errno. */
@@ -108,6 +99,24 @@ static int move(int from_root, const char *from_path, int to_root, const char *t
     return moved;
 }
 
+/* A crash may have come between a directory's rename and giving it its mode back. */
+static int give_mode(int root, const char *path, const struct dray_merge_line *line,
+                     struct dray_error *error)
+{
+    const char *name = NULL;
+    struct stat status;
+
+    if (!S_ISDIR(line->type) || line->bytes == 0)
+        return 0;
+    dray_autoclose int folder = dray_merge_open_folder(root, path, &name);
+    if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISDIR(status.st_mode) || status.st_ino != line->inode ||
+        (status.st_mode & 07777) == line->bytes ||
+        fchmodat(folder, name, (mode_t)line->bytes & 07777, 0) == 0)
+        return 0;
+    return dray_fail_errno(error, errno, "setting the mode of \"%.*s\"", NAME_SHOWN, path);
+}
+
 /* ---- Doing ---- */
 
 static int fail_at(struct dray_error *error, int reason, const char *what, const char *path)
@@ -127,8 +136,10 @@ static int put(int target, int data, const struct dray_merge_line *line, int aga
     int there = again ? is_there(target, line->path, line) : 0;
 
     if (there == 0 && move(data, line->path, target, line->path, line->type) == 0)
-        return 0;
-    return there > 0 ? 0 : fail_at(error, errno, "putting into place", line->path);
+        there = 1;
+    if (there <= 0)
+        return fail_at(error, errno, "putting into place", line->path);
+    return again ? give_mode(target, line->path, line, error) : 0;
 }
 
 /* What is moved must be what was looked at: otherwise it goes back. */
@@ -291,9 +302,9 @@ static int give_back(int target, int old, size_t index, const struct dray_merge_
     if (there < 0)
         return dray_fail_errno(error, errno, "looking for what was at \"%.*s\"", NAME_SHOWN,
                                line->path);
-    return there == 0 || move(old, name, target, line->path, line->type) == 0
-               ? 0
-               : fail_at(error, errno, "giving back", line->path);
+    if (there > 0 && move(old, name, target, line->path, line->type) != 0)
+        return fail_at(error, errno, "giving back", line->path);
+    return give_mode(target, line->path, line, error);
 }
 
 int dray_merge_undo(int target, int holder, const struct dray_merge_journal *journal,
