@@ -119,7 +119,8 @@ int dray_destination_open(const json_t *roots, const char *real, struct dray_err
         return fd;
     if (errno == EXDEV)
         return leads_outside(roots, real, real, error);
-    return dray_fail_errno(error, errno, "opening the directory %s to deliver into", real);
+    return dray_fail_errno(error, errno, "opening the directory %.*s to deliver into",
+                           DRAY_SHOWN(real, strlen(real)));
 }
 
 /* ---- Finding ---- */

@@ -30,25 +30,28 @@ static int is_group(const json_t *whom, uint32_t group)
 
 /* ---- ACLs ---- */
 
-/* The entries of the directory's ACL, which the caller frees; NULL: it has none that can be read.
- */
-static struct posix_acl_xattr_entry *read_acl(int fd, size_t *ret_count)
+/* The entries of the directory's ACL, which the caller frees. 1; 0: it has none, and its modes say
+ * all; -1: it cannot be read. */
+static int read_acl(int fd, struct posix_acl_xattr_entry **ret_entries, size_t *ret_count)
 {
+    const size_t head = sizeof(struct posix_acl_xattr_header);
     char path[64];
 
     /* A descriptor that is O_PATH allows no look at it, its name does. */
     (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     ssize_t size = getxattr(path, "system.posix_acl_access", NULL, 0);
-    dray_autofree char *bytes = size > 0 ? malloc((size_t)size) : NULL;
-    const size_t head = sizeof(struct posix_acl_xattr_header);
-    if (!bytes || getxattr(path, "system.posix_acl_access", bytes, (size_t)size) != size ||
-        (size_t)size <= head)
-        return NULL;
-    *ret_count = ((size_t)size - head) / sizeof(struct posix_acl_xattr_entry);
-    struct posix_acl_xattr_entry *entries = calloc(*ret_count, sizeof(*entries));
-    if (entries)
-        memcpy(entries, bytes + head, *ret_count * sizeof(*entries));
-    return entries;
+    if (size < 0)
+        return errno == ENODATA || errno == EOPNOTSUPP ? 0 : -1;
+    dray_autofree char *bytes = malloc((size_t)size + 1);
+    if (!bytes || (size_t)size < head ||
+        getxattr(path, "system.posix_acl_access", bytes, (size_t)size) != size)
+        return -1;
+    *ret_count = ((size_t)size - head) / sizeof(**ret_entries);
+    *ret_entries = calloc(*ret_count + 1, sizeof(**ret_entries));
+    if (!*ret_entries)
+        return -1;
+    memcpy(*ret_entries, bytes + head, *ret_count * sizeof(**ret_entries));
+    return 1;
 }
 
 static uint16_t rights_of(const struct posix_acl_xattr_entry *entries, size_t count, uint16_t tag)
@@ -126,10 +129,12 @@ const char *dray_proof_of(const json_t *whom, int fd, const char *real)
         return NULL;
     if ((json_int_t)status.st_uid == json_integer_value(json_object_get(whom, "uid")))
         return "owner";
-    dray_autofree struct posix_acl_xattr_entry *entries = read_acl(fd, &count);
-    if (entries && acl_lets(whom, status.st_gid, entries, count))
+    dray_autofree struct posix_acl_xattr_entry *entries = NULL;
+    int has_acl = read_acl(fd, &entries, &count);
+    if (has_acl > 0 && acl_lets(whom, status.st_gid, entries, count))
         return "acl";
-    if (!entries && ((status.st_mode >> 3) & NEEDED) == NEEDED && is_group(whom, status.st_gid))
+    /* With an ACL these bits are its mask, and no right of the group's. */
+    if (has_acl == 0 && ((status.st_mode >> 3) & NEEDED) == NEEDED && is_group(whom, status.st_gid))
         return "group";
     return is_claimed(whom, fd, real) ? "claim" : NULL;
 }

@@ -50,6 +50,7 @@ unit_tests += tests/unit/test_plugin_memory
 unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_command_words
 unit_tests += tests/unit/test_process
+unit_tests += tests/unit/test_proof
 unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
@@ -105,6 +106,8 @@ fail_allocations = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
 tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_configuration_LDFLAGS = $(fail_allocations)
+tests_unit_test_proof_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=fstat,--wrap=getxattr
 tests_unit_test_destination_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
 tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
