@@ -64,7 +64,7 @@ def test_the_example_of_the_help_works(dray, world, command):
     # The job of the example has delivered, and that is not cancelled.
     # The user of the example is somebody else, for whom only root delivers.
     if command == "target":
-        example = example.replace("--for smith", "--for nobody")
+        example = example.replace("--for smith", "--for daemon")
     code = {"cancel": 1, "target": 6 if os.geteuid() == 0 else 3}.get(command, 0)
     dray(*shlex.split(example)[1:], cwd=world, exit=code)
 

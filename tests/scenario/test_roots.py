@@ -146,6 +146,14 @@ def test_links_are_followed_within_the_roots_only(push, configure, site):
     assert f"{site}/root/there leads to {site}/other/lab, {OUTSIDE}" in push(only, "root/there/n", exit=3).err
 
 
+def test_a_preview_of_a_list_needs_no_directory_but_a_root(dray, configure, workflow, site):
+    config, text = configure("root"), "version: 1\ndataset: ./data\nsteps:\n  - { id: p, uses: push/hpfs, with: { path: %s } }\n"
+    (site / "list").write_text("1\ta\n")
+    arguments = ["--listing", site / "list", "--config", config]
+    assert "keep" in dray("preview", workflow(text % "./root/not/yet/x"), *arguments).out
+    assert OUTSIDE in dray("preview", workflow(text % "./outside/not/yet/x"), *arguments, exit=3).err
+
+
 def test_a_link_from_elsewhere_is_no_way_in(push, configure, site):
     """What begins with no root is not looked at, so that nobody learns what is there."""
     (site / "outside/in").symlink_to(site / "root/lab")

@@ -65,6 +65,14 @@ def test_mistakes_of_the_command_line(dray, files, tmp_path):
     assert "usage: dray target claim DIRECTORY --for USER" in dray("target", "claim", exit=2).err
 
 
+def test_who_is_not_root_delivers_for_themselves(dray, files, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may deliver for others; the next test becomes somebody else")
+    data = files(tmp_path / "data", {"a": b"a"})
+    assert "only root delivers for another user" in dray("push", data, "--to", tmp_path / "x", "--for", "root", exit=3).err
+    assert "only root delivers for another user" in dray("target", "claim", tmp_path, "--for", "root", exit=3).err
+
+
 def test_only_root_delivers_for_others(dray, place):
     place.chmod(0o777)
     refused = subprocess.run(
