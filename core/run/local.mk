@@ -8,6 +8,8 @@ libdraycore_a_SOURCES += \
 	core/run/inquiry.c \
 	core/run/inquiry.h \
 	core/run/lint.c \
+	core/run/made.c \
+	core/run/made.h \
 	core/run/merge.c \
 	core/run/merge.h \
 	core/run/merge_journal.c \
@@ -31,6 +33,8 @@ libdraycore_a_SOURCES += \
 	core/run/services_program.c \
 	core/run/services_tree.c \
 	core/run/staging.c \
+	core/run/sweep.c \
+	core/run/sweep.h \
 	core/run/step.c \
 	core/run/steps_load.c \
 	core/run/validate.c \

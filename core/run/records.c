@@ -421,7 +421,12 @@ int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *r
     json_decref(step->superseded);
     step->superseded = json_pack("{s:s, s:s, s:s}", "job", job, "request_key", request_key,
                                  "manifest_sha256", manifest_sha256);
-    return step->superseded ? DRAY_OK : dray_fail_memory(&call->error);
+    if (!step->superseded)
+        return dray_fail_memory(&call->error);
+    /* Should this end between the exchange and the removal, whoever comes next has to know it. */
+    return step->staging.old < 0 ? DRAY_OK
+                                 : dray_made_note(&step->staging.made, step->staging.old,
+                                                  DRAY_MADE_OLD, manifest_sha256, &call->error);
 }
 
 static int check_committed(struct dray_call *call)

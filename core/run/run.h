@@ -13,6 +13,7 @@
 #include "core/plugin/load.h"
 #include "core/run/blame.h"
 #include "core/run/pipe.h"
+#include "core/run/sweep.h"
 #include "core/tree/bytes.h"
 #include "core/tree/tree.h"
 
@@ -51,7 +52,10 @@ struct dray_staging_place {
     int holder;            /* in which staging is then, by the name below; -1: none */
     int merged;            /* something was in it */
     char *name;
-    struct dray_error error; /* why there is none */
+    struct dray_made made;             /* what is known to be ours in parent */
+    uint64_t left;                     /* so much is left there of earlier attempts */
+    struct dray_superseded superseded; /* when discarding: what the target's delivery replaced */
+    struct dray_error error;           /* why there is none */
 };
 
 struct dray_run;
@@ -139,13 +143,15 @@ struct dray_run {
     const json_t *destinations;
     /* the user, where the process is another one, as proof.h; NULL: it is not */
     const json_t *whom;
-    uint64_t listed; /* how many entries it has */
-    int unread;      /* atomic: of a preview: there are entries without their bytes */
-    int verifying;   /* differences from the record are told, and fail nothing */
-    int recording;   /* and what is read is told, with its digest */
-    int untold;      /* atomic: memory ran out for something that had to be told */
-    int planning;    /* no step runs: plugins are only asked */
-    int discarding;  /* what earlier attempts left is removed, nothing is made */
+    uint64_t listed;  /* how many entries it has */
+    int unread;       /* atomic: of a preview: there are entries without their bytes */
+    int verifying;    /* differences from the record are told, and fail nothing */
+    int recording;    /* and what is read is told, with its digest */
+    int untold;       /* atomic: memory ran out for something that had to be told */
+    int planning;     /* no step runs: plugins are only asked */
+    int discarding;   /* what earlier attempts left is removed, nothing is made */
+    int settled;      /* discarding: the target has its delivery */
+    const char *made; /* the directory of struct dray_made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
@@ -327,18 +333,19 @@ DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error
 /* Remove it with all it holds, unless it was renamed to its place. What a push goes over is left.
  */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
-/* After a push that succeeded: remove what it went over. */
-DRAY_MUST_CHECK int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error);
-/* Of a target that has its delivery, if it is one on a file system: remove what any attempt left
- * beside it, once the delivery's name is durable. */
-DRAY_MUST_CHECK int dray_staging_clean(const struct dray_plan_target *target, const json_t *roots,
-                                       struct dray_error *error);
-/* Finish or undo what any delivery left in the target directory: 1 where there was something. */
+/* After a push that succeeded: remove what it went over. What cannot be removed is told. */
+void dray_staging_delivered(struct dray_step_run *step);
+/* When discarding, after the push was asked: remove what the target's delivery went over, if the
+ * push found it to be as it was (`problem`: why not). What is left is told. */
+void dray_staging_settled(struct dray_step_run *step, const struct dray_error *problem);
+/* Of a target on a file system: name what any attempt left beside it, and remove nothing. */
+DRAY_MUST_CHECK int dray_staging_name_left(const struct dray_plan_target *target,
+                                           const json_t *roots, const struct dray_teller *teller,
+                                           struct dray_error *error);
+/* Finish or undo what any delivery left in the target directory: 1 where there was something. What
+ * is left alone is told. */
 DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
-                                        struct dray_error *error);
-/* The same in its parent. */
-DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent,
-                                       struct dray_error *error);
+                                        const struct dray_teller *teller, struct dray_error *error);
 
 /* Write the verdict on every entry, for each target, to fd: text for people or JSON lines. */
 struct dray_preview_format {

@@ -315,8 +315,8 @@ DRAY_MUST_CHECK int dray_store_lock(struct dray_store *store, const char *job, i
                                     struct dray_error *error);
 /* Release it and remove the file: for a job that has ended. *fd becomes -1. */
 void dray_store_unlock(struct dray_store *store, const char *job, int *fd);
-/* Remove the lock files of engines that died, with what was left beside them. What cannot be removed
- * stays: it does no harm. */
+/* Remove the lock files of engines that died, with what was left beside them. What cannot be
+ * removed stays: it does no harm. */
 void dray_store_sweep_locks(struct dray_store *store);
 
 /* Leave word for the process that has a job in hand that `who` wants it cancelled: a file beside

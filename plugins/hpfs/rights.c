@@ -234,14 +234,16 @@ static int fail_chown(const struct hpfs *hpfs, struct dray_ctx *ctx, const char 
 int hpfs_rights_set(const struct hpfs *hpfs, struct dray_ctx *ctx, int fd, int directory,
                     uint32_t mode, const char *path)
 {
-    /* A change of owner takes bits off the mode, and an ACL is made of the mode: in this order.
-     * What is not asked for is the highest number, which changes nothing. */
+    /* A change of owner or group takes bits off the mode; what is not asked for is the highest
+     * number, which changes nothing. An ACL brings its own, but for setgid and sticky: it comes
+     * before the mode, which would open what an inherited ACL has to say. So at no moment may
+     * anybody do what is not asked for. */
     if ((hpfs->group != NULL || hpfs->owner != NULL) && fchown(fd, hpfs->uid, hpfs->gid) != 0)
         return fail_chown(hpfs, ctx, path);
-    if (fchmod(fd, mode) != 0)
-        return ctx->host->fail_errno(ctx, errno, "setting the mode of \"%.*s\" of the delivery",
-                                     HPFS_SHOWN, path);
     int result = hpfs->acl_count > 0 ? hpfs_acl_set(hpfs, ctx, fd, directory, mode, path) : DRAY_OK;
+    if (result == DRAY_OK && fchmod(fd, shown_mode(hpfs, directory, mode)) != 0)
+        result = ctx->host->fail_errno(ctx, errno, "setting the mode of \"%.*s\" of the delivery",
+                                       HPFS_SHOWN, path);
     return result == DRAY_OK ? check(hpfs, ctx, fd, shown_mode(hpfs, directory, mode), path)
                              : result;
 }
@@ -322,11 +324,10 @@ int hpfs_rights_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
 int hpfs_rights_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
                      const struct dray_staging *staging)
 {
-    if (!hpfs_rights_asked(hpfs))
-        return DRAY_OK;
-    int result = hpfs_rights_set(hpfs, ctx, staging->directory, 1,
-                                 hpfs_rights_mode(hpfs, 1, staging->mode), ".");
-    if (result == DRAY_OK && fsync(staging->directory) != 0)
-        result = ctx->host->fail_errno(ctx, errno, "making the delivery's root durable");
-    return result;
+    if (hpfs_rights_asked(hpfs))
+        return hpfs_rights_set(hpfs, ctx, staging->directory, 1,
+                               hpfs_rights_mode(hpfs, 1, staging->mode), ".");
+    return fchmod(staging->directory, staging->mode & 01777) == 0
+               ? DRAY_OK
+               : ctx->host->fail_errno(ctx, errno, "setting the mode of the delivery's root");
 }

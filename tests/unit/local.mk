@@ -22,6 +22,7 @@ unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_listing
 unit_tests += tests/unit/test_load
 unit_tests += tests/unit/test_log
+unit_tests += tests/unit/test_made
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_memory
 unit_tests += tests/unit/test_merge
