@@ -27,7 +27,7 @@ static const struct option_row rows[] = {
     {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, ../x, /x), or a name"},
     {'s', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)"},
     {'p', "policies", 1, "--policies DIR       policies beside the site's (may be repeated)"},
-    {'r', "for", 1, "--for USER           deliver for this user, as root"},
+    {'W', "for", 1, "--for USER           deliver for this user, as root"},
     {'a', "again", 0, "--again              deliver anew what was delivered before"},
     {'n', "no-sandbox", 0,
      "--no-sandbox         run plugins unconfined (where the kernel has no Landlock)"},

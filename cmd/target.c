@@ -51,7 +51,7 @@ static int claim(struct work *work)
 }
 
 static const struct verb verbs[] = {
-    {"claim", " DIRECTORY --for USER", "rn", 1, 1, claim},
+    {"claim", " DIRECTORY --for USER", "Wn", 1, 1, claim},
 };
 
 int command_target(struct options *options)
