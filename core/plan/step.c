@@ -302,6 +302,15 @@ static int are_enough(const struct dray_plugin_info *table, const json_t *with)
     return 1;
 }
 
+/* The site may say how bytes are made durable where a workflow does not. */
+static int site_default(const struct dray_draft *draft, const struct dray_draft_step *step)
+{
+    if (!draft->durability || !step->with || strcmp(step->uses, "push/hpfs") != 0 ||
+        dray_node_get(step->with_node, "durability"))
+        return 0;
+    return json_object_set_new(step->with, "durability", json_string(draft->durability));
+}
+
 int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, const char *base)
 {
     const struct dray_plugin_info *table = step->plugin;
@@ -320,6 +329,8 @@ int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, co
         return draft->error->class_; /* memory ran out in an expansion */
     if (result == 0 && step->role == DRAY_STEP_VALIDATE)
         check_manifests(draft, step);
+    if (result == 0 && site_default(draft, step) != 0)
+        return dray_fail_memory(draft->error);
     int problems = draft->diagnostics->errors > before;
     if (result != 0 && !problems) {
         *draft->error = error;

@@ -33,6 +33,7 @@ libdraycore_a_SOURCES += \
 	core/run/sandbox_program.c \
 	core/run/schedule.c \
 	core/run/services.c \
+	core/run/services_destination.c \
 	core/run/services_program.c \
 	core/run/services_tree.c \
 	core/run/staging.c \

@@ -4,14 +4,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/base/beneath.h"
 #include "core/base/io.h"
 #include "core/run/merge.h"
 
@@ -24,26 +23,18 @@
  * on the way is followed. -1 with errno. */
 int dray_merge_open_folder(int root, const char *path, const char **ret_name)
 {
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
     const char *slash = strrchr(path, '/');
-    dray_autofree char *folder = strndup(slash ? path : ".", slash ? (size_t)(slash - path) : 1);
+    int no_openat2 = 0;
 
     *ret_name = slash ? slash + 1 : path;
+    if (!slash)
+        return openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    dray_autofree char *folder = strndup(path, (size_t)(slash - path));
     if (!folder) {
         errno = ENOMEM;
         return -1;
     }
-    int fd = (int)syscall(SYS_openat2, root, folder, &how, sizeof(how));
-    if (fd >= 0 || errno != ENOSYS)
-        return fd;
-    /* One name after the other. */
-    fd = openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    for (char *rest = folder, *name; fd >= 0 && (name = strsep(&rest, "/"));) {
-        dray_autoclose int above = fd;
-        fd = openat(above, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    }
-    return fd;
+    return dray_open_beneath(root, folder, O_PATH | O_DIRECTORY, &no_openat2);
 }
 
 /* Is what the line says there? 1, 0 (nothing or something else) or -1 with errno. */

@@ -151,15 +151,19 @@ struct dray_run {
     const json_t *programs; /* that sources may run, absolute paths; NULL: none */
     const json_t *brought;  /* by id of a source's step: the directory of what it brought */
     const char *bringing;   /* the source that does so now, and nothing else is done; NULL: none */
-    uint64_t listed;        /* how many entries it has */
-    int unread;             /* atomic: of a preview: there are entries without their bytes */
-    int verifying;          /* differences from the record are told, and fail nothing */
-    int recording;          /* and what is read is told, with its digest */
-    int untold;             /* atomic: memory ran out for something that had to be told */
-    int planning;           /* no step runs: plugins are only asked */
-    int discarding;         /* what earlier attempts left is removed, nothing is made */
-    int settled;            /* discarding: the target has its delivery */
-    const char *made;       /* the directory of struct dray_made */
+    /* roots of the site that deliveries go below, as destination.h; NULL: they may go anywhere */
+    const json_t *destinations;
+    /* the user, where the process is another one, as proof.h; NULL: it is not */
+    const json_t *whom;
+    uint64_t listed;  /* how many entries it has */
+    int unread;       /* atomic: of a preview: there are entries without their bytes */
+    int verifying;    /* differences from the record are told, and fail nothing */
+    int recording;    /* and what is read is told, with its digest */
+    int untold;       /* atomic: memory ran out for something that had to be told */
+    int planning;     /* no step runs: plugins are only asked */
+    int discarding;   /* what earlier attempts left is removed, nothing is made */
+    int settled;      /* discarding: the target has its delivery */
+    const char *made; /* the directory of struct dray_made */
 
     struct dray_running *running; /* programs of a source; guarded by lock */
     pthread_mutex_t lock;
@@ -230,6 +234,8 @@ int dray_service_program(struct dray_ctx *ctx, const struct dray_program *progra
 /* Kill all programs: the engine is gone, and nobody waits for them any more. */
 void dray_programs_kill(struct dray_run *run);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
+int dray_service_destination(struct dray_ctx *ctx, const char *path, char **ret_real,
+                             int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
                        int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd),
@@ -336,6 +342,14 @@ DRAY_MUST_CHECK int dray_records_seal(struct dray_step_run *step, const char *ma
                                       struct dray_error *error);
 void dray_records_free(struct dray_step_run *step);
 
+/* Does the site let a push deliver where it says that it does, `parent` being what it said of that?
+ * DRAY_DENIED when not. */
+DRAY_MUST_CHECK int dray_destination_check(const struct dray_step_run *step, const char *parent,
+                                           struct dray_error *error);
+/* May the directory that a push works in be written for the job's user (proof.h)? That is the
+ * parent of what it makes, or what it adds to. DRAY_DENIED when not. */
+DRAY_MUST_CHECK int dray_destination_prove(const struct dray_step_run *step, const char *directory,
+                                           struct dray_error *error);
 /* Make the staging directory of each push to a file system, removing what earlier attempts of the
  * same request left; when discarding, only the latter. What fails is in step->staging.error. */
 DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
@@ -352,11 +366,11 @@ void dray_staging_delivered(struct dray_step_run *step);
 void dray_staging_settled(struct dray_step_run *step, const struct dray_error *problem);
 /* Of a target on a file system: name what any attempt left beside it, and remove nothing. */
 DRAY_MUST_CHECK int dray_staging_name_left(const struct dray_plan_target *target,
-                                           const struct dray_teller *teller,
+                                           const json_t *roots, const struct dray_teller *teller,
                                            struct dray_error *error);
 /* Finish or undo what any delivery left in the target directory, but for what an attempt of this
  * request can adopt: 1 where there was something. What is left alone is told. */
-DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target,
+DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
                                         const struct dray_teller *teller, struct dray_error *error);
 
 /* Write the verdict on every entry, for each target, to fd: text for people or JSON lines. */

@@ -7,16 +7,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "core/base/io.h"
 #include "core/run/merge.h"
 #include "core/run/run.h"
 #include "core/run/sweep.h"
+#include "core/tree/destination.h"
+#include "core/tree/proof.h"
 
 /* What was left alone is told beside the step that found it. */
 static void tell_left(void *arg, const char *message)
@@ -42,27 +42,12 @@ void dray_staging_leave(struct dray_step_run *step, const char *directory, const
     dray_sweep_tell(&teller, directory, name, why);
 }
 
-/* The parent as it was resolved when planning: a link that has appeared in its path since is
- * refused. */
-static int open_parent(const char *path, struct dray_error *error)
-{
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
-
-    if (fd < 0 && errno == ENOSYS)
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0
-               ? fd
-               : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
-}
-
-int dray_staging_name_left(const struct dray_plan_target *target, const struct dray_teller *teller,
-                           struct dray_error *error)
+int dray_staging_name_left(const struct dray_plan_target *target, const json_t *roots,
+                           const struct dray_teller *teller, struct dray_error *error)
 {
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
     return parent < 0 ? error->class_
                       : dray_sweep(target, parent, NULL, NULL, teller, NULL, NULL, error);
 }
@@ -143,14 +128,14 @@ static int open_into(int parent, const struct dray_plan_target *target)
     return openat(parent, target->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int dray_staging_settle(const struct dray_plan_target *target, const struct dray_teller *teller,
-                        struct dray_error *error)
+int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
+                        const struct dray_teller *teller, struct dray_error *error)
 {
     uint64_t settled = 0;
 
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
     if (parent < 0)
         return error->class_;
     dray_autoclose int into = open_into(parent, target);
@@ -202,6 +187,9 @@ static int prepare_into(struct dray_step_run *step, struct dray_error *error)
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
+    if (!step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->into, step->target->uri, error) != 0)
+        return error->class_;
     int others = settle_holders(step->target, staging->into, step->run->discarding ? NULL : staging,
                                 &settled, &teller, error);
     if (others < 0 || step->run->discarding)
@@ -271,8 +259,11 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
         prefix ? dray_format("%s%u-%.8s", prefix, step->run->attempt, step->run->job_id) : NULL;
     if (!name)
         return dray_fail_memory(error);
-    staging->parent = open_parent(step->target->parent, error);
+    staging->parent = dray_destination_open(step->run->destinations, step->target->parent, error);
     if (staging->parent < 0)
+        return error->class_;
+    if (step->target->goes_over != DRAY_GOES_INTO && !step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->parent, step->target->parent, error) != 0)
         return error->class_;
     int result = sweep(step, error);
     if (result == 0 && step->target->goes_over == DRAY_GOES_INTO) {

@@ -236,6 +236,7 @@ struct dray_presence {
      * is there. */
     uint32_t goes_over;
     uint32_t reserved;
+    char *note; /* one line for who plans, of what is good but should be known; NULL: none */
 };
 
 #define DRAY_GOES_INTO 2u
@@ -518,6 +519,12 @@ struct dray_host {
      * copy has returned, its bytes must not be changed. */
     int (*adopt)(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
                  int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd), void *arg);
+
+    /* [push] The directory of a file system that an absolute path leads to: its real path (made
+     * with alloc) and a descriptor, O_PATH, which the caller closes. What a push to a file system
+     * delivers into is found by this, and by no other way: DRAY_DENIED where the site does not let
+     * it be delivered into, DRAY_NOT_FOUND where it is not there. */
+    int (*destination)(struct dray_ctx *ctx, const char *path, char **ret_real, int32_t *ret_fd);
 };
 #define DRAY_ADOPT_EACH          1u /* make files durable one by one, not the whole file system */
 #define DRAY_CONFLICTS_FAIL      0u

@@ -20,6 +20,9 @@ static const struct dray_option options[] = {
         "directories in octal, which files get without x where their owner may not execute them"),
     DRAY_OPTION_STRING(struct hpfs, group, 0, NULL,
                        "The group, by name or number, that everything delivered gets"),
+    DRAY_OPTION_STRING(struct hpfs, owner, 0, NULL,
+                       "The user, by name or number, that everything delivered is to belong to, "
+                       "which takes the right to give files away"),
     DRAY_OPTION_STRINGS(
         struct hpfs, acl, 0,
         "Who may what besides, as user:NAME:rwX or group:NAME:r-X; directories get it as their "
@@ -61,7 +64,7 @@ static int prepare(void *self, struct dray_ctx *ctx)
 
 static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (place.whole == NULL)
@@ -70,6 +73,7 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
     ret_target->parent = place.parent;
     ret_target->name = place.name;
     ret_target->path = ctx->host->format("%s", place.whole);
+    hpfs_close(&place.fd);
     return ret_target->path != NULL
                ? result
                : ctx->host->fail(ctx, DRAY_NO_MEMORY,
@@ -141,7 +145,7 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
 
 static int push(void *self, struct dray_ctx *ctx)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (result == DRAY_OK)

@@ -8,7 +8,8 @@
  * probe.c  what is there already; compare.c  is it whole?
  * space.c  is there room?
  * write.c  the tree's entries into staging
- * rights.c modes and groups as asked for; acl.c  ACLs
+ * rights.c modes, owners and groups as asked for; acl.c  ACLs
+ * recipient.c could whoever it is for remove it?
  * merge.c  what is in the way of a merge
  * old.c    the delivery that another one replaces
  * xattrs.c extended attributes
@@ -54,11 +55,13 @@ struct hpfs {
     int64_t durability;
     const char *permissions; /* NULL: the entries' own, as with "keep" */
     const char *group;
+    const char *owner;
     struct dray_strings acl;
     int64_t xattrs;
     /* What prepare makes of them. */
     uint32_t mode; /* of directories; 0: the entries' own */
-    uint32_t gid;  /* where group is not NULL */
+    uint32_t gid;  /* where group is not NULL, else UINT32_MAX */
+    uint32_t uid;  /* likewise, of owner */
     uint64_t acl_count;
     struct hpfs_acl_entry acl_entries[HPFS_ACL_MAX];
     int64_t existing;
@@ -71,14 +74,24 @@ struct hpfs_place {
     char *parent; /* real path of the directory that holds it */
     char *name;   /* its name there */
     char *whole;  /* both */
+    int fd;       /* of that directory, O_PATH; -1: it is not there */
 };
 
 /* Find it without touching anything: the parent must be there, the name must be one. With
  * DRAY_NOT_FOUND it is filled too, by what is written. Free it in any case. */
 int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place);
 void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
+/* Is the parent that the host holds still where the plan says? If it was moved meanwhile, the
+ * delivery would appear elsewhere: DRAY_CONFLICT. */
+int hpfs_check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
+                      const struct hpfs_place *place);
 /* How many names the directory holds, or -1 with errno. */
 int64_t hpfs_count_names(int parent, const char *name);
+
+/* What whoever it is for should know of removing the delivery, made with host->format; NULL:
+ * nothing that is known. */
+char *hpfs_recipient_note(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                          const struct hpfs_place *place);
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);
 

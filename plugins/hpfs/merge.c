@@ -285,7 +285,11 @@ int hpfs_merge_commit(const struct hpfs *hpfs, struct dray_ctx *ctx,
         return host->fail_errno(ctx, errno, "making the delivery in %s durable", place->whole);
     if (host->cancelled(ctx))
         return host->fail(ctx, DRAY_CANCELLED, "cancelled");
-    if (fstat(staging->into, &held) != 0 || lstat(place->whole, &named) != 0 ||
+    int result = hpfs_check_parent(ctx, staging, place);
+    if (result != DRAY_OK)
+        return result;
+    if (fstat(staging->into, &held) != 0 ||
+        fstatat(staging->parent, staging->final, &named, AT_SYMLINK_NOFOLLOW) != 0 ||
         held.st_dev != named.st_dev || held.st_ino != named.st_ino)
         return host->fail(ctx, DRAY_CONFLICT,
                           "%s was moved or replaced while it was delivered to; nothing was written",

@@ -7,6 +7,7 @@ unit_tests += tests/unit/test_base_memory
 unit_tests += tests/unit/test_buffer
 unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_configuration
+unit_tests += tests/unit/test_destination
 unit_tests += tests/unit/test_diagnostic
 unit_tests += tests/unit/test_digest
 unit_tests += tests/unit/test_error
@@ -52,6 +53,7 @@ unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_command_words
 unit_tests += tests/unit/test_process
 unit_tests += tests/unit/test_program_allowed
+unit_tests += tests/unit/test_proof
 unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
@@ -111,6 +113,9 @@ fail_allocations = $(AM_LDFLAGS) \
 	-Wl,--wrap=strdup,--wrap=strndup,--wrap=vasprintf
 tests_unit_test_base_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_configuration_LDFLAGS = $(fail_allocations)
+tests_unit_test_proof_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=fstat,--wrap=getxattr
+tests_unit_test_destination_LDFLAGS = $(fail_allocations)
 tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)

@@ -91,6 +91,21 @@ static void test_sources_are_kept_as_options_of_their_plugin(void **state)
     forget(&loaded);
 }
 
+static void test_roots_are_kept_with_their_real_paths(void **state)
+{
+    struct loaded loaded = {0};
+
+    (void)state;
+    load(&loaded, "version: 1\nhpfs: { roots: [/usr//., /tmp/../usr], durability: fsync }\n");
+    assert_int_equal(loaded.result, 0);
+    json_t *wanted = json_pack("[{s:s, s:s}, {s:s, s:s}]", "path", "/usr", "real", "/usr", "path",
+                               "/tmp/../usr", "real", "/usr");
+    assert_true(json_equal(loaded.configuration.destinations, wanted));
+    assert_string_equal(loaded.configuration.durability, "fsync");
+    json_decref(wanted);
+    forget(&loaded);
+}
+
 static void test_of_one_with_a_problem_nothing_is_kept(void **state)
 {
     struct loaded loaded = {0};
@@ -110,7 +125,8 @@ static void test_a_failed_allocation_is_reported(void **state)
         "sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'],"
         " exits: { 7: retry }, later_exits: [8], timeout: 1h, outputs: [x], strip: auto }, "
         "concurrency: 2,"
-        " grants: { exec: [/c], read: [/d], connect: ['h:1'] } } }\n";
+        " grants: { exec: [/c], read: [/d], connect: ['h:1'] } } }\n"
+        "hpfs: { roots: [/usr, /tmp/../usr], durability: fsync }\n";
     long number = 0;
 
     (void)state;
@@ -125,6 +141,7 @@ static void test_a_failed_allocation_is_reported(void **state)
         assert_int_equal(loaded.result, failing_failed ? DRAY_NO_MEMORY : 0);
         assert_int_equal(loaded.configuration.policies != NULL, !failing_failed);
         assert_int_equal(loaded.configuration.sources != NULL, !failing_failed);
+        assert_int_equal(loaded.configuration.destinations != NULL, !failing_failed);
         forget(&loaded);
     } while (failing_failed);
     assert_true(number > 10);
@@ -137,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_it_says_is_kept),
         TEST(test_sources_are_kept_as_options_of_their_plugin),
+        TEST(test_roots_are_kept_with_their_real_paths),
         TEST(test_of_one_with_a_problem_nothing_is_kept),
         TEST(test_a_failed_allocation_is_reported),
     };
