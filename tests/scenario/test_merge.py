@@ -322,6 +322,29 @@ def torn(run, dray, many, tmp_path):
     return tear
 
 
+@pytest.mark.parametrize("lost", ["state", "store"])
+def test_what_was_torn_is_finished_also_where_nobody_knows_of_it(dray, many, torn, lost):
+    place = torn()
+    if lost == "state":
+        shutil.rmtree(dray.state)
+    else:
+        for path in dray.state.glob("dray.db*"):
+            path.unlink()
+    result = dray("run", place.parent / "merge.yaml")
+    assert "already delivered" in result.out and "left alone" not in result.err
+    assert_merged(place, many)
+    dray("verify", place)
+
+
+def test_what_was_torn_and_cannot_be_finished_is_undone_and_delivered_where_nobody_knows_of_it(dray, many, torn):
+    place = torn()
+    staged = [path for path in place.glob(".dray-*/data/d*/f*")]
+    staged[-1].unlink()
+    shutil.rmtree(dray.state)
+    dray("run", place.parent / "merge.yaml")
+    assert_merged(place, many)
+
+
 def test_cancel_finishes_what_was_begun(dray, many, torn):
     place = torn()
     job = next(job for job in dray.json("jobs") if job["state"] not in ("delivered", "failed"))

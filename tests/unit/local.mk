@@ -17,6 +17,7 @@ unit_tests += tests/unit/test_filter_size
 unit_tests += tests/unit/test_filter_time
 unit_tests += tests/unit/test_filter_type
 unit_tests += tests/unit/test_hpfs_commit
+unit_tests += tests/unit/test_hpfs_compare
 unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_listing
 unit_tests += tests/unit/test_load
