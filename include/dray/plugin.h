@@ -250,9 +250,10 @@ struct dray_staging {
     int64_t mtime;     /* modification time that the delivery's root gets */
     /* Descriptor of the directory that is at `final`, where the probe said that the push goes over
      * it: it may be read, and the host removes it once it has the staging directory's name after a
-     * push that succeeded. -1: none. Borrowed. In discard, with `directory` -1: what a delivery that
-     * is at `final` took the place of when its process died. The host removes it when the push says
-     * with host->supersedes that it is still whole, and leaves it when it fails or says nothing. */
+     * push that succeeded. -1: none. Borrowed. In discard, with `directory` -1: what a delivery
+     * that is at `final` took the place of when its process died. The host removes it when the push
+     * says with host->supersedes that it is still whole, and leaves it when it fails or says
+     * nothing. */
     int32_t old;
     uint32_t reserved;
     /* Descriptor of the directory that is at `final`, where the probe said that the push adds to
@@ -629,6 +630,10 @@ struct dray_push_operations {
     int (*push)(void *self, struct dray_ctx *ctx);
     /* Leave nothing behind of an attempt that failed, was cancelled or died. */
     int (*discard)(void *self, struct dray_ctx *ctx);
+    /* May be NULL. In a preview, where the push would add its delivery to what is at the target:
+     * would anything be in its way? The input is known, but no bytes are read, here or there.
+     * DRAY_CONFLICT says what is. */
+    int (*look)(void *self, struct dray_ctx *ctx);
 };
 
 /* A notifier tells somebody. Its failure never fails a job. */
