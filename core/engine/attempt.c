@@ -526,17 +526,38 @@ int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *pla
     return result == 0 ? sweep_scratch(scratch, job, error) : result;
 }
 
-/* What became of commits whose end was not told; it stays open where the target cannot be asked.
- */
-static void settle(struct dray_attempt *attempt)
+/* A push that failed after its commit has delivered: its failure is no reason for anything. */
+static void forget_failure(struct dray_attempt *attempt, size_t step)
+{
+    attempt->failures[step].class_ = 0;
+    if (attempt->failed != &attempt->plan->steps[step])
+        return;
+    attempt->error.class_ = 0;
+    attempt->failed = NULL;
+    for (size_t i = 0; i < attempt->plan->step_count && !attempt->failed; i++)
+        if (attempt->failures[i].class_ != 0) {
+            attempt->error = attempt->failures[i];
+            attempt->failed = &attempt->plan->steps[i];
+        }
+}
+
+int dray_attempt_settle(struct dray_attempt *attempt, struct dray_error *error)
 {
     size_t count = attempt->plan->target_count;
-    struct dray_error ignored = {0};
 
-    if (memchr(attempt->committing, 1, count) &&
-        dray_settle(attempt->engine, attempt->plan, attempt->job, attempt->delivered, &ignored) ==
-            0)
-        memset(attempt->committing, 0, count);
+    if (!memchr(attempt->committing, 1, count))
+        return 0;
+    int result =
+        dray_settle(attempt->engine, attempt->plan, attempt->job, attempt->delivered, error);
+    if (result != 0)
+        return result;
+    for (size_t i = 0; i < count; i++)
+        if (attempt->committing[i] && attempt->delivered[i]) {
+            forget_failure(attempt, attempt->plan->targets[i].step);
+            attempt->settled = 1;
+        }
+    memset(attempt->committing, 0, count);
+    return 0;
 }
 
 /* Let pushes that were left clean up, but for those that have or may have delivered. */
@@ -574,7 +595,10 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
     struct dray_error removal = {0};
     if (scratch && dray_remove_tree(AT_FDCWD, scratch, &removal) != 0)
         note_failure(attempt, &removal, NULL);
-    settle(attempt);
+    struct dray_error unsettled = {0};
+    if (dray_attempt_settle(attempt, &unsettled) != 0) /* then it stays open */
+        dray_hint(result != 0 ? error : &attempt->error,
+                  "whether it was delivered could not be found out: %s", unsettled.message);
     drop_made(attempt->engine, attempt->plan);
     if (result != 0 || attempt->abandoned) {
         struct dray_error left = {0};

@@ -163,8 +163,8 @@ static int check_job(struct dray_engine *engine, const struct dray_job_row *job,
 }
 
 /* Merges that were begun in a target are brought to their end first: it may hold the delivery then,
- * also where nobody knows of it any more. One that another process is at work on is waited for
- * later. */
+ * also where nobody knows of it any more. One that another process is at work on, or
+ * that is somebody else's, is in the way as anything else is. */
 static int settle_merges(struct dray_engine *engine, struct dray_plan *plan,
                          struct dray_error *error)
 {
@@ -175,7 +175,7 @@ static int settle_merges(struct dray_engine *engine, struct dray_plan *plan,
         if (plan->targets[i].presence == DRAY_ABSENT)
             continue;
         int one = dray_settle_merge(engine, plan, i, NULL, &why);
-        if (one < 0 && one != DRAY_TEMPORARY) {
+        if (one < 0 && one != DRAY_TEMPORARY && one != DRAY_DENIED) {
             *error = why;
             return one;
         }
@@ -228,20 +228,23 @@ static size_t count_delivered(const struct dray_attempt *attempt)
     return count;
 }
 
-/* What is said of a job that was not delivered. */
-static const struct dray_error *reason_of(const struct dray_attempt *attempt)
-{
-    return attempt->lasting.class_ != 0 && !attempt->engine->interrupted ? &attempt->lasting
-                                                                         : &attempt->error;
-}
-
-/* Does a push of it ask to be called again? */
-static int is_waiting(const struct dray_attempt *attempt)
+/* What a push says that asks to be called again; NULL: none does. */
+static const struct dray_error *waiting_reason(const struct dray_attempt *attempt)
 {
     for (size_t i = 0; i < attempt->plan->step_count; i++)
         if (attempt->failures[i].class_ == DRAY_LATER)
-            return 1;
-    return 0;
+            return &attempt->failures[i];
+    return NULL;
+}
+
+/* What is said of a job that was not delivered. One that waits goes on, whatever else failed. */
+static const struct dray_error *reason_of(const struct dray_attempt *attempt)
+{
+    if (attempt->engine->interrupted)
+        return &attempt->error;
+    if (waiting_reason(attempt))
+        return waiting_reason(attempt);
+    return attempt->lasting.class_ != 0 ? &attempt->lasting : &attempt->error;
 }
 
 /* Of several targets some may be there. NULL: no memory. */
@@ -290,10 +293,10 @@ static int end_attempt(struct dray_attempt *attempt, int retry, struct dray_erro
                                                  : "failed";
     /* A commit that may have happened is for a later probe to settle: the job goes on. */
     int open = memchr(attempt->committing, 1, attempt->plan->target_count) != NULL;
-    enum dray_state state = retry || open          ? DRAY_QUEUED
-                            : engine->cancelled_by ? DRAY_JOB_CANCELLED
-                            : is_waiting(attempt)  ? DRAY_WAITING
-                                                   : DRAY_FAILED;
+    enum dray_state state = retry || open             ? DRAY_QUEUED
+                            : engine->cancelled_by    ? DRAY_JOB_CANCELLED
+                            : waiting_reason(attempt) ? DRAY_WAITING
+                                                      : DRAY_FAILED;
 
     if (why->class_ && !reason)
         return dray_fail_memory(error);
@@ -315,6 +318,7 @@ static void attempt_reset(struct dray_attempt *attempt)
     attempt->error.class_ = 0;
     attempt->failed = NULL;
     attempt->abandoned = 0;
+    attempt->settled = 0;
 }
 
 /* Say so, and wait. 0 when the user does not want to. */
@@ -356,6 +360,9 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
             return result;
         if (!wait_to_retry(attempt, step, pause, tried))
             return end_between(attempt, error);
+        result = dray_attempt_settle(attempt, error);
+        if (result != 0) /* the job stays queued, for a run that can ask its targets */
+            return result;
         for (size_t i = 0; i < attempt->plan->target_count; i++)
             attempt->skip[i] |= attempt->delivered[i];
     }
@@ -397,10 +404,10 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     engine->journal = journal;
     engine->job = job;
     int result = attempts(&attempt, error);
-    enum dray_state state = result == 0 && all_delivered(&attempt) ? DRAY_JOB_DELIVERED
-                            : result == 0 && engine->cancelled_by  ? DRAY_JOB_CANCELLED
-                            : result == 0 && is_waiting(&attempt)  ? DRAY_WAITING
-                                                                   : DRAY_FAILED;
+    enum dray_state state = result == 0 && all_delivered(&attempt)    ? DRAY_JOB_DELIVERED
+                            : result == 0 && engine->cancelled_by     ? DRAY_JOB_CANCELLED
+                            : result == 0 && waiting_reason(&attempt) ? DRAY_WAITING
+                                                                      : DRAY_FAILED;
     if (result == 0 && !all_delivered(&attempt)) {
         *error = *reason_of(&attempt);
         if (engine->cancelled_by)
@@ -416,6 +423,8 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     tell_end(engine, job, attempt.number, state);
     engine->journal = -1;
     engine->job = NULL;
+    if (engine->cancelled_by)
+        engine->interrupted = 0; /* that was about this job */
     free(engine->cancelled_by);
     engine->cancelled_by = NULL;
     return result;

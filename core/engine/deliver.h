@@ -63,8 +63,12 @@ struct dray_attempt {
     uint8_t *given_up;              /* by target: it failed for good in this run */
     struct dray_error lasting;      /* the first reason for that */
     int abandoned;                  /* a push was left without having cleaned up */
+    int settled;                    /* one that failed turned out to have delivered */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
+/* What became of commits that leave was given for and whose end was not told. They stay open where
+ * the target cannot be asked. */
+DRAY_MUST_CHECK int dray_attempt_settle(struct dray_attempt *attempt, struct dray_error *error);
 /* After attempt number `tried` of this run: give up targets that failed for good, and say whether
  * another attempt is worth it for the rest: 1, after *ret_pause ns. *ret_step (NULL: none) is the
  * step that may pass and waits longest. */

@@ -246,7 +246,19 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
     return result;
 }
 
-/* The target has the delivery of this job: record it, unless its engine is at it just now. */
+static int is_at_work(struct dray_engine *engine, const char *id, int *ret_busy,
+                      struct dray_error *error)
+{
+    dray_autoclose int lock = -1;
+    int locked = dray_store_lock(engine->store, id, &lock, error);
+
+    *ret_busy = locked == 0;
+    return locked < 0 ? locked : 0;
+}
+
+/* The target has what this job is for: record it, unless its engine is at it just now. One that
+ * never came to its commit did not deliver it (another state directory's did), and nothing is left
+ * for it to do. */
 static int settle_found(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
                         const char *id, int *ret_busy, struct dray_error *error)
 {
@@ -260,6 +272,9 @@ static int settle_found(struct dray_engine *engine, const struct dray_plan *plan
     const struct dray_target_row *row = dray_row_of_key(job, plan->targets[target].request_key);
     if (result == 0 && row)
         result = record_found(engine, plan, target, job, row, error);
+    if (result == 0 && row && row->state != DRAY_COMMITTING && job->target_count == 1)
+        result = dray_job_bury(engine, id, DRAY_FAILED,
+                               "interrupted, and another job delivered what it was for", error);
     dray_store_unlock(engine->store, id, &lock);
     return result;
 }
@@ -286,12 +301,25 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
                 standing->job = DRAY_TAKE(job);
             return 0;
         }
+        int ours = row && (row->state == DRAY_COMMITTING || row->state == DRAY_JOB_DELIVERED);
         return result != 0
                    ? result
-                   : mark_delivered(standing, index, row ? job->id : target->found_job, error);
+                   : mark_delivered(standing, index, ours ? job->id : target->found_job, error);
     }
-    if (target->presence != DRAY_ABSENT && !target->goes_over)
-        return occupied(target, job, again, error);
+    if (target->presence != DRAY_ABSENT && !target->goes_over) {
+        int busy = 0;
+        /* What is there may be what its engine has put together so far. */
+        if (!again && row && !dray_state_is_final(row->state) && !standing->job)
+            result = is_at_work(engine, job->id, &busy, error);
+        if (busy)
+            standing->job = DRAY_TAKE(job);
+        if (result != 0 || busy)
+            return result;
+        /* Nobody is to be told to move away what somebody else is writing. */
+        return dray_settle_merge(engine, plan, index, NULL, error) == DRAY_TEMPORARY
+                   ? DRAY_TEMPORARY
+                   : occupied(target, job, again, error);
+    }
     if (!again && row && row->state == DRAY_JOB_DELIVERED) {
         standing->gone = 1;
         return mark_delivered(standing, index, job->id, error);

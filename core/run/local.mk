@@ -20,6 +20,7 @@ libdraycore_a_SOURCES += \
 	core/run/preview.h \
 	core/run/preview_line.c \
 	core/run/preview_targets.c \
+	core/run/record_lists.c \
 	core/run/records.c \
 	core/run/run.h \
 	core/run/runner.c \
@@ -37,6 +38,8 @@ libdraycore_a_SOURCES += \
 	core/run/step.c \
 	core/run/steps_load.c \
 	core/run/validate.c \
+	core/run/validate.h \
+	core/run/validate_bag.c \
 	core/run/validate_read.c \
 	core/run/validate_recorded.c \
 	core/run/verdict_list.c \

@@ -52,7 +52,9 @@ static int look(int root, const char *path, struct stat *ret_status)
 static int add(struct merging *merging, enum dray_merge_act act, const struct stat *status,
                const char *path)
 {
-    uint64_t bytes = S_ISREG(status->st_mode) ? (uint64_t)status->st_size : 0;
+    uint64_t bytes = S_ISREG(status->st_mode)   ? (uint64_t)status->st_size
+                     : S_ISDIR(status->st_mode) ? status->st_mode & 07777
+                                                : 0;
 
     return dray_merge_journal_add(merging->journal, act, status->st_mode & S_IFMT, status->st_ino,
                                   bytes, path, merging->error);

@@ -31,7 +31,7 @@ struct dray_merge_line {
     enum dray_merge_act act;
     mode_t type;    /* S_IFREG, S_IFDIR or S_IFLNK */
     uint64_t inode; /* of what is moved */
-    uint64_t bytes; /* of a file */
+    uint64_t bytes; /* of a file; of a directory its mode */
     char *path;     /* below the target */
 };
 

@@ -109,6 +109,24 @@ static int move(int from_root, const char *from_path, int to_root, const char *t
     return moved;
 }
 
+/* A crash may have come between a directory's rename and giving it its mode back. */
+static int give_mode(int root, const char *path, const struct dray_merge_line *line,
+                     struct dray_error *error)
+{
+    const char *name = NULL;
+    struct stat status;
+
+    if (!S_ISDIR(line->type) || line->bytes == 0)
+        return 0;
+    dray_autoclose int folder = dray_merge_open_folder(root, path, &name);
+    if (folder < 0 || fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0 ||
+        !S_ISDIR(status.st_mode) || status.st_ino != line->inode ||
+        (status.st_mode & 07777) == line->bytes ||
+        fchmodat(folder, name, (mode_t)line->bytes & 07777, 0) == 0)
+        return 0;
+    return dray_fail_errno(error, errno, "setting the mode of \"%.*s\"", NAME_SHOWN, path);
+}
+
 /* ---- Doing ---- */
 
 static int fail_at(struct dray_error *error, int reason, const char *what, const char *path)
@@ -128,8 +146,10 @@ static int put(int target, int data, const struct dray_merge_line *line, int aga
     int there = again ? is_there(target, line->path, line) : 0;
 
     if (there == 0 && move(data, line->path, target, line->path, line->type) == 0)
-        return 0;
-    return there > 0 ? 0 : fail_at(error, errno, "putting into place", line->path);
+        there = 1;
+    if (there <= 0)
+        return fail_at(error, errno, "putting into place", line->path);
+    return again ? give_mode(target, line->path, line, error) : 0;
 }
 
 /* What is moved must be what was looked at: otherwise it goes back. */
@@ -292,9 +312,9 @@ static int give_back(int target, int old, size_t index, const struct dray_merge_
     if (there < 0)
         return dray_fail_errno(error, errno, "looking for what was at \"%.*s\"", NAME_SHOWN,
                                line->path);
-    return there == 0 || move(old, name, target, line->path, line->type) == 0
-               ? 0
-               : fail_at(error, errno, "giving back", line->path);
+    if (there > 0 && move(old, name, target, line->path, line->type) != 0)
+        return fail_at(error, errno, "giving back", line->path);
+    return give_mode(target, line->path, line, error);
 }
 
 int dray_merge_undo(int target, int holder, const struct dray_merge_journal *journal,

@@ -163,9 +163,11 @@ struct dray_run {
 struct dray_call {
     struct dray_ctx ctx; /* first */
     struct dray_step_run *step;
-    struct dray_error error; /* recorded by fail and its kin */
-    json_t *problems;        /* of fail_option; NULL where nobody listens */
-    json_t *advice;          /* of advise_option; likewise */
+    struct dray_error error;            /* recorded by fail and its kin */
+    json_t *problems;                   /* of fail_option; NULL where nobody listens */
+    json_t *advice;                     /* of advise_option; likewise */
+    int keeps;                          /* what it borrows for copying is given back at its end */
+    struct dray_bytes_scratch *scratch; /* NULL: none yet */
 };
 /* Fill a call for a step; nothing is allocated. */
 void dray_call_init(struct dray_call *call, struct dray_step_run *step);
@@ -173,6 +175,9 @@ void dray_call_init(struct dray_call *call, struct dray_step_run *step);
  * number is DRAY_BUG. */
 int dray_call_result(struct dray_call *call, int result, enum dray_operation operation,
                      struct dray_error *error);
+
+/* Give back what a call borrowed for copying. */
+void dray_scratch_return(struct dray_call *call);
 
 /* The services that every plugin gets. */
 extern const struct dray_host dray_services;
@@ -217,6 +222,12 @@ int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *r
 int dray_service_may_commit(struct dray_ctx *ctx);
 int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records,
                          uint64_t *ret_count);
+int dray_service_record_list(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                             uint64_t *ret_count);
+int dray_service_record_bytes(struct dray_ctx *ctx, uint64_t index,
+                              int (*fn)(struct dray_ctx *ctx, void *arg, const void *data,
+                                        uint64_t size),
+                              void *arg);
 int dray_service_confirm(struct dray_ctx *ctx, const char *key, const char *value);
 
 /* Close what a source or transform left open, when its operation has ended. */
@@ -281,8 +292,17 @@ DRAY_MUST_CHECK int dray_run_prepare(struct dray_run *run, struct dray_error *er
  * abandoned. */
 int dray_run_schedule(struct dray_run *run);
 
-/* Build manifest, tree.jsonl, receipt and marker of a push into step->records; the manifest's
- * digest in hex. */
+/* Complete step->digests: every file of the input was read, or is a hard link to one that was. */
+DRAY_MUST_CHECK int dray_record_digests(struct dray_step_run *step, struct dray_error *error);
+/* The text of the two lists that travel with a delivery, from its begin to its end: what fn returns
+ * is returned where it is not 0, else DRAY_NO_MEMORY or 0. */
+typedef int dray_record_piece(void *arg, const void *data, size_t length);
+DRAY_MUST_CHECK int dray_record_manifest(const struct dray_step_run *step, dray_record_piece *fn,
+                                         void *arg);
+DRAY_MUST_CHECK int dray_record_tree(const struct dray_step_run *step, dray_record_piece *fn,
+                                     void *arg);
+/* Put manifest and tree.jsonl of a push, without their text, into step->records, and make its
+ * receipt; the manifest's digest in hex. */
 DRAY_MUST_CHECK int dray_records_build(struct dray_step_run *step,
                                        char ret_manifest[static DRAY_SHA256_HEX],
                                        json_t **ret_receipt, struct dray_error *error);

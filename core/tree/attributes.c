@@ -36,7 +36,7 @@ static int open_entry(struct dray_roots *roots, const struct dray_root *root,
     struct dray_source_file file;
 
     if (entry->type == DRAY_FILE) {
-        int result = dray_source_open(&file, roots, entry, error);
+        int result = dray_source_open(&file, roots, NULL, entry, error);
         if (result != 0)
             return result;
         *ret_fd = file.owned ? file.fd : fcntl(file.fd, F_DUPFD_CLOEXEC, 0);

@@ -311,8 +311,8 @@ struct dray_program_end {
 
 /* The job that a plugin works for; strings live as long as the instance, NULL where unknown. */
 struct dray_job {
-    uint32_t size; /* set by the host */
-    uint32_t attempt;
+    uint32_t size;    /* set by the host */
+    uint32_t attempt; /* from 1; 0: nothing is delivered, as in a preview */
     const char *id;
     const char *dataset;     /* the dataset's name: one path segment */
     const char *request_key; /* of the push that is called, 64 hexadecimal digits, else NULL */
@@ -399,7 +399,8 @@ struct dray_host {
     int64_t (*read)(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer, uint64_t size);
     int (*close)(struct dray_ctx *ctx, struct dray_reader *reader);
     /* [transform, push] Copy all bytes of an entry to the start of an empty file, with the checks
-     * of open/read/close, in the fastest way the file systems allow; holes stay holes. */
+     * of open/read/close, in the fastest way the file systems allow; holes stay holes. Of an entry
+     * of 0 bytes fd may be -1: then it is only checked. */
     int (*copy)(struct dray_ctx *ctx, uint64_t id, int32_t fd);
 
     /* [source] Say where bytes lie: a regular file (a container). Its number goes into item.root.
@@ -494,6 +495,16 @@ struct dray_host {
      * that it started, when the time is over (DRAY_TIMED_OUT) or the job is cancelled. */
     int (*program)(struct dray_ctx *ctx, const struct dray_program *program,
                    struct dray_program_end *ret_end);
+
+    /* [push, after may_commit] As `records`, but nothing is held that grows with the delivery: data
+     * is NULL and length DRAY_NOT_KNOWN of a record that is made while it is read. */
+    int (*record_list)(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                       uint64_t *ret_count);
+    /* [push, after may_commit] Call fn for the bytes of record number `index`, piece by piece,
+     * until fn returns other than DRAY_OK, which is returned. */
+    int (*record_bytes)(struct dray_ctx *ctx, uint64_t index,
+                        int (*fn)(struct dray_ctx *ctx, void *arg, const void *data, uint64_t size),
+                        void *arg);
 };
 #define DRAY_CONFLICTS_FAIL      0u
 #define DRAY_CONFLICTS_SKIP_SAME 1u /* files with the same bytes and links to the same stay */

@@ -59,32 +59,43 @@ static int make_parents(struct dray_ctx *ctx, int root, const char *path)
     return result;
 }
 
-static int write_all(int fd, const char *data, uint64_t length)
+struct record_file {
+    int fd;
+    const char *path;
+};
+
+static int write_piece(struct dray_ctx *ctx, void *arg, const void *piece, uint64_t length)
 {
+    const struct record_file *file = arg;
+    const char *data = piece;
+
     while (length > 0) {
         /* What one call takes at most is a little less than 2 GiB. */
-        ssize_t written = write(fd, data, length < (1u << 30) ? length : 1u << 30);
+        ssize_t written = write(file->fd, data, length < (1u << 30) ? length : 1u << 30);
         if (written < 0 && errno == EINTR)
             continue;
         if (written == 0)
             errno = ENOSPC; /* no file system should say so, and none may keep us here */
         if (written <= 0)
-            return -1;
+            return fail_record(ctx, errno, "writing", file->path);
         data += written;
         length -= (uint64_t)written;
     }
-    return 0;
+    return DRAY_OK;
 }
 
-static int write_record(struct dray_ctx *ctx, int root, const char *path,
-                        const struct dray_record *record, int each)
+/* Record number `index`. */
+static int write_record(struct dray_ctx *ctx, int root, const char *path, uint64_t index, int each)
 {
     HPFS_FD fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 
     if (fd < 0)
         return fail_record(ctx, errno, "making", path);
-    if (fchmod(fd, 0644) != 0 || write_all(fd, record->data, record->length) != 0 ||
-        (each && fsync(fd) != 0))
+    struct record_file file = {fd, path};
+    int result = ctx->host->record_bytes(ctx, index, write_piece, &file);
+    if (result != DRAY_OK)
+        return result;
+    if (fchmod(fd, 0644) != 0 || (each && fsync(fd) != 0))
         return fail_record(ctx, errno, "writing", path);
     int closing = fd;
     fd = -1;
@@ -93,12 +104,13 @@ static int write_record(struct dray_ctx *ctx, int root, const char *path,
 }
 
 /* The last record says that the delivery is whole: it appears when it is whole itself. */
-static int write_marker(struct dray_ctx *ctx, int root, const struct dray_record *record, int each)
+static int write_marker(struct dray_ctx *ctx, int root, const struct dray_record *record,
+                        uint64_t index, int each)
 {
     char *path = ctx->host->format("%s.new", record->path);
     int result = path == NULL ? ctx->host->fail(ctx, DRAY_NO_MEMORY, "writing %s: out of memory",
                                                 record->path)
-                              : write_record(ctx, root, path, record, each);
+                              : write_record(ctx, root, path, index, each);
 
     if (result == DRAY_OK && renameat(root, path, root, record->path) != 0)
         result = fail_record(ctx, errno, "renaming", path);
@@ -145,13 +157,13 @@ int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
     uint64_t count;
     int each = hpfs->durability == HPFS_FSYNC;
     int root = staging->directory;
-    int result = ctx->host->records(ctx, &records, &count);
+    int result = ctx->host->record_list(ctx, &records, &count);
 
     for (uint64_t i = 0; result == DRAY_OK && i < count; i++) {
         result = make_parents(ctx, root, records[i].path);
         if (result == DRAY_OK)
-            result = i + 1 == count ? write_marker(ctx, root, &records[i], each)
-                                    : write_record(ctx, root, records[i].path, &records[i], each);
+            result = i + 1 == count ? write_marker(ctx, root, &records[i], i, each)
+                                    : write_record(ctx, root, records[i].path, i, each);
     }
     for (uint64_t i = 0; result == DRAY_OK && i < count; i++)
         if (i == 0 || !is_neighbour(&records[i], &records[i - 1]))

@@ -278,7 +278,7 @@ int hpfs_rights_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
 
     if (!hpfs_rights_asked(hpfs))
         return DRAY_OK;
-    int result = ctx->host->records(ctx, &records, &count);
+    int result = ctx->host->record_list(ctx, &records, &count);
     for (uint64_t i = 0; result == DRAY_OK && i < count; i++)
         result = set_record(hpfs, ctx, staging->directory, records[i].path);
     return result;

@@ -115,12 +115,17 @@ tests_unit_test_verdicts_LDFLAGS = $(AM_LDFLAGS) \
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
 
 # Plugins that are linked into their test, from objects of its own.
+tests_unit_test_transform_rename_SOURCES = \
+	plugins/transforms/rename_sort.c \
+	tests/unit/test_transform_rename.c
+tests_unit_test_transform_rename_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_test_step_memory_SOURCES = \
 	plugins/transforms/rename_check.c \
 	plugins/transforms/rename_link.c \
 	plugins/transforms/rename_path.c \
 	plugins/transforms/rename_regex.c \
 	plugins/transforms/rename_safe.c \
+	plugins/transforms/rename_sort.c \
 	plugins/transforms/rename_tree.c \
 	tests/unit/linked_mime.c \
 	tests/unit/linked_regex.c \
