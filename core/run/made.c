@@ -75,6 +75,17 @@ static char *path_of(const char *directory, const char *request_key)
     return dray_format("%s/%s", directory, request_key);
 }
 
+/* Its name has to be durable too, while there is nothing in it. */
+static int sync_name(const char *directory, int fd, struct dray_error *error)
+{
+    struct stat status;
+    dray_autoclose int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return folder >= 0 && fstat(fd, &status) == 0 && (status.st_size > 0 || fsync(folder) == 0)
+               ? 0
+               : dray_fail_errno(error, errno, "making the names in %s durable", directory);
+}
+
 int dray_made_open(const char *directory, const char *request_key, int make,
                    struct dray_made *ret_made, struct dray_error *error)
 {
@@ -91,6 +102,10 @@ int dray_made_open(const char *directory, const char *request_key, int make,
     ret_made->fd = open(path, flags, 0600);
     if (ret_made->fd < 0)
         return !make && errno == ENOENT ? 0 : dray_fail_errno(error, errno, "opening %s", path);
+    if (make && (result = sync_name(directory, ret_made->fd, error)) != 0) {
+        dray_made_close(ret_made);
+        return result;
+    }
     char *room = dray_buffer_reserve(&text, FILE_CAP / 2);
     ssize_t got = room ? dray_read_full(ret_made->fd, room, FILE_CAP / 2) : -1;
     if (!room)
