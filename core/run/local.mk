@@ -23,6 +23,7 @@ libdraycore_a_SOURCES += \
 	core/run/preview.c \
 	core/run/preview.h \
 	core/run/preview_line.c \
+	core/run/preview_targets.c \
 	core/run/record_lists.c \
 	core/run/records.c \
 	core/run/run.h \

@@ -375,6 +375,7 @@ static int read_journal(int holder, struct dray_merge_journal *ret_journal,
     return result == 0 ? 1 : result;
 }
 
+/* What cannot be listed may hold anything. */
 static int is_empty(int holder, const char *name)
 {
     int fd = openat(holder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -386,10 +387,12 @@ static int is_empty(int holder, const char *name)
         dray_close_descriptor(&fd);
         return missing;
     }
+    errno = 0;
     while (readdir(listing))
         count++;
+    int failed = errno != 0;
     (void)closedir(listing);
-    return count <= 2;
+    return !failed && count <= 2;
 }
 
 /* Finish it, or undo it where that cannot be. */

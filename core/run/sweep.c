@@ -81,7 +81,8 @@ static void tell_more(const struct sweep *sweep)
 
 /* ---- One name ---- */
 
-/* Its name goes: 0, also where it is gone itself. */
+/* So that the attempt that made it, should it live after all, can no longer rename it into place. 0
+ * also where it is gone itself. */
 static int rename_away(const struct dray_plan_target *target, int parent, char **name,
                        struct dray_error *error)
 {

@@ -668,6 +668,10 @@ struct dray_push_operations {
     int (*push)(void *self, struct dray_ctx *ctx);
     /* Leave nothing behind of an attempt that failed, was cancelled or died. */
     int (*discard)(void *self, struct dray_ctx *ctx);
+    /* May be NULL. In a preview, where the push would add its delivery to what is at the target:
+     * would anything be in its way? The input is known, but no bytes are read, here or there.
+     * DRAY_CONFLICT says what is. */
+    int (*look)(void *self, struct dray_ctx *ctx);
 };
 
 /* A notifier tells somebody. Its failure never fails a job. */

@@ -165,6 +165,17 @@ static int discard(void *self, struct dray_ctx *ctx)
     return hpfs_old_settle(ctx, &staging);
 }
 
+static int look(void *self, struct dray_ctx *ctx)
+{
+    struct hpfs_place place = {NULL, NULL, NULL};
+    int result = hpfs_place_find(self, ctx, &place);
+
+    if (result == DRAY_OK)
+        result = hpfs_merge_preview(self, ctx, &place);
+    hpfs_place_free(ctx->host, &place);
+    return result;
+}
+
 static const struct dray_push_operations operations = {
     .size = sizeof(operations),
     .target_type = DRAY_TARGET_HPFS,
@@ -172,6 +183,7 @@ static const struct dray_push_operations operations = {
     .probe = hpfs_probe,
     .push = push,
     .discard = discard,
+    .look = look,
 };
 
 DRAY_PLUGIN(DRAY_KIND_PUSH, DRAY_CAP_REENTRANT | DRAY_CAP_LINKS, "hpfs", "1.0.0",

@@ -181,6 +181,9 @@ int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray
 int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place,
                     uint32_t **ret_stay);
+/* The same for a preview: there is no staging, and no bytes are compared. */
+int hpfs_merge_preview(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct hpfs_place *place);
 /* Tell the host the modes of what stays, for the records. */
 int hpfs_merge_tell(struct dray_ctx *ctx, const uint32_t *stay);
 /* Make all of it durable, then part of that directory. */

@@ -19,6 +19,7 @@ struct look {
     const struct hpfs *hpfs;
     struct dray_ctx *ctx;
     const struct dray_staging *staging;
+    int unread; /* bytes are not compared, only sizes */
     uint32_t *stay;
     uint64_t conflicts;
     char *named; /* lines, made with host->format */
@@ -161,6 +162,8 @@ static int look_at_file(struct look *look, const struct dray_entry *entry,
     if (look->hpfs->conflicts == HPFS_CONFLICTS_SKIP_SAME && (status->st_mode & S_IFMT) == type) {
         if (type == S_IFLNK)
             same = is_same_link(look, entry);
+        else if (look->unread)
+            same = (uint64_t)status->st_size == entry->bytes;
         else
             result = is_same_file(look, entry, status, &same);
         if (result == DRAY_OK && same)
@@ -235,31 +238,52 @@ static int tell(struct look *look, const struct hpfs_place *place)
     return result;
 }
 
+static int look_at_all(struct look *look, const struct hpfs_place *place)
+{
+    const struct dray_host *host = look->ctx->host;
+    uint64_t count = host->count(look->ctx);
+    struct dray_entry entry;
+
+    look->stay = calloc(count + 1, sizeof(*look->stay));
+    int result = look->stay == NULL ? out_of_memory(look->ctx) : look_at_records(look);
+    for (uint64_t id = 0; result == DRAY_OK && id < count; id++) {
+        result = host->entry(look->ctx, id, &entry);
+        if (result == DRAY_OK)
+            result = look_at(look, &entry);
+        if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(look->ctx))
+            result = host->fail(look->ctx, DRAY_CANCELLED, "cancelled");
+    }
+    if (result == DRAY_OK && look->conflicts > 0)
+        result = tell(look, place);
+    host->free(look->named);
+    host->free(look->skipped);
+    return result;
+}
+
 int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place,
                     uint32_t **ret_stay)
 {
-    const struct dray_host *host = ctx->host;
-    uint64_t count = host->count(ctx);
     struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = staging};
-    struct dray_entry entry;
 
     if (hpfs->existing != HPFS_MERGE && staging->merged)
         return hpfs_check_free(hpfs, ctx, staging, place);
-    look.stay = calloc(count + 1, sizeof(*look.stay));
-    int result = look.stay == NULL ? out_of_memory(ctx) : look_at_records(&look);
-    for (uint64_t id = 0; result == DRAY_OK && id < count; id++) {
-        result = host->entry(ctx, id, &entry);
-        if (result == DRAY_OK)
-            result = look_at(&look, &entry);
-        if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(ctx))
-            result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
-    }
-    if (result == DRAY_OK && look.conflicts > 0)
-        result = tell(&look, place);
-    host->free(look.named);
-    host->free(look.skipped);
+    int result = look_at_all(&look, place);
     *ret_stay = look.stay;
+    return result;
+}
+
+int hpfs_merge_preview(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct hpfs_place *place)
+{
+    HPFS_FD into = open(place->whole, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const struct dray_staging staging = {.size = sizeof(staging), .into = into};
+    struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = &staging, .unread = 1};
+
+    if (into < 0)
+        return ctx->host->fail_errno(ctx, errno, "opening %s", place->whole);
+    int result = look_at_all(&look, place);
+    free(look.stay);
     return result;
 }
 

@@ -207,7 +207,8 @@ def test_a_private_directory_by_the_name_of_a_merge_is_left_alone(dray, data, pa
     before = listing(holder)
     result = dray("run", workflow(MERGE.format(data=data, target=parent / "x", more="")))
     assert listing(holder) == before and (parent / "x/d/b").read_bytes() == b"b"
-    assert "nothing in it says that a delivery made it here" in result.err and f"rm -rf '{holder}'" in result.err
+    assert "nothing in it says that a delivery made it here" in result.err
+    assert result.err.count(f"rm -rf '{holder}'") == 1, "said once"
 
 
 def test_one_of_another_target_is_left_alone(dray, data, parent, tmp_path, workflow):

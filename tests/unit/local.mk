@@ -19,6 +19,7 @@ unit_tests += tests/unit/test_filter_size
 unit_tests += tests/unit/test_filter_time
 unit_tests += tests/unit/test_filter_type
 unit_tests += tests/unit/test_hpfs_commit
+unit_tests += tests/unit/test_hpfs_compare
 unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_listing
 unit_tests += tests/unit/test_load
@@ -106,6 +107,9 @@ tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 # A file system that answers as it is told.
 tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync
+
+# A directory that cannot be read to its end.
+tests_unit_test_merge_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=readdir
 
 # These fail each allocation in turn: the linker sends our calls to failing.c.
 fail_allocations = $(AM_LDFLAGS) \

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal of a merge: read back as written, cut, corrupt, finished and undone. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -66,6 +67,21 @@ static void add(struct place *place, enum dray_merge_act act, const char *where,
     assert_int_equal(dray_merge_journal_add(&place->journal, act, status.st_mode & S_IFMT,
                                             status.st_ino, bytes, path, &error),
                      0);
+}
+
+/* So many names can be read, and then the disk fails; -1: all. */
+static int readable = -1;
+
+struct dirent *__real_readdir(DIR *listing);
+struct dirent *__wrap_readdir(DIR *listing);
+struct dirent *__wrap_readdir(DIR *listing)
+{
+    if (readable == 0) {
+        errno = EIO;
+        return NULL;
+    }
+    readable -= readable > 0;
+    return __real_readdir(listing);
 }
 
 static int make_place(void **state)
@@ -345,6 +361,30 @@ static void test_files_of_others_are_kept_where_the_journal_is_lost(void **state
     assert_true(holds(place, HOLDER "/old/1", "theirs"));
 }
 
+/* The disk fails: what could not be listed is not what is not there. */
+static void test_names_that_cannot_be_read_are_no_end(void **state)
+{
+    struct place *place = *state;
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
+    struct dray_error error = {0};
+    dray_autoclose int data =
+        openat(place->holder, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    readable = 3;
+    int result = dray_merge_plan(place->target, data, DRAY_CONFLICTS_REPLACE, &journal, &error);
+    readable = -1;
+    assert_int_equal(result, DRAY_TEMPORARY);
+    assert_non_null(strstr(error.message, "listing"));
+    write_journal(place);
+    do_steps(place, 2);
+    assert_int_equal(unlinkat(place->holder, "journal", 0), 0);
+    readable = 0;
+    result = dray_merge_settle(place->target, HOLDER, -1, &error);
+    readable = -1;
+    assert_int_equal(result, DRAY_INTEGRITY);
+    assert_true(holds(place, HOLDER "/old/1", "theirs"));
+}
+
 static void test_what_others_may_write_is_not_believed(void **state)
 {
     struct place *place = *state;
@@ -408,6 +448,7 @@ int main(void)
         TEST(test_undone_it_leaves_what_others_put_below),
         TEST(test_an_undoing_that_was_killed_goes_on),
         TEST(test_files_of_others_are_kept_where_the_journal_is_lost),
+        TEST(test_names_that_cannot_be_read_are_no_end),
         TEST(test_what_others_may_write_is_not_believed),
         TEST(test_what_does_not_say_whose_it_is_is_left),
         TEST(test_an_empty_one_goes),
