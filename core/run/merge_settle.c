@@ -464,7 +464,12 @@ int dray_merge_settle(int target, const char *name, int own, struct dray_error *
                          name);
     int result = settle(target, holder, &why);
     if (result == 0)
-        return dray_remove_tree(target, name, error);
+        result = dray_remove_tree(target, name, &why);
+    /* Once it is told that nothing is left, nobody looks for it again. */
+    if (result == 0 && fsync(target) != 0)
+        result = dray_fail_errno(&why, errno, "making its removal durable");
+    if (result == 0)
+        return 0;
     dray_fail(error, result,
               "what a delivery left in \"%s\" of the target could not be brought to "
               "its end: %s",

@@ -282,7 +282,14 @@ int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error
 {
     if (step->staging.into >= 0)
         return dray_staging_remove(step, error);
-    return step->staging.old >= 0 ? remove_held(step, step->staging.old, error) : 0;
+    if (step->staging.old < 0)
+        return 0;
+    int result = remove_held(step, step->staging.old, error);
+    /* Once the delivery is recorded, nobody looks for it again. */
+    if (result == 0 && fsync(step->staging.parent) != 0)
+        result =
+            dray_fail_errno(error, errno, "making the removal of %s durable", step->staging.name);
+    return result;
 }
 
 /* What failed is undone. What cannot be, whoever comes next tries again. */

@@ -334,9 +334,8 @@ class Replace(Mode):
 
     def make_first(self, dray):
         """It was delivered by this state, to this place."""
-        older = self.base / "older" / "data"
+        older = self.data.with_name("older")
         self.write_workflow()
-        older.parent.mkdir()
         subprocess.run(["cp", "-a", self.data, older], check=True)
         files = sorted(path for path, what in self.expected.items() if isinstance(what, bytes))
         for path in files[::7]:
@@ -352,7 +351,7 @@ class Replace(Mode):
             self.out.mkdir()
             dray("run", self.workflow)
         finally:
-            os.rename(self.data, older)
+            remove(self.data)
             os.rename(aside, self.data)
         subprocess.run(["cp", "-a", self.out, self.template / "out"], check=True)
 
