@@ -162,21 +162,26 @@ static int check_job(struct dray_engine *engine, const struct dray_job_row *job,
     return result;
 }
 
-/* A merge that was begun is brought to its end first, as its target may hold the delivery then: 1
- * when there was one. */
-static int settle_merges(const struct dray_plan *plan, const struct dray_job_row *job,
+/* Merges that were begun in a target are brought to their end first: it may hold the delivery then,
+ * also where nobody knows of it any more. One that another process is at work on, or
+ * that is somebody else's, is in the way as anything else is. */
+static int settle_merges(struct dray_engine *engine, struct dray_plan *plan,
                          struct dray_error *error)
 {
-    int settled = 0;
+    int any = 0;
 
-    for (size_t i = 0; settled >= 0 && i < plan->target_count; i++) {
-        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
-        if (!row || row->state != DRAY_COMMITTING)
+    for (size_t i = 0; i < plan->target_count; i++) {
+        struct dray_error why = {0};
+        if (plan->targets[i].presence == DRAY_ABSENT)
             continue;
-        int one = dray_staging_settle(&plan->targets[i], error);
-        settled = one < 0 ? one : settled | one;
+        int one = dray_settle_merge(engine, plan, i, NULL, &why);
+        if (one < 0 && one != DRAY_TEMPORARY && one != DRAY_DENIED) {
+            *error = why;
+            return one;
+        }
+        any |= one > 0;
     }
-    return settled;
+    return any ? dray_targets_refresh(engine, plan, error) : 0;
 }
 
 /* From now on it is what this plan says, in one transaction with the policies of that: the ids of
@@ -223,20 +228,23 @@ static size_t count_delivered(const struct dray_attempt *attempt)
     return count;
 }
 
-/* What is said of a job that was not delivered. */
-static const struct dray_error *reason_of(const struct dray_attempt *attempt)
-{
-    return attempt->lasting.class_ != 0 && !attempt->engine->interrupted ? &attempt->lasting
-                                                                         : &attempt->error;
-}
-
-/* Does a push of it ask to be called again? */
-static int is_waiting(const struct dray_attempt *attempt)
+/* What a push says that asks to be called again; NULL: none does. */
+static const struct dray_error *waiting_reason(const struct dray_attempt *attempt)
 {
     for (size_t i = 0; i < attempt->plan->step_count; i++)
         if (attempt->failures[i].class_ == DRAY_LATER)
-            return 1;
-    return 0;
+            return &attempt->failures[i];
+    return NULL;
+}
+
+/* What is said of a job that was not delivered. One that waits goes on, whatever else failed. */
+static const struct dray_error *reason_of(const struct dray_attempt *attempt)
+{
+    if (attempt->engine->interrupted)
+        return &attempt->error;
+    if (waiting_reason(attempt))
+        return waiting_reason(attempt);
+    return attempt->lasting.class_ != 0 ? &attempt->lasting : &attempt->error;
 }
 
 /* Of several targets some may be there. NULL: no memory. */
@@ -285,10 +293,10 @@ static int end_attempt(struct dray_attempt *attempt, int retry, struct dray_erro
                                                  : "failed";
     /* A commit that may have happened is for a later probe to settle: the job goes on. */
     int open = memchr(attempt->committing, 1, attempt->plan->target_count) != NULL;
-    enum dray_state state = retry || open          ? DRAY_QUEUED
-                            : engine->cancelled_by ? DRAY_JOB_CANCELLED
-                            : is_waiting(attempt)  ? DRAY_WAITING
-                                                   : DRAY_FAILED;
+    enum dray_state state = retry || open             ? DRAY_QUEUED
+                            : engine->cancelled_by    ? DRAY_JOB_CANCELLED
+                            : waiting_reason(attempt) ? DRAY_WAITING
+                                                      : DRAY_FAILED;
 
     if (why->class_ && !reason)
         return dray_fail_memory(error);
@@ -310,6 +318,7 @@ static void attempt_reset(struct dray_attempt *attempt)
     attempt->error.class_ = 0;
     attempt->failed = NULL;
     attempt->abandoned = 0;
+    attempt->settled = 0;
 }
 
 /* Say so, and wait. 0 when the user does not want to. */
@@ -351,6 +360,9 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
             return result;
         if (!wait_to_retry(attempt, step, pause, tried))
             return end_between(attempt, error);
+        result = dray_attempt_settle(attempt, error);
+        if (result != 0) /* the job stays queued, for a run that can ask its targets */
+            return result;
         for (size_t i = 0; i < attempt->plan->target_count; i++)
             attempt->skip[i] |= attempt->delivered[i];
     }
@@ -392,10 +404,10 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     engine->journal = journal;
     engine->job = job;
     int result = attempts(&attempt, error);
-    enum dray_state state = result == 0 && all_delivered(&attempt) ? DRAY_JOB_DELIVERED
-                            : result == 0 && engine->cancelled_by  ? DRAY_JOB_CANCELLED
-                            : result == 0 && is_waiting(&attempt)  ? DRAY_WAITING
-                                                                   : DRAY_FAILED;
+    enum dray_state state = result == 0 && all_delivered(&attempt)    ? DRAY_JOB_DELIVERED
+                            : result == 0 && engine->cancelled_by     ? DRAY_JOB_CANCELLED
+                            : result == 0 && waiting_reason(&attempt) ? DRAY_WAITING
+                                                                      : DRAY_FAILED;
     if (result == 0 && !all_delivered(&attempt)) {
         *error = *reason_of(&attempt);
         if (engine->cancelled_by)
@@ -411,6 +423,8 @@ static int deliver_job(struct dray_engine *engine, const struct dray_plan *plan,
     tell_end(engine, job, attempt.number, state);
     engine->journal = -1;
     engine->job = NULL;
+    if (engine->cancelled_by)
+        engine->interrupted = 0; /* that was about this job */
     free(engine->cancelled_by);
     engine->cancelled_by = NULL;
     return result;
@@ -432,8 +446,6 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
         /* Whoever still wants that says it again. */
         dray_store_cancel_forget(engine->store, standing->job->id);
         result = check_job(engine, standing->job, &other, error);
-        if (result == 0)
-            result = settle_merges(plan, standing->job, error);
         if (result == 0)
             result = renew_job(engine, plan, workflow_file, standing->job->id, error);
     } else {
@@ -465,9 +477,10 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
 
     dray_scratch_sweep(engine);
     for (;; fresh = 1) {
-        result = dray_targets_settle(engine, plan, error);
-        if (result == 0)
-            result = dray_standing_look(engine, plan, again, &standing, error);
+        result = settle_merges(engine, plan, error);
+        if (result != 0)
+            break;
+        result = dray_standing_look(engine, plan, again, &standing, error);
         if (result != 0)
             break;
         /* The plan may be older than a delivery that came since: look before calling it gone. */

@@ -34,10 +34,6 @@ DRAY_MUST_CHECK int dray_standing_look(struct dray_engine *engine, const struct 
 /* Probe the targets again: time has passed since the plan was made. */
 DRAY_MUST_CHECK int dray_targets_refresh(struct dray_engine *engine, struct dray_plan *plan,
                                          struct dray_error *error);
-/* Bring to its end what deliveries that died left in targets that hold something, and probe again
- * if there was any. */
-DRAY_MUST_CHECK int dray_targets_settle(struct dray_engine *engine, struct dray_plan *plan,
-                                        struct dray_error *error);
 /* The target of a job that has this request key, or NULL. */
 const struct dray_target_row *dray_row_of_key(const struct dray_job_row *job, const char *key);
 
@@ -67,17 +63,35 @@ struct dray_attempt {
     uint8_t *given_up;              /* by target: it failed for good in this run */
     struct dray_error lasting;      /* the first reason for that */
     int abandoned;                  /* a push was left without having cleaned up */
+    int settled;                    /* one that failed turned out to have delivered */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
+/* What became of commits that leave was given for and whose end was not told. They stay open where
+ * the target cannot be asked. */
+DRAY_MUST_CHECK int dray_attempt_settle(struct dray_attempt *attempt, struct dray_error *error);
 /* After attempt number `tried` of this run: give up targets that failed for good, and say whether
  * another attempt is worth it for the rest: 1, after *ret_pause ns. *ret_step (NULL: none) is the
  * step that may pass and waits longest. */
 int dray_retry_decide(struct dray_attempt *attempt, uint32_t tried,
                       const struct dray_step **ret_step, int64_t *ret_pause);
-/* Let the pushes of a job that died clean up behind it; skip[i]: not that of target i. */
+/* Let the pushes of a job that died clean up behind it; skip[i]: not that of target i. `settled`:
+ * the others have what they were to have, and what that took the place of goes. What has to be left
+ * is told. */
 DRAY_MUST_CHECK int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan,
                                          const char *job, uint32_t number, uint8_t *skip,
-                                         struct dray_error *error);
+                                         int settled, struct dray_error *error);
+/* Where is noted what attempts made beside targets. NULL: no memory. Frees: caller. */
+char *dray_made_directory(const struct dray_engine *engine);
+
+/* Tell, beside a step, that something was left alone at its target. */
+struct dray_left {
+    struct dray_engine *engine;
+    const char *job, *step; /* job NULL: none that the store knows */
+};
+void dray_left_tell(void *left, const char *message);
+/* Finish or undo a merge that was left in the target: 1 when there was one. */
+DRAY_MUST_CHECK int dray_settle_merge(struct dray_engine *engine, const struct dray_plan *plan,
+                                      size_t target, const char *job, struct dray_error *error);
 
 /* What is at the plan's targets now: {"steps": [{"presence"} or {"error"}]}, one for each target.
  */

@@ -90,6 +90,17 @@ static size_t give_up(struct dray_attempt *attempt, uint32_t tried)
     return fresh;
 }
 
+/* Does a target that is still to be delivered need this step? */
+static int is_needed(const struct dray_attempt *attempt, size_t step)
+{
+    for (size_t i = 0; i < attempt->plan->target_count; i++) {
+        size_t push = attempt->plan->targets[i].step;
+        if (is_open(attempt, i) && (push == step || dray_plan_depends(attempt->plan, push, step)))
+            return 1;
+    }
+    return 0;
+}
+
 /* Would another attempt find something to do now? */
 static int has_work(const struct dray_attempt *attempt)
 {
@@ -104,13 +115,13 @@ int dray_retry_decide(struct dray_attempt *attempt, uint32_t tried,
                       const struct dray_step **ret_step, int64_t *ret_pause)
 {
     /* Something else went wrong than a step: nothing is known of its targets. */
-    int known = attempt->failed != NULL;
+    int known = attempt->failed != NULL || attempt->settled;
     size_t fresh = give_up(attempt, tried);
 
     *ret_step = NULL;
     *ret_pause = 0;
     for (size_t i = 0; i < attempt->plan->step_count; i++) {
-        if (!may_pass(attempt, i, tried))
+        if (!may_pass(attempt, i, tried) || !is_needed(attempt, i))
             continue;
         int64_t pause = backoff(&attempt->plan->steps[i].retry, tried);
         if (!*ret_step || pause > *ret_pause) {
@@ -118,7 +129,8 @@ int dray_retry_decide(struct dray_attempt *attempt, uint32_t tried,
             *ret_pause = pause;
         }
     }
-    /* Without a pause where targets were only taken down by one that is now left out. */
+    /* Without a pause where targets were only taken down by one that is now left out, or that
+     * turned out to be there. */
     return !attempt->engine->interrupted && known && has_work(attempt) &&
-           (*ret_step != NULL || fresh > 0);
+           (*ret_step != NULL || fresh > 0 || attempt->settled);
 }

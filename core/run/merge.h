@@ -6,6 +6,7 @@
  *     .dray-KEY16.ATTEMPT-JOB8/data/    the delivery, as it will be
  *                             /old/     files of the target that it takes the place of, by number
  *                             /journal  what is renamed, in this order (docs/formats.md)
+ *                             /of-T-H/  empty: T and H are the inodes of target and holder
  *
  * The journal is durable before the first rename. Whoever finds a holder later finishes what its
  * journal says, or undoes it where it cannot be finished. Only what was delivered is ever removed,
@@ -67,9 +68,12 @@ DRAY_MUST_CHECK int dray_merge_finish(int target, int holder,
 DRAY_MUST_CHECK int dray_merge_undo(int target, int holder,
                                     const struct dray_merge_journal *journal,
                                     struct dray_error *error);
+/* Say in a new holder that it is one, and where. */
+DRAY_MUST_CHECK int dray_merge_mark(int target, int holder, struct dray_error *error);
 /* Bring a holder that an attempt left to its end and remove it. It may be gone. `own`: the
  * descriptor by which the caller locked it, -1: another's, which may be at work (DRAY_TEMPORARY).
- */
+ * 1 with *error: it is left alone, since it is not known to be one, or is at its end but could not
+ * be removed. */
 DRAY_MUST_CHECK int dray_merge_settle(int target, const char *name, int own,
                                       struct dray_error *error);
 /* The name of a holder? */

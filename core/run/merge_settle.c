@@ -17,6 +17,7 @@
 
 #define JOURNAL_CAP ((size_t)1 << 30)
 #define NAME_ROOM   24
+#define MARK_ROOM   48
 #define NAME_SHOWN  400
 
 /* The directory that a path lies in, and its name there. Others may write in the target: no link
@@ -422,13 +423,62 @@ static int settle(int target, int holder, struct dray_error *error)
     if (!journal.complete && !is_empty(holder, "old"))
         return dray_fail(error, DRAY_INTEGRITY,
                          "its journal is not whole, and it holds files of others in \"old\"");
-    int result =
-        journal.complete && !journal.done ? bring_to_end(target, holder, &journal, error) : 0;
-    /* The journal goes last: without it, nothing else may be left. */
+    return journal.complete && !journal.done ? bring_to_end(target, holder, &journal, error) : 0;
+}
+
+/* ---- Whose it is ---- */
+
+/* The name of a directory in it that says which holder it is, of which target: what nobody else
+ * can make there, nor bring there from another place. -1 with errno. */
+static int mark_of(int target, int holder, char ret_name[static MARK_ROOM])
+{
+    struct stat above, status;
+
+    if (fstat(target, &above) != 0 || fstat(holder, &status) != 0)
+        return -1;
+    (void)snprintf(ret_name, MARK_ROOM, "of-%" PRIu64 "-%" PRIu64, (uint64_t)above.st_ino,
+                   (uint64_t)status.st_ino);
+    return 0;
+}
+
+int dray_merge_mark(int target, int holder, struct dray_error *error)
+{
+    char mark[MARK_ROOM];
+
+    return mark_of(target, holder, mark) == 0 && mkdirat(holder, mark, 0700) == 0
+               ? 0
+               : dray_fail_errno(error, errno, "making a directory in the target");
+}
+
+/* NULL, or why it is not believed. */
+static const char *doubt(int target, int holder)
+{
+    struct stat status;
+    char mark[MARK_ROOM];
+
+    if (fstat(holder, &status) != 0)
+        return strerror(errno);
+    if (status.st_uid != geteuid() || (status.st_mode & 0077) != 0)
+        return "it was not left by a delivery of this user";
+    if (mark_of(target, holder, mark) != 0 ||
+        fstatat(holder, mark, &status, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISDIR(status.st_mode))
+        return "nothing in it says that a delivery made it here";
+    return NULL;
+}
+
+/* The journal goes after all else, and the mark after the journal: whatever is left is known. */
+static int remove_settled(int target, const char *name, int holder, struct dray_error *error)
+{
+    static const char *const parts[] = {"data", "old", "journal.new", "journal"};
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < DRAY_COUNT(parts); i++)
+        result = dray_remove_tree(holder, parts[i], error);
     if (result == 0)
-        result = dray_remove_tree(holder, "data", error);
-    if (result == 0)
-        result = dray_remove_tree(holder, "old", error);
+        result = dray_remove_held(target, name, holder, error);
+    /* Once the delivery is recorded, nobody looks for it again. */
+    if (result == 0 && fsync(target) != 0)
+        result = dray_fail_errno(error, errno, "making its removal durable");
     return result;
 }
 
@@ -447,29 +497,29 @@ int dray_merge_is_holder(const char *name)
 int dray_merge_settle(int target, const char *name, int own, struct dray_error *error)
 {
     struct dray_error why = {0};
-    struct stat status;
     dray_autoclose int holder =
         openat(target, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
     if (holder < 0 && errno == ENOENT)
         return 0;
-    if (holder < 0 || fstat(holder, &status) != 0)
-        return dray_fail_errno(error, errno, "opening \"%s\" in the target", name);
-    /* What it says is believed, so nobody else may have written it. */
-    if (status.st_uid != geteuid() || (status.st_mode & 0077) != 0)
-        return dray_fail(error, DRAY_DENIED,
-                         "\"%s\" in the target was not left by a delivery of this user", name);
+    if (holder < 0) {
+        dray_fail_errno(error, errno, "opening it");
+        return 1;
+    }
+    const char *doubted = own < 0 ? doubt(target, holder) : NULL;
+    if (doubted) {
+        /* One that is empty is nobody's loss: an attempt died when it had just made it. */
+        if (unlinkat(target, name, AT_REMOVEDIR) == 0 || errno == ENOENT)
+            return 0;
+        dray_fail(error, DRAY_DENIED, "%s", doubted);
+        return 1;
+    }
     if (own < 0 && flock(holder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
         return dray_fail(error, DRAY_TEMPORARY, "another delivery is at work in the target: %s",
                          name);
     int result = settle(target, holder, &why);
     if (result == 0)
-        result = dray_remove_tree(target, name, &why);
-    /* Once it is told that nothing is left, nobody looks for it again. */
-    if (result == 0 && fsync(target) != 0)
-        result = dray_fail_errno(&why, errno, "making its removal durable");
-    if (result == 0)
-        return 0;
+        return remove_settled(target, name, holder, error) == 0 ? 0 : 1;
     dray_fail(error, result,
               "what a delivery left in \"%s\" of the target could not be brought to "
               "its end: %s",

@@ -149,9 +149,12 @@ static int push(void *self, struct dray_ctx *ctx)
 /* All that a failed attempt leaves is in staging, which the host made and removes. */
 static int discard(void *self, struct dray_ctx *ctx)
 {
+    struct dray_staging staging = {.size = sizeof(staging)};
+
     (void)self;
-    (void)ctx;
-    return DRAY_OK;
+    if (ctx->host->staging(ctx, &staging) != DRAY_OK || staging.directory >= 0 || staging.old < 0)
+        return DRAY_OK;
+    return hpfs_old_settle(ctx, &staging);
 }
 
 static const struct dray_push_operations operations = {

@@ -327,6 +327,7 @@ def test_done_or_not_yet_begun_it_is_only_removed(run, dray, many, tmp_path):
         holder = place / ".dray-0123456789abcdef.1-01234567"
         for part in ("data", "old"):
             (holder / part).mkdir(parents=True)
+        (holder / f"of-{place.stat().st_ino}-{holder.stat().st_ino}").mkdir()
         holder.chmod(0o700)
         text = "put d 1 0 d000\n"
         digest = hashlib.sha256(("dray-merge 1\n" + text).encode()).hexdigest()

@@ -331,12 +331,91 @@ def test_killed_between_exchange_and_removal(dray, run, tmp_path, lost):
     data, target = tmp_path / "data", tmp_path / "out" / "x"
     target.parent.mkdir()
     killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
+    [old] = left(target)
     if lost:
         shutil.rmtree(dray.state)
-    assert "already delivered" in run(data, target).out
-    assert whole(target, 50) == 1 and left(target) == []
-    if not lost:
+    result = run(data, target)
+    assert "already delivered" in result.out
+    assert whole(target, 50) == 1
+    if lost:
+        assert left(target) == [old] and f"rm -rf '{target.parent / old}'" in result.err
+    else:
+        assert left(target) == [] and list((dray.state / "made").iterdir()) == []
         assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+
+
+def edited(place, old):
+    (place / old / "d000/f001").write_bytes((place / old / "d000/f001").read_bytes()[::-1])
+
+
+def added(place, old):
+    (place / old / "d000/mine").write_bytes(b"mine")
+
+
+def swapped(place, old):
+    (place / old).rename(place.parent / "away")
+    shutil.copytree(place.parent / "away", place / old)
+
+
+@pytest.mark.parametrize("change, reason", [
+    (edited, "d000/f001 was changed"), (added, "1 entry is in it that was not delivered"),
+    (swapped, "nothing here says that a delivery of yours made it")])
+def test_an_old_delivery_that_was_touched_after_a_crash_is_left_and_named(dray, run, tmp_path, change, reason):
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
+    [old] = left(target)
+    change(target.parent, old)
+    before = listing(target.parent / old)
+    result = run(data, target)
+    assert "already delivered" in result.out and whole(target, 50) == 1
+    assert reason in result.err and f"rm -rf '{target.parent / old}'" in result.err
+    assert left(target) == [old] and listing(target.parent / old) == before
+    assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+    shutil.rmtree(target.parent / old)
+    assert "already delivered" in run(data, target).out
+
+
+def test_an_old_delivery_stays_while_the_new_one_is_not_there(dray, run, tmp_path):
+    """Somebody moved it away after the crash: then the old one is all that there is."""
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
+    [old] = left(target)
+    target.rename(tmp_path / "away")
+    result = run(data, target)
+    assert whole(target, 50) == 1 and left(target) == [old] and whole(target.parent / old, 50) == 0
+    assert "which a newer one was to take the place of" in result.err
+
+
+def test_an_old_delivery_that_cannot_be_removed_fails_nothing(dray, run, tmp_path):
+    """Something is mounted in it, which is not entered."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system of its own")
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    tree_of(data, 0, 50)
+    (data / "empty").mkdir()
+    run(data, target)
+    subprocess.run(["mount", "-t", "tmpfs", "dray-test", target / "empty"], check=True)
+    try:
+        tree_of(data, 1, 50)
+        result = run(data, target)
+        [old] = left(target)
+        assert whole(target, 50) == 1
+        assert "another file system is mounted there" in result.err
+        assert f"rm -rf '{target.parent / old}'" in result.err
+        assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+        assert "already delivered" in run(data, target).out
+        run(data, target, "--again")
+        [old] = left(target)
+        run(data, target, "--again")
+        assert left(target) == [old], "not renamed again and again"
+        assert os.path.ismount(target.parent / old / "empty")
+    finally:
+        subprocess.run(["umount", "-l", target.parent / left(target)[0] / "empty"], check=False)
+    run(data, target, "--again")
+    assert whole(target, 50) == 1 and left(target) == [] and list((dray.state / "made").iterdir()) == []
 
 
 def test_killed_between_exchange_and_removal_and_another_request_comes(dray, run, tmp_path):

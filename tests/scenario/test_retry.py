@@ -153,6 +153,15 @@ def test_what_comes_after_a_target_that_failed_is_not_begun(site):
     assert site.delivered("shaky")
 
 
+@pytest.mark.parametrize("how", ["fail: permanent", "fail: temporary", "signal: SEGV"])
+def test_a_push_that_fails_behind_its_commit_has_delivered_and_keeps_no_other_from_it(site, how):
+    site.run(("done", f", {how}, at: committed", FAST), ("next", "", "after: [done]"),
+             ("shaky", ", fail: temporary, times: 1, delay: 50ms", FAST))
+    assert site.job["state"] == "delivered" and not site.retries("done")
+    assert site.delivered("done") and site.delivered("next") and site.delivered("shaky")
+    assert len(site.outcomes("done")) - site.outcomes("done").count("skipped") == 1
+
+
 def test_a_filter_that_fails_for_good_stops_only_the_targets_behind_it(dray, site, tmp_path, workflow):
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
@@ -190,6 +199,14 @@ def test_one_target_waits_and_the_other_is_delivered(dray, site):
     site.run(*pushes)
     assert site.job["state"] == "delivered" and site.delivered("slow")
     assert site.outcomes("good") == ["done"]
+
+
+def test_a_job_waits_for_one_target_whatever_became_of_the_other(site):
+    pushes = ("bad", ", fail: permanent"), ("slow", ", fail: later, times: 1")
+    done = site.run(*pushes, exit=6)
+    assert site.job["state"] == "waiting" and "step slow: " in done.err
+    done = site.run(*pushes, exit=1)
+    assert site.job["state"] == "failed" and site.delivered("slow") and "step bad: " in done.err
 
 
 # ---- Checkpoints -------------------------------------------------------------------------------

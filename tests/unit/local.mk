@@ -21,6 +21,7 @@ unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_listing
 unit_tests += tests/unit/test_load
 unit_tests += tests/unit/test_log
+unit_tests += tests/unit/test_made
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_memory
 unit_tests += tests/unit/test_merge
@@ -113,12 +114,17 @@ tests_unit_test_verdicts_LDFLAGS = $(AM_LDFLAGS) \
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
 
 # Plugins that are linked into their test, from objects of its own.
+tests_unit_test_transform_rename_SOURCES = \
+	plugins/transforms/rename_sort.c \
+	tests/unit/test_transform_rename.c
+tests_unit_test_transform_rename_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_test_step_memory_SOURCES = \
 	plugins/transforms/rename_check.c \
 	plugins/transforms/rename_link.c \
 	plugins/transforms/rename_path.c \
 	plugins/transforms/rename_regex.c \
 	plugins/transforms/rename_safe.c \
+	plugins/transforms/rename_sort.c \
 	plugins/transforms/rename_tree.c \
 	tests/unit/linked_mime.c \
 	tests/unit/linked_regex.c \

@@ -81,6 +81,8 @@ static int make_place(void **state)
     place->target = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_int_equal(mkdirat(place->target, HOLDER, 0700), 0);
     place->holder = openat(place->target, HOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    struct dray_error error = {0};
+    assert_int_equal(dray_merge_mark(place->target, place->holder, &error), 0);
     assert_int_equal(mkdirat(place->holder, "data", 0700), 0);
     assert_int_equal(mkdirat(place->holder, "old", 0700), 0);
     assert_int_equal(mkdirat(place->holder, "data/d", 0700), 0);
@@ -393,8 +395,43 @@ static void test_what_others_may_write_is_not_believed(void **state)
 
     write_journal(place);
     assert_int_equal(fchmodat(place->target, HOLDER, 0770, 0), 0);
-    assert_int_equal(dray_merge_settle(place->target, HOLDER, -1, &error), DRAY_DENIED);
+    assert_int_equal(dray_merge_settle(place->target, HOLDER, -1, &error), 1);
+    assert_int_equal(error.class_, DRAY_DENIED);
     assert_false(exists(place, "a"));
+    assert_true(holds(place, HOLDER "/data/a", "new a"));
+}
+
+/* As a private directory that somebody moved there, or that of another target. */
+static void test_what_does_not_say_whose_it_is_is_left(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+    struct stat status;
+    char mark[64];
+
+    write_journal(place);
+    assert_int_equal(fstat(place->target, &status), 0);
+    unsigned long long target = status.st_ino;
+    assert_int_equal(fstat(place->holder, &status), 0);
+    (void)snprintf(mark, sizeof(mark), "of-%llu-%llu", target, (unsigned long long)status.st_ino);
+    assert_int_equal(renameat(place->holder, mark, place->holder, "of-1-2"), 0);
+    assert_int_equal(dray_merge_settle(place->target, HOLDER, -1, &error), 1);
+    assert_true(holds(place, HOLDER "/data/a", "new a"));
+    assert_int_equal(renameat(place->holder, "of-1-2", place->holder, mark), 0);
+    settle(place);
+    assert_merged(place);
+    assert_false(exists(place, HOLDER));
+}
+
+/* An attempt died when it had just made it. */
+static void test_an_empty_one_goes(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+
+    assert_int_equal(mkdirat(place->target, "empty", 0700), 0);
+    assert_int_equal(dray_merge_settle(place->target, "empty", -1, &error), 0);
+    assert_false(exists(place, "empty"));
 }
 
 int main(void)
@@ -417,6 +454,8 @@ int main(void)
         TEST(test_an_undoing_that_was_killed_goes_on),
         TEST(test_files_of_others_are_kept_where_the_journal_is_lost),
         TEST(test_what_others_may_write_is_not_believed),
+        TEST(test_what_does_not_say_whose_it_is_is_left),
+        TEST(test_an_empty_one_goes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

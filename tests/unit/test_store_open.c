@@ -140,10 +140,10 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
 
     dray_store_closep(&fixture->store);
     tamper(fixture, "PRAGMA user_version = 99; PRAGMA journal_mode = DELETE");
-    REFUSED(DRAY_UNSUPPORTED, "has schema 99, and this Dray knows 3 and older",
+    REFUSED(DRAY_UNSUPPORTED, "has schema 99, and this Dray knows 4 and older",
             open_store(fixture, fixture->directory));
     assert_non_null(strstr(fixture->error.message, "opening the store in /tmp/dray-test-store-"));
-    tamper(fixture, "PRAGMA user_version = 3");
+    tamper(fixture, "PRAGMA user_version = 4");
     OK(open_store(fixture, fixture->directory));
 }
 
@@ -205,6 +205,16 @@ static void a_migration_is_taken_from_any_older_schema(void **state)
             "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"),
         11);
     assert_int_equal(ask(fixture, "SELECT COUNT(*) FROM push_job WHERE dataset = 'd'"), 1);
+    /* A catalog of before there were bundles in it is kept. */
+    tamper(fixture,
+           "ALTER TABLE dataset DROP COLUMN bundle; INSERT INTO dataset (name, type, files, "
+           "bytes, created_at, updated_at) VALUES ('ocean', '', 0, 0, 1, 1); "
+           "PRAGMA user_version = 3");
+    dray_store_closep(&fixture->store);
+    OK(open_store(fixture, fixture->directory));
+    assert_int_equal(ask(fixture, "SELECT COUNT(*) FROM dataset WHERE name = 'ocean' AND bundle IS "
+                                  "NULL"),
+                     1);
     /* The other of two that met here finds it done. */
     OK(dray_store_migrate(fixture->store, &fixture->error));
     assert_int_equal(ask(fixture, "PRAGMA user_version"), dray_store_schema);
