@@ -138,11 +138,10 @@ static int is_way(const struct dray_step *step, const char *name)
 {
     int command = strcmp(step->uses, "source/command") == 0;
 
-    if ((command || strcmp(step->uses, "source/archive") == 0) &&
-        (strcmp(name, "sha256") == 0 || strcmp(name, "md5") == 0 || strcmp(name, "size") == 0))
+    if ((command || strcmp(step->uses, "source/archive") == 0) && strncmp(name, "bundle_", 7) == 0)
         return 1;
     return command && (strcmp(name, "argv") == 0 || strcmp(name, "exits") == 0 ||
-                       strcmp(name, "timeout") == 0);
+                       strcmp(name, "later_exits") == 0 || strcmp(name, "timeout") == 0);
 }
 
 /* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical

@@ -382,9 +382,16 @@ static int imply(struct dray_draft *draft, struct dray_draft_step *step, const c
 /* What the catalog has of the bundle itself, as options of its source. */
 static int add_bundle(const struct dray_draft *draft, json_t *with)
 {
-    json_t *bundle = json_object_get(draft->known, "bundle");
+    const char *key;
+    json_t *value;
 
-    return bundle ? json_object_update(with, bundle) : 0;
+    json_object_foreach(json_object_get(draft->known, "bundle"), key, value)
+    {
+        dray_autofree char *option = dray_format("bundle_%s", key);
+        if (!option || json_object_set(with, option, value) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, const char *plugin,
@@ -401,9 +408,10 @@ int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, con
     json_object_foreach((json_t *)(uintptr_t)bundle, key, value)
     {
         if (json_is_string(value))
-            dray_buffer_format(&text, "\n%s: \"%s\"", key, json_string_value(value));
+            dray_buffer_format(&text, "\nbundle_%s: \"%s\"", key, json_string_value(value));
         else
-            dray_buffer_format(&text, "\n%s: %lld", key, (long long)json_integer_value(value));
+            dray_buffer_format(&text, "\nbundle_%s: %lld", key,
+                               (long long)json_integer_value(value));
     }
     return imply(draft, step, plugin, &text);
 }

@@ -91,6 +91,7 @@ struct dray_step_run {
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
     uint64_t recorded_digests; /* of a validate step: files with a digest that the catalog has */
+    json_t *compared;          /* of a validate step: array, with what; NULL: with nothing */
     uint64_t read_files, read_bytes; /* of a validate step: what it read from end to end */
     int all_wanted;                  /* of a source: no file is left out for what filters say */
     int unread;     /* of a source or transform: it has entries without their bytes. Atomic */
@@ -139,6 +140,8 @@ struct dray_run {
     const json_t *places;   /* of a preview: where elements of lists are written (part 3 of
                                docs/formats.md); NULL: not known */
     const json_t *programs; /* that sources may run, absolute paths; NULL: none */
+    const json_t *brought;  /* by id of a source's step: the directory of what it brought */
+    const char *bringing;   /* the source that does so now, and nothing else is done; NULL: none */
     uint64_t listed;        /* how many entries it has */
     int unread;             /* atomic: of a preview: there are entries without their bytes */
     int verifying;          /* differences from the record are told, and fail nothing */
@@ -149,6 +152,7 @@ struct dray_run {
     int settled;            /* discarding: the target has its delivery */
     const char *made;       /* the directory of struct dray_made */
 
+    struct dray_running *running; /* programs of a source; guarded by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
     struct dray_reply *replies; /* waited for */
@@ -214,6 +218,8 @@ int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
 int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char **ret_path);
 int dray_service_program(struct dray_ctx *ctx, const struct dray_program *program,
                          struct dray_program_end *ret_end);
+/* Kill all programs: the engine is gone, and nobody waits for them any more. */
+void dray_programs_kill(struct dray_run *run);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
@@ -265,9 +271,14 @@ DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dra
 /* Read all files of the step's output, and compare what is recorded of them: those that are not
  * what is recorded are named. */
 DRAY_MUST_CHECK int dray_validate_read(struct dray_step_run *step, struct dray_error *error);
+/* Note for the receipt with what the step's input was compared. Takes the reference; NULL: there
+ * was no memory. */
+DRAY_MUST_CHECK int dray_validate_note(struct dray_step_run *step, json_t *what,
+                                       struct dray_error *error);
 /* Send what must not get lost: else the step fails. Takes `event`; NULL: there was no memory. */
 void dray_validate_send(struct dray_step_run *step, json_t *event);
-/* Tell of a file that is not as recorded: "missing", "changed", "extra". `why` may be NULL. */
+/* Tell of a file that is not as recorded: "missing", "changed", "extra", "unreadable". `why` may be
+ * NULL. */
 void dray_validate_tell(struct dray_step_run *step, const char *what, const char *path,
                         size_t length, const char *why);
 /* The step's input with the digests that the catalog records, where it has a record of it; its
