@@ -473,7 +473,12 @@ static int remove_settled(int target, const char *name, int holder, struct dray_
 
     for (size_t i = 0; result == 0 && i < DRAY_COUNT(parts); i++)
         result = dray_remove_tree(holder, parts[i], error);
-    return result == 0 ? dray_remove_held(target, name, holder, error) : result;
+    if (result == 0)
+        result = dray_remove_held(target, name, holder, error);
+    /* Once the delivery is recorded, nobody looks for it again. */
+    if (result == 0 && fsync(target) != 0)
+        result = dray_fail_errno(error, errno, "making its removal durable");
+    return result;
 }
 
 /* .dray-KEY16.ATTEMPT-JOB8 */

@@ -342,7 +342,12 @@ static int remove_old(struct dray_staging_place *staging, const char *name, int 
 {
     int result = dray_made_note(&staging->made, held, DRAY_MADE, NULL, error);
 
-    return result == 0 ? dray_remove_held(staging->parent, name, held, error) : result;
+    if (result == 0)
+        result = dray_remove_held(staging->parent, name, held, error);
+    /* Once the delivery is recorded, nobody looks for it again. */
+    if (result == 0 && fsync(staging->parent) != 0)
+        result = dray_fail_errno(error, errno, "making its removal durable");
+    return result;
 }
 
 void dray_staging_delivered(struct dray_step_run *step)

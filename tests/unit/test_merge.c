@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -63,7 +64,8 @@ static void add(struct place *place, enum dray_merge_act act, const char *where,
 
     assert_non_null(whole);
     assert_int_equal(fstatat(place->target, whole, &status, AT_SYMLINK_NOFOLLOW), 0);
-    uint64_t bytes = S_ISREG(status.st_mode) ? (uint64_t)status.st_size : 0;
+    uint64_t bytes =
+        S_ISREG(status.st_mode) ? (uint64_t)status.st_size : (uint64_t)status.st_mode & 07777;
     assert_int_equal(dray_merge_journal_add(&place->journal, act, status.st_mode & S_IFMT,
                                             status.st_ino, bytes, path, &error),
                      0);
@@ -106,12 +108,12 @@ static int make_place(void **state)
     write_file(place->holder, "data/a", "new a");
     write_file(place->holder, "data/d/b\n%", "new b");
     write_file(place->holder, "data/mine", "new mine");
+    assert_int_equal(fchmodat(place->holder, "data/d", 0555, 0), 0);
     add(place, DRAY_MERGE_PUT, data, "a");
     add(place, DRAY_MERGE_ASIDE, "", "mine");
     add(place, DRAY_MERGE_PUT, data, "mine");
     add(place, DRAY_MERGE_PUT, data, "d");
     add(place, DRAY_MERGE_HAS, data, "d/b\n%");
-    assert_int_equal(fchmodat(place->holder, "data/d", 0555, 0), 0);
     *state = place;
     return 0;
 }
@@ -218,6 +220,31 @@ static void test_a_changed_byte_never_passes(void **state)
     }
 }
 
+/* Of a delivery of many files: some seconds, or none. */
+static void test_a_long_one_is_read_in_no_time(void **state)
+{
+    enum { LINES = 200000 };
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal read = {0};
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 1 << 28};
+    struct dray_error error = {0};
+
+    (void)state;
+    for (uint64_t i = 0; i < LINES; i++)
+        assert_int_equal(dray_merge_journal_add(&journal, DRAY_MERGE_PUT, S_IFREG, i, i,
+                                                "directory/file", &error),
+                         0);
+    dray_merge_journal_print(&journal, &text);
+    struct timespec before, after;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &before), 0);
+    assert_int_equal(dray_merge_journal_read(text.data, text.length, &read, &error), 0);
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &after), 0);
+    assert_true(read.complete);
+    assert_int_equal(read.count, LINES);
+    /* Hashing all before each of them would take an hour. */
+    assert_true(after.tv_sec - before.tv_sec < 30);
+}
+
 static void test_paths_that_lead_out_are_refused(void **state)
 {
     static const char *const paths[] = {"/a", "..",  "a/../b", "a//b", "a/",
@@ -274,6 +301,22 @@ static void test_killed_after_any_step_it_is_finished(void **state)
         do_steps(*state, steps);
         settle(*state);
         assert_merged(*state);
+    }
+}
+
+/* A directory that nobody may write is opened for its rename. */
+static void test_killed_within_a_rename_modes_are_given_back(void **state)
+{
+    for (int moved = 0; moved < 2; moved++) {
+        assert_int_equal(remove_place(state), 0);
+        assert_int_equal(make_place(state), 0);
+        struct place *place = *state;
+        write_journal(place);
+        do_steps(place, moved ? 4 : 3);
+        assert_int_equal(
+            fchmodat(moved ? place->target : place->holder, moved ? "d" : "data/d", 0755, 0), 0);
+        settle(place);
+        assert_merged(place);
     }
 }
 
@@ -438,10 +481,12 @@ int main(void)
         TEST(test_it_is_read_as_it_was_written),
         TEST(test_cut_anywhere_it_is_not_complete),
         TEST(test_a_changed_byte_never_passes),
+        TEST(test_a_long_one_is_read_in_no_time),
         TEST(test_paths_that_lead_out_are_refused),
         TEST(test_without_a_journal_nothing_was_begun),
         TEST(test_what_it_says_is_done),
         TEST(test_killed_after_any_step_it_is_finished),
+        TEST(test_killed_within_a_rename_modes_are_given_back),
         TEST(test_what_is_not_there_is_undone_from_any_step),
         TEST(test_a_file_that_was_cut_is_undone),
         TEST(test_a_name_that_was_taken_is_left_and_the_rest_undone),
