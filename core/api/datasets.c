@@ -253,17 +253,21 @@ static int sharing_json(void *arg, const char *source, json_t **ret_list, struct
     struct dray_api *api = arg;
     struct shared shared = {.source = source, .error = error};
     json_t *list = json_array();
-    int result = list ? dray_api_store_read(api, error) : dray_fail_memory(error);
 
+    if (!list)
+        return dray_fail_memory(error);
+    *ret_list = list;
+    /* Nothing is known of anything, and looking makes no store. */
+    if (!api->engine.store && !dray_store_is_there(api->state))
+        return 0;
+    int result = dray_api_store_read(api, error);
     shared.there = look(source, &shared.status);
     if (result == 0)
         result = dray_store_dataset_sources(api->engine.store, note_same, &shared, error);
     if (result == 0)
         result = add_rows(api, &shared, list, error);
     free(shared.ids);
-    if (result == 0)
-        *ret_list = list;
-    else
+    if (result != 0)
         json_decref(list);
     return result;
 }
