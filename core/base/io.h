@@ -26,9 +26,14 @@ DRAY_MUST_CHECK int dray_write_file(const char *path, const void *data, size_t l
 DRAY_MUST_CHECK int dray_make_directories(const char *path, unsigned mode,
                                           struct dray_error *error);
 /* Remove `name` in a directory, whatever it is, with all below it, however deep, never following a
- * link; a missing one is fine. Directories that we may not enter are made enterable. `name` is one
- * name; with AT_FDCWD it may be a path, for callers that trust all of it but what is at its end. */
+ * link; a missing one is fine. Directories that we may not enter are made enterable; one that
+ * something is mounted on is DRAY_CONFLICT. `name` is one name; with AT_FDCWD it may be a path, for
+ * callers that trust all of it but what is at its end. */
 DRAY_MUST_CHECK int dray_remove_tree(int directory, const char *name, struct dray_error *error);
+/* The same of a directory that is open, which `name` must lead to: it is emptied by its descriptor,
+ * whatever becomes of the name meanwhile. DRAY_CONFLICT: the name leads to something else. */
+DRAY_MUST_CHECK int dray_remove_held(int directory, const char *name, int held,
+                                     struct dray_error *error);
 /* The path made absolute: below base when relative (NULL: below the working directory), without `.`
  * and empty segments. `..` stays, as what it means is for the kernel to say. NULL: no memory.
  * Frees: caller. */

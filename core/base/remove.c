@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * remove.c - dray_remove_tree. It goes down without following a link, holds a bounded number of
- * descriptors however deep the tree is, and comes back up through `..` only after having seen that
- * it is the directory that it came from.
+ * remove.c - dray_remove_tree and dray_remove_held. They go down without following a link or
+ * entering another file system that is mounted there, hold a bounded number of descriptors however
+ * deep the tree is, and come back up through `..` only after having seen that it is the directory
+ * that they came from.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "core/base/io.h"
 
@@ -66,14 +69,31 @@ static int fail_at(struct removal *removal, int errnum, const char *what, const 
                            between, last, name, what);
 }
 
+/* EXDEV where something is mounted there, be it of the same file system. */
+static int open_here(int parent, const char *name)
+{
+    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_SYMLINKS};
+    struct stat above, status;
+
+    int fd = (int)syscall(SYS_openat2, parent, name, &how, sizeof(how));
+    if (fd >= 0 || errno != ENOSYS)
+        return fd;
+    fd = openat(parent, name, (int)how.flags);
+    if (fd < 0 ||
+        (fstat(parent, &above) == 0 && fstat(fd, &status) == 0 && above.st_dev == status.st_dev))
+        return fd;
+    (void)close(fd);
+    errno = EXDEV;
+    return -1;
+}
+
 /* Open a directory for reading, and give us the rights to empty it: we may have made it 0000. */
 static int open_directory(int parent, const char *name, struct stat *ret_status)
 {
-    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-
-    int fd = openat(parent, name, flags);
+    int fd = open_here(parent, name);
     if (fd < 0 && errno == EACCES && fchmodat(parent, name, 0700, AT_SYMLINK_NOFOLLOW) == 0)
-        fd = openat(parent, name, flags);
+        fd = open_here(parent, name);
     if (fd < 0)
         return -1;
     if (fstat(fd, ret_status) != 0) {
@@ -112,6 +132,9 @@ static int go_down(struct removal *removal, const char *name, int refusal)
         return 0;
     if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
         return fail_at(removal, refusal, "unlinking", name);
+    if (fd < 0 && errno == EXDEV)
+        return dray_fail(removal->error, DRAY_CONFLICT,
+                         "cannot remove %s: another file system is mounted there", name);
     if (fd < 0)
         return fail_at(removal, errno, "opening the directory", name);
     struct level level = {.device = status.st_dev, .inode = status.st_ino};
@@ -223,6 +246,43 @@ static int remove_in(int top, const char *name, struct dray_error *error)
         strcmp(name, "..") == 0)
         return dray_fail(error, DRAY_BUG, "cannot remove \"%s\": it is not one name", name);
     int result = remove_name(&removal, name);
+    return result == 0 ? remove_all(&removal) : result;
+}
+
+/* What is held becomes the first level. */
+static int hold(struct removal *removal, const char *name, int held, const struct stat *status)
+{
+    if (DRAY_GROW(removal->levels, removal->count, removal->capacity) != 0)
+        return dray_fail_memory(removal->error);
+    dray_autofree char *copy = strdup(name);
+    if (copy == NULL)
+        return dray_fail_memory(removal->error);
+    /* Where this fails, what is inside may be removable all the same, or says why not. */
+    if ((status->st_mode & 0700) != 0700)
+        (void)fchmod(held, 0700);
+    dray_autoclose int fd = openat(held, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail_at(removal, errno, "opening the directory", name);
+    struct level level = {.device = status->st_dev, .inode = status->st_ino};
+    if (set_stream(&level, &fd) != 0)
+        return fail_at(removal, errno, "reading the directory", name);
+    level.name = DRAY_TAKE(copy);
+    removal->levels[removal->count++] = level;
+    return 0;
+}
+
+int dray_remove_held(int directory, const char *name, int held, struct dray_error *error)
+{
+    dray_cleanup(free_removal) struct removal removal = {.top = directory, .error = error};
+    struct stat ours, named;
+
+    if (fstat(held, &ours) != 0)
+        return dray_fail_errno(error, errno, "looking at the directory to remove, %s", name);
+    if (fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) != 0)
+        return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "looking at %s", name);
+    if (ours.st_dev != named.st_dev || ours.st_ino != named.st_ino)
+        return dray_fail(error, DRAY_CONFLICT, "%s is something else by now", name);
+    int result = hold(&removal, name, held, &ours);
     return result == 0 ? remove_all(&removal) : result;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -10,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -448,6 +450,27 @@ static void links_are_removed_and_not_followed(void **state)
     assert_true(is_there(place, "precious/f"));
 }
 
+static void what_is_held_is_removed_and_nothing_else(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+
+    assert_int_equal(mkdirat(place->fd, "ours", 0700), 0);
+    assert_int_equal(mkdirat(place->fd, "ours/d", 0), 0);
+    put(place, "ours/f", "x");
+    assert_int_equal(symlinkat("../theirs", place->fd, "ours/link"), 0);
+    assert_int_equal(mkdirat(place->fd, "theirs", 0700), 0);
+    put(place, "theirs/f", "x");
+    dray_autoclose int held = openat(place->fd, "ours", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_int_equal(dray_remove_held(place->fd, "theirs", held, &error), DRAY_CONFLICT);
+    assert_true(is_there(place, "theirs/f"));
+    assert_true(is_there(place, "ours/f"));
+    assert_int_equal(dray_remove_held(place->fd, "ours", held, &error), 0);
+    assert_false(is_there(place, "ours"));
+    assert_true(is_there(place, "theirs/f"));
+    assert_int_equal(dray_remove_held(place->fd, "ours", held, &error), 0); /* it is gone */
+}
+
 static void more_than_one_name_is_refused(void **state)
 {
     struct place *place = *state;
@@ -594,6 +617,45 @@ static void what_may_not_be_removed_is_named(void **state)
     assert_true(is_there(place, "ours/f"));
 }
 
+/* Exits with 77 where nothing can be mounted. */
+static void remove_around_a_mount(struct place *place, unsigned long flags)
+{
+    struct dray_error error = {0};
+    dray_autofree char *path = in_place(place, "t/d");
+    dray_autofree char *from = in_place(place, "from");
+
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount(flags ? from : "none", path, flags ? NULL : "tmpfs", flags, NULL) != 0)
+        _exit(77);
+    place->fd = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* of this name space */
+    put(place, "t/d/f", "x");
+    MUST(dray_remove_tree(place->fd, "t", &error) == DRAY_CONFLICT);
+    MUST(strstr(error.message, "another file system is mounted there") != NULL);
+    MUST(is_there(place, "t/d/f"));
+}
+
+/* A bind mount is of the same device. */
+static void what_is_mounted_is_not_entered(void **state)
+{
+    struct place *place = *state;
+
+    assert_int_equal(mkdirat(place->fd, "t", 0700), 0);
+    assert_int_equal(mkdirat(place->fd, "t/d", 0700), 0);
+    assert_int_equal(mkdirat(place->fd, "from", 0700), 0);
+    for (int i = 0; i < 2; i++) {
+        pid_t child = fork();
+        int status = 0;
+        assert_true(child >= 0);
+        if (child == 0) {
+            remove_around_a_mount(place, i == 0 ? 0 : MS_BIND);
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        assert_true(WEXITSTATUS(status) == 0 || WEXITSTATUS(status) == 77);
+    }
+}
+
 /* What a runner may do beside a delivery: make and remove directories, nothing more. */
 static void remove_under_landlock(const struct place *place)
 {
@@ -643,6 +705,8 @@ int main(void)
         cmocka_unit_test(paths_become_absolute),
         IN_PLACE(everything_below_a_name_is_removed),
         IN_PLACE(links_are_removed_and_not_followed),
+        IN_PLACE(what_is_held_is_removed_and_nothing_else),
+        IN_PLACE(what_is_mounted_is_not_entered),
         IN_PLACE(more_than_one_name_is_refused),
         IN_PLACE(a_path_may_lead_to_what_is_removed),
         IN_PLACE(a_very_deep_tree_is_removed_with_few_descriptors),
