@@ -49,6 +49,8 @@ struct dray_staging_place {
     int old;               /* the directory that the push goes over; -1: none */
     int into;              /* the directory that it adds to; -1: none */
     int holder;            /* in which staging is then, by the name below; -1: none */
+    int lock;              /* of the holder, for as long as this process lives; -1: none */
+    int64_t touched;       /* atomic: when the holder was last said to be in use, ns */
     int merged;            /* something was in it */
     char *name;
     struct dray_error error; /* why there is none */
@@ -293,6 +295,8 @@ DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error
 /* Remove it with all it holds, unless it was renamed to its place. What a push goes over is left.
  */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
+/* A push into a directory goes on. */
+void dray_staging_touch(struct dray_step_run *step);
 /* After a push that succeeded: remove what it went over. */
 DRAY_MUST_CHECK int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error);
 /* Of a target that has its delivery, if it is one on a file system: remove what any attempt left

@@ -11,12 +11,12 @@
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "core/base/io.h"
+#include "core/base/text.h"
 #include "core/run/merge.h"
 #include "core/run/run.h"
 
@@ -104,8 +104,25 @@ static void hold_old(struct dray_step_run *step)
 
 /* ---- Into a directory that is there ---- */
 
-/* Other names in it than of holders, which are settled: their number, or a class. */
-static int settle_holders(const struct dray_plan_target *target, int into, uint64_t *ret_settled,
+/* How often somebody else hears that it is in use, where locks are not known. */
+#define TOUCH_EVERY (INT64_C(60) * 1000000000)
+
+/* A holder that stays, and why. */
+static void tell_left(const struct dray_step_run *step, const char *name, const char *why)
+{
+    dray_autofree char *message =
+        dray_format("%s in %s is left alone: %s", name, step->target->uri, why);
+
+    if (message)
+        dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
+                                           step->step->id, "level", DRAY_LOG_WARN, "what",
+                                           "left alone", "fields", "message", message));
+}
+
+/* Other names in it than of holders, which are settled: 1, 0 or a class. What is left alone is told
+ * where there is a step. */
+static int settle_holders(const struct dray_plan_target *target, int into,
+                          const struct dray_step_run *step, uint64_t *ret_settled,
                           struct dray_error *error)
 {
     int copy = openat(into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -124,8 +141,16 @@ static int settle_holders(const struct dray_plan_target *target, int into, uint6
             others = 1;
             continue;
         }
-        result = dray_merge_settle(into, one->d_name, -1, error);
-        ++*ret_settled;
+        struct dray_error why = {0};
+        int left = dray_merge_settle(into, one->d_name, -1, &why);
+        if (left > 0 && step)
+            tell_left(step, one->d_name, why.message);
+        if (left < 0) {
+            *error = why;
+            result = left;
+        }
+        others |= left > 0;
+        *ret_settled += left == 0;
     }
     (void)closedir(listing);
     return result != 0 ? result : others;
@@ -150,32 +175,37 @@ int dray_staging_settle(const struct dray_plan_target *target, struct dray_error
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
                    ? 0
                    : dray_fail_errno(error, errno, "opening %s", target->uri);
-    int result = settle_holders(target, into, &settled, error);
+    int result = settle_holders(target, into, NULL, &settled, error);
     return result < 0 ? result : settled > 0;
 }
 
-/* The holder and what is in it; it is locked for as long as this process lives. */
 static int make_holder(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
+    struct dray_error why = {0};
 
-    if (mkdirat(staging->into, staging->name, 0700) != 0)
-        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
-    staging->holder =
-        openat(staging->into, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    /* Where a set-group-ID bit or a default ACL gave it more rights, they are taken away. */
-    if (staging->holder < 0 || fchmod(staging->holder, 0700) != 0)
-        return dray_fail_errno(error, errno, "opening %s in %s", staging->name, step->target->uri);
-    if (flock(staging->holder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return dray_fail(error, DRAY_TEMPORARY, "%s in %s is locked", staging->name,
-                         step->target->uri);
-    if (mkdirat(staging->holder, "old", 0700) != 0 || mkdirat(staging->holder, "data", 0700) != 0)
-        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
+    if (dray_merge_holder_make(staging->into, staging->name, &staging->holder, &staging->lock,
+                               &why) != 0) {
+        dray_fail(error, why.class_, "%s: %s", step->target->uri, why.message);
+        return error->class_;
+    }
     staging->directory =
         openat(staging->holder, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return staging->directory >= 0
                ? 0
                : dray_fail_errno(error, errno, "opening a directory in %s", step->target->uri);
+}
+
+void dray_staging_touch(struct dray_step_run *step)
+{
+    struct dray_staging_place *staging = &step->staging;
+    int64_t now = dray_monotonic();
+
+    if (staging->lock < 0 ||
+        now - __atomic_load_n(&staging->touched, __ATOMIC_RELAXED) < TOUCH_EVERY)
+        return;
+    __atomic_store_n(&staging->touched, now, __ATOMIC_RELAXED);
+    dray_merge_holder_touch(staging->lock);
 }
 
 static int prepare_into(struct dray_step_run *step, struct dray_error *error)
@@ -186,7 +216,7 @@ static int prepare_into(struct dray_step_run *step, struct dray_error *error)
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
-    int others = settle_holders(step->target, staging->into, &settled, error);
+    int others = settle_holders(step->target, staging->into, step, &settled, error);
     if (others < 0 || step->run->discarding)
         return others < 0 ? others : 0;
     staging->merged = others;
@@ -268,45 +298,84 @@ int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
 
     if (staging->parent < 0 || !staging->name)
         return 0;
-    if (staging->into >= 0)
-        return staging->holder < 0
-                   ? 0
-                   : dray_merge_settle(staging->into, staging->name, staging->holder, error);
+    if (staging->into >= 0) {
+        int left = staging->holder < 0
+                       ? 0
+                       : dray_merge_settle(staging->into, staging->name, staging->holder, error);
+        return left > 0 ? error->class_ : left;
+    }
     if (step->target && step->target->goes_over == DRAY_GOES_INTO)
         return 0;
     return staging->old >= 0 ? remove_held(step, staging->directory, error)
                              : dray_remove_tree(staging->parent, staging->name, error);
 }
 
+/* What is left of a holder is no failure of what was done in it. */
 int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error)
 {
-    if (step->staging.into >= 0)
-        return dray_staging_remove(step, error);
-    return step->staging.old >= 0 ? remove_held(step, step->staging.old, error) : 0;
+    struct dray_staging_place *staging = &step->staging;
+
+    if (staging->into < 0)
+        return staging->old >= 0 ? remove_held(step, staging->old, error) : 0;
+    struct dray_error why = {0};
+    if (staging->holder >= 0 &&
+        dray_merge_settle(staging->into, staging->name, staging->holder, &why) != 0)
+        tell_left(step, staging->name, why.message);
+    return 0;
+}
+
+/* ---- Merging ---- */
+
+static void hear(void *arg)
+{
+    dray_service_progress(arg, 0, 0);
+}
+
+static int ask(void *arg)
+{
+    return dray_service_cancelled(arg);
 }
 
 /* What failed is undone. What cannot be, whoever comes next tries again. */
+static int do_merge(struct dray_call *call, const struct dray_merge_journal *journal,
+                    const struct dray_merge_watch *watch)
+{
+    const struct dray_staging_place *staging = &call->step->staging;
+    struct dray_error also = {0}, kept = {0};
+    int result = dray_merge_finish(staging->into, staging->holder, journal, 0, watch, &call->error);
+
+    if (result == 0)
+        return 0;
+    if (dray_merge_undo(staging->into, staging->holder, journal, watch, &kept, &also) != 0)
+        dray_hint(&call->error, "not all of it could be undone: %s; it lies in %s/%s", also.message,
+                  call->step->target->uri, staging->name);
+    else if (kept.class_ != 0)
+        dray_hint(&call->error, "%s", kept.message);
+    return result;
+}
+
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts)
 {
     struct dray_call *call = (struct dray_call *)(void *)ctx;
     const struct dray_staging_place *staging = &call->step->staging;
+    const struct dray_merge_watch watch = {hear, ask, ctx};
     dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
-    struct dray_error also = {0};
+    struct stat status;
 
     if (staging->holder < 0 || !call->step->committed)
         return dray_fail(&call->error, DRAY_BUG,
                          "plugin %s wants to merge what it may not, or nothing",
                          call->step->step->uses);
-    int result =
-        dray_merge_plan(staging->into, staging->directory, conflicts, &journal, &call->error);
+    if (fstat(staging->holder, &status) != 0)
+        return dray_fail_errno(&call->error, errno, "looking at %s", staging->name);
+    journal.holder = status.st_ino;
+    int result = dray_merge_plan(staging->into, staging->directory, conflicts, &watch, &journal,
+                                 &call->error);
+    if (result == 0 && dray_service_cancelled(ctx))
+        result = dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
     if (result == 0)
         result = dray_merge_journal_write(staging->holder, &journal, &call->error);
-    if (result != 0)
-        return result;
-    result = dray_merge_finish(staging->into, staging->holder, &journal, 0, &call->error);
-    if (result != 0 && dray_merge_undo(staging->into, staging->holder, &journal, &also) != 0)
-        dray_hint(&call->error, "it could not be undone: %s", also.message);
-    return result;
+    return result == 0 ? do_merge(call, &journal, &watch) : result;
 }
 
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)

@@ -76,6 +76,9 @@ struct hpfs_place {
  * DRAY_NOT_FOUND it is filled too, by what is written. Free it in any case. */
 int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place);
 void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
+/* Where everybody may rename what is another's, nothing can be made that is what was delivered:
+ * DRAY_DENIED. */
+int hpfs_check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status);
 /* How many names the directory holds, or -1 with errno. */
 int64_t hpfs_count_names(int parent, const char *name);
 

@@ -14,8 +14,7 @@ static void free_text(char **text)
 }
 #define OWNED __attribute__((cleanup(free_text))) char *
 
-/* Where everybody may rename what is another's, nothing can be made that is what was delivered. */
-static int check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status)
+int hpfs_check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status)
 {
     if ((status->st_mode & S_IWOTH) == 0 || (status->st_mode & S_ISVTX) != 0)
         return DRAY_OK;
@@ -58,7 +57,7 @@ static int resolve(struct dray_ctx *ctx, const char *directory, char **ret_real)
     if (text == NULL)
         return host->fail(ctx, DRAY_INVALID, "the real path of %s is not UTF-8", directory);
     json_decref(text);
-    int result = check_mode(ctx, real, &status);
+    int result = hpfs_check_mode(ctx, real, &status);
     if (result != DRAY_OK)
         return result;
     *ret_real = real;
