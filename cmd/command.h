@@ -36,7 +36,8 @@ struct options {
     const char *target, *path; /* of policy explain */
     int64_t size;
     const char *type, *source, *owner, *external_id, *name; /* of dataset; NULL: not said */
-    struct list tags, labels;
+    const char *bundle_size;
+    struct list tags, labels, digests;
     const char *const *arguments;
     int argument_count;
 };
@@ -68,6 +69,7 @@ struct work {
     const struct options *options; /* the verb is the first argument */
     struct dray_api_settings settings;
     struct dray_api *api; /* NULL until work_open */
+    int interruptible;    /* work_open is to watch for interrupts */
     struct dray_diagnostics diagnostics;
     struct dray_error error;
 };
@@ -82,6 +84,9 @@ struct verb {
 int run_verb(const struct options *options, const char *command, const struct verb *verbs,
              size_t count);
 int work_open(struct work *work);
+/* Interrupts arrive through this descriptor from now on, so that what is under way can be undone
+ * first; -1: that cannot be. */
+int interrupts_watch(void);
 /* Report what went wrong; returns the exit status. */
 int work_fail(struct work *work);
 

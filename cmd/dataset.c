@@ -66,6 +66,55 @@ static int set_labels(struct work *work, json_t *said)
     return result;
 }
 
+/* "sha256:DIGITS", which says its kind; an empty text takes all digests away. */
+static int set_digest(struct work *work, json_t *bundle, const char *value)
+{
+    const char *colon = strchr(value, ':');
+    size_t length = colon ? (size_t)(colon - value) : 0;
+    const char *kind = length == 6 && strncasecmp(value, "sha256", 6) == 0 ? "sha256"
+                       : length == 3 && strncasecmp(value, "md5", 3) == 0  ? "md5"
+                                                                           : NULL;
+
+    if (!*value)
+        return json_object_set_new(bundle, "sha256", json_null()) == 0
+                   ? 0
+                   : dray_fail_memory(&work->error);
+    if (kind)
+        return set(work, bundle, kind, colon + 1);
+    (void)dray_fail(&work->error, DRAY_INVALID, "--digest %s does not say of which kind it is",
+                    value);
+    dray_hint(&work->error, "write sha256: or md5: in front of its digits");
+    return -1;
+}
+
+/* What the file at the source is to be. */
+static int set_bundle(struct work *work, json_t *said)
+{
+    const struct options *options = work->options;
+    json_t *bundle = json_object();
+    int wanted = options->digests.count > 0 || options->bundle_size;
+    int result = bundle ? 0 : dray_fail_memory(&work->error);
+
+    for (size_t i = 0; result == 0 && i < options->digests.count; i++)
+        result = set_digest(work, bundle, options->digests.items[i]);
+    if (result == 0 && options->bundle_size) {
+        const char *why = NULL;
+        int64_t size = 0;
+        int empty = !*options->bundle_size;
+        if (!empty && (dray_size_parse(options->bundle_size, strlen(options->bundle_size), &size,
+                                       &why) != 0 ||
+                       size < 0 || size == DRAY_NONE))
+            result = dray_fail(&work->error, DRAY_INVALID, "--bundle-size %s: %s",
+                               options->bundle_size, why ? why : "it takes a number of bytes");
+        else if (json_object_set_new(bundle, "size", empty ? json_null() : json_integer(size)) != 0)
+            result = dray_fail_memory(&work->error);
+    }
+    if (result == 0 && wanted && json_object_set(said, "bundle", bundle) != 0)
+        result = dray_fail_memory(&work->error);
+    json_decref(bundle);
+    return result;
+}
+
 /* NULL with the error. */
 static json_t *said_of(struct work *work, const char *name)
 {
@@ -78,7 +127,7 @@ static json_t *said_of(struct work *work, const char *name)
         set(work, said, "source", options->source) == 0 &&
         set(work, said, "owner", options->owner) == 0 &&
         set(work, said, "external_id", options->external_id) == 0 && set_tags(work, said) == 0 &&
-        set_labels(work, said) == 0)
+        set_labels(work, said) == 0 && set_bundle(work, said) == 0)
         return said;
     json_decref(said);
     return NULL;
@@ -152,6 +201,27 @@ static void print_files(const json_t *files)
     }
 }
 
+static void print_bundle(const json_t *bundle)
+{
+    const char *comma = "";
+
+    if (!bundle)
+        return;
+    (void)printf("%-12s", "bundle");
+    if (json_object_get(bundle, "size")) {
+        (void)printf("%llu bytes", number(bundle, "size"));
+        comma = ", ";
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const char *kind = i == 0 ? "sha256" : "md5", *digits = text(bundle, kind);
+        if (!*digits)
+            continue;
+        (void)printf("%s%s:%s", comma, kind, digits);
+        comma = ", ";
+    }
+    (void)fputc('\n', stdout);
+}
+
 static void print_dataset(const json_t *dataset)
 {
     (void)printf("%-12s", "dataset");
@@ -160,6 +230,7 @@ static void print_dataset(const json_t *dataset)
     print_member(dataset, "external_id", "external id");
     print_member(dataset, "owner", "owner");
     print_member(dataset, "source", "source");
+    print_bundle(json_object_get(dataset, "bundle"));
     if (json_object_get(dataset, "tags")) {
         (void)printf("%-12s", "tags");
         print_tags(dataset);
@@ -208,7 +279,12 @@ static int tell(struct work *work, json_t *dataset, const char *what)
     if (work->options->json)
         return print_json(dataset);
     print_name(dataset);
-    (void)printf(" (id:%llu) %s\n", number(dataset, "id"), what);
+    (void)printf(" (id:%llu) %s", number(dataset, "id"), what);
+    if (json_object_get(dataset, "list_dropped"))
+        (void)printf("; the list of its %llu file%s was of the source before, and is dropped",
+                     number(dataset, "list_dropped"),
+                     number(dataset, "list_dropped") == 1 ? "" : "s");
+    (void)fputc('\n', stdout);
     json_decref(dataset);
     return 0;
 }
@@ -230,8 +306,8 @@ static int change(struct work *work)
 
     if (!failed && json_object_size(said) == 0) {
         failed = dray_fail(&work->error, DRAY_INVALID, "nothing is to be changed");
-        dray_hint(&work->error, "--name, --type, --source, --tag, --label, --owner or "
-                                "--external-id says what");
+        dray_hint(&work->error, "--name, --type, --source, --digest, --bundle-size, --tag, "
+                                "--label, --owner or --external-id says what");
     }
     failed = failed || work_open(work) != 0 ||
              dray_api_dataset_set(work->api, work->options->arguments[1], said, &dataset,
@@ -250,8 +326,12 @@ static int import(struct work *work)
         return work_fail(work);
     if (work->options->json)
         return print_json(done);
-    (void)printf("%llu added, %llu changed, %llu files\n", number(done, "added"),
+    (void)printf("%llu added, %llu changed, %llu files", number(done, "added"),
                  number(done, "changed"), number(done, "files"));
+    if (json_object_get(done, "lists_dropped"))
+        (void)printf(", %llu list%s dropped, of another source than now",
+                     number(done, "lists_dropped"), number(done, "lists_dropped") == 1 ? "" : "s");
+    (void)fputc('\n', stdout);
     json_decref(done);
     return 0;
 }
@@ -322,6 +402,7 @@ static int verify(struct work *work)
 {
     json_t *verdict = NULL;
 
+    work->interruptible = 1;
     if (work_open(work) != 0)
         return work_fail(work);
     int result =
@@ -349,10 +430,12 @@ static int delete (struct work *work)
 }
 
 static const struct verb verbs[] = {
-    {"add", " NAME [--source PATH] [--type T] [--tag T]... [--label N=V]... [--owner U]", "nABCEFH",
-     1, 1, add},
-    {"set", " DATASET [--name N] [--source PATH] [--type T] [--tag T]... [--label N=V]...",
-     "nABCEFHI", 1, 1, change},
+    {"add",
+     " NAME [--source PATH] [--type T] [--tag T]... [--label N=V]... [--owner U] [--digest D]...",
+     "nABCEFHQV", 1, 1, add},
+    {"set",
+     " DATASET [--name N] [--source PATH] [--type T] [--tag T]... [--label N=V]... [--digest D]...",
+     "nABCEFHIQV", 1, 1, change},
     {"import", " FILE", "n", 1, 1, import},
     {"list", " [--type T] [--tag T] [--owner U] [--external-id ID]", "nACFH", 0, 0, list},
     {"show", " DATASET", "n", 1, 1, show},

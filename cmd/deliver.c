@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* deliver.c - push, run, plan, preview and check. */
 #include <errno.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "cmd/command.h"
@@ -15,20 +13,6 @@ struct session {
     struct dray_api *api;
     struct dray_diagnostics diagnostics;
 };
-
-/* Interrupts arrive through a descriptor, so that what is under way can be undone first. */
-static int watch_interrupts(void)
-{
-    sigset_t signals;
-
-    (void)sigemptyset(&signals);
-    (void)sigaddset(&signals, SIGINT);
-    (void)sigaddset(&signals, SIGTERM);
-    (void)sigaddset(&signals, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0)
-        return -1;
-    return signalfd(-1, &signals, SFD_CLOEXEC);
-}
 
 static void session_close(struct session *session)
 {
@@ -45,7 +29,7 @@ static int session_open(const struct options *options, struct session *session,
                                              .diagnostics = &session->diagnostics,
                                              .terminal = !options->json && isatty(2)}};
     session->settings = api_settings(options);
-    session->settings.interrupt_fd = watch_interrupts();
+    session->settings.interrupt_fd = interrupts_watch();
     session->settings.on_event = on_event;
     session->settings.arg = &session->progress;
     return dray_api_open(&session->settings, &session->api, error);

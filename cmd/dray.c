@@ -126,12 +126,14 @@ const struct command dray_commands[] = {
      "dataset\n"
      "each (-: standard input); all of it is stored, or nothing. set changes what is named: --tag "
      "the\n"
-     "tags together, --label one label; with an empty value it removes.\n"
+     "tags together, --label one label; with an empty value it removes. Another source drops what "
+     "the\n"
+     "catalog has of the files and of the digests of the one before.\n"
      "verify reads all of a dataset and compares it with the list that the catalog has, or makes "
      "one.\n"
      "\n"
      "  dray dataset add ocean --source ./run-0042 --type RAW_DATA --tag human\n",
-     "jnABCEFHIO", 1, 2, command_dataset},
+     "jnABCEFHIOQV", 1, 2, command_dataset},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 

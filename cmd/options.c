@@ -60,6 +60,10 @@ static const struct option_row rows[] = {
     {'A', "type", 1, "--type TYPE          the dataset's type, such as RAW_DATA"},
     {'B', "source", 1,
      "--source PATH        where its bytes are: a directory, a file, an archive, or NAME:REMOTE"},
+    {'Q', "digest", 1,
+     "--digest KIND:DIGITS of the archive there, or of the one file: sha256 or md5 (may be "
+     "repeated)"},
+    {'V', "bundle-size", 1, "--bundle-size SIZE   how many bytes that has"},
     {'C', "tag", 1, "--tag TAG            a tag of it (may be repeated)"},
     {'E', "label", 1, "--label NAME=VALUE   a label of it (may be repeated)"},
     {'F', "owner", 1, "--owner USER         who owns it"},
@@ -173,6 +177,8 @@ static int set_member(struct options *options, const char *name, const char *val
         options->external_id = value;
     else if (strcmp(name, "name") == 0)
         options->name = value;
+    else if (strcmp(name, "bundle-size") == 0)
+        options->bundle_size = value;
     else
         return 0;
     return 1;
@@ -212,6 +218,8 @@ static const char *set_option(struct options *options, const char *name, const c
         options->key = value;
     else if (strcmp(name, "dataset") == 0)
         options->dataset = value;
+    else if (strcmp(name, "digest") == 0)
+        return add(&options->digests, value);
     else if (strcmp(name, "tag") == 0)
         return add(&options->tags, value);
     else if (strcmp(name, "label") == 0)

@@ -1,13 +1,29 @@
 /* SPDX-License-Identifier: MIT */
 /* verb.c - commands that have verbs: which one it is, and what it takes. */
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 
 #include "cmd/command.h"
 #include "core/base/text.h"
 
+int interrupts_watch(void)
+{
+    sigset_t signals;
+
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGINT);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &signals, NULL) != 0)
+        return -1;
+    return signalfd(-1, &signals, SFD_CLOEXEC);
+}
+
 int work_open(struct work *work)
 {
     work->settings = api_settings(work->options);
+    work->settings.interrupt_fd = work->interruptible ? interrupts_watch() : -1;
     return dray_api_open(&work->settings, &work->api, &work->error);
 }
 
@@ -19,6 +35,7 @@ int work_fail(struct work *work)
 static void work_end(struct work *work)
 {
     dray_api_close(work->api);
+    dray_close_descriptor(&work->settings.interrupt_fd);
     dray_diagnostics_free(&work->diagnostics);
 }
 
@@ -62,7 +79,8 @@ static int wrong_use(struct work *work, const char *command, const struct verb *
 int run_verb(const struct options *options, const char *command, const struct verb *verbs,
              size_t count)
 {
-    dray_cleanup(work_end) struct work work = {.options = options};
+    dray_cleanup(work_end) struct work work = {.options = options,
+                                               .settings = {.interrupt_fd = -1}};
     int arguments = options->argument_count - 1;
     size_t i = 0;
 

@@ -90,6 +90,7 @@ libdraycommand_la_SOURCES = \
 archive_sources = \
 	plugins/sources/archive.c \
 	plugins/sources/archive.h \
+	plugins/sources/archive_digest.c \
 	plugins/sources/archive_names.c \
 	plugins/sources/archive_open.c \
 	plugins/sources/archive_stream.c \
@@ -97,12 +98,12 @@ archive_sources = \
 
 plugins_source_archive_la_SOURCES = $(archive_sources) plugins/sources/archive_plugin.c
 plugins_source_archive_la_LDFLAGS = $(plugin_link_flags)
-plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS)
+plugins_source_archive_la_LIBADD = $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(CRYPTO_LIBS)
 
 plugins_source_command_la_SOURCES = $(archive_sources) \
 	plugins/sources/command.c
 plugins_source_command_la_LDFLAGS = $(plugin_link_flags)
-plugins_source_command_la_LIBADD = libdraycommand.la $(ARCHIVE_LIBS) $(ZLIB_LIBS)
+plugins_source_command_la_LIBADD = libdraycommand.la $(ARCHIVE_LIBS) $(ZLIB_LIBS) $(CRYPTO_LIBS)
 
 plugins_source_directory_la_SOURCES = plugins/sources/directory.c
 plugins_source_directory_la_LDFLAGS = $(plugin_link_flags)

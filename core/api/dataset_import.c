@@ -27,6 +27,8 @@ struct import {
     int listing; /* and its list was begun */
     uint64_t id; /* of it, when storing */
     uint64_t added, changed, files;
+    uint64_t dropped; /* lists that were of another source, and that no other took the place of */
+    int dropping;     /* the list of the dataset above is among them */
 };
 
 /* What is wrong with the line is a problem at its place; what else fails is an error. */
@@ -52,6 +54,8 @@ static int begin_list(struct import *import)
     int began = import->listing;
 
     import->listing = 1;
+    import->dropped -= import->dropping ? 1 : 0;
+    import->dropping = 0;
     return import->storing && !began
                ? dray_store_dataset_list(import->api->engine.store, import->id, import->error)
                : 0;
@@ -94,6 +98,23 @@ static int take_files(struct import *import, const json_t *files)
 
 /* ---- datasets */
 
+/* By name alone another dataset of the platform would be overwritten. */
+static int check_same(struct import *import, const struct dray_dataset_row *row,
+                      const char *external_id)
+{
+    if (row->id == 0 || !row->external_id || strcmp(row->external_id, external_id) == 0)
+        return 0;
+    (void)dray_fail(import->error, DRAY_CONFLICT,
+                    "the dataset \"%s\" (id:%llu) has the external id \"%s\", and this line "
+                    "says \"%s\"",
+                    row->name, (unsigned long long)row->id, row->external_id, external_id);
+    dray_hint(import->error,
+              "if it is the same dataset: dray dataset set id:%llu --external-id %s; else give it "
+              "another name or type",
+              (unsigned long long)row->id, external_id);
+    return DRAY_CONFLICT;
+}
+
 /* The one that the line is about: by its external id, else by type and name. */
 static int find(struct import *import, const json_t *said, struct dray_dataset_row *row)
 {
@@ -106,9 +127,12 @@ static int find(struct import *import, const json_t *said, struct dray_dataset_r
 
     if (by_id.external_id && *by_id.external_id)
         result = dray_dataset_first(import->api, &by_id, row, import->error);
-    if (result == 0 && row->id == 0 && by_name.name)
-        result = dray_dataset_first(import->api, &by_name, row, import->error);
-    return result;
+    if (result != 0 || row->id != 0 || !by_name.name)
+        return result;
+    result = dray_dataset_first(import->api, &by_name, row, import->error);
+    return result == 0 && by_id.external_id && *by_id.external_id
+               ? check_same(import, row, by_id.external_id)
+               : result;
 }
 
 static int take_dataset(struct import *import, json_t *said)
@@ -119,7 +143,7 @@ static int take_dataset(struct import *import, json_t *said)
     if (result == 0)
         result = find(import, said, &row);
     import->open = 1;
-    int known = row.id != 0;
+    int known = row.id != 0, listed = row.listed != 0;
     if (result == 0)
         result = dray_dataset_say(&row, said, import->base, 0, import->error);
     if (result == 0 && import->storing)
@@ -127,6 +151,8 @@ static int take_dataset(struct import *import, json_t *said)
     if (result != 0)
         return result;
     import->id = row.id;
+    import->dropping = listed && row.listed == 0;
+    import->dropped += import->dropping ? 1 : 0;
     import->added += known ? 0 : 1;
     import->changed += known ? 1 : 0;
     return take_files(import, json_object_get(said, "files"));
@@ -181,7 +207,8 @@ static int pass(struct import *import, FILE *file, const char *name)
     rewind(file);
     import->line = 0;
     import->open = import->listing = 0;
-    import->added = import->changed = 0;
+    import->added = import->changed = import->dropped = 0;
+    import->dropping = 0;
     errno = 0;
     while (result == 0 && (length = getline(&text, &capacity, file)) >= 0) {
         import->line++;
@@ -298,5 +325,11 @@ int dray_api_dataset_import(struct dray_api *api, const char *name,
     *ret_imported =
         json_pack("{s:s, s:I, s:I, s:I}", "file", shown, "added", (json_int_t)import.added,
                   "changed", (json_int_t)import.changed, "files", (json_int_t)import.files);
+    if (*ret_imported && import.dropped > 0 &&
+        json_object_set_new(*ret_imported, "lists_dropped",
+                            json_integer((json_int_t)import.dropped)) != 0) {
+        json_decref(*ret_imported);
+        *ret_imported = NULL;
+    }
     return *ret_imported ? 0 : dray_fail_memory(error);
 }

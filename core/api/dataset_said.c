@@ -188,55 +188,29 @@ static int set_labels(struct dray_dataset_row *row, json_t *value, int merge,
     return result;
 }
 
-/* ---- all of it */
+/* ---- the bundle */
 
-static int set_member(struct dray_dataset_row *row, const char *key, json_t *value,
-                      const char *base, int merge, struct dray_error *error)
-{
-    static const char *const keys[] = {"name", "type",   "external_id", "owner",
-                                       "tags", "labels", "source",      "files"};
-
-    if (strcmp(key, "name") == 0)
-        return set_name(row, value, error);
-    if (strcmp(key, "type") == 0)
-        return set_type(row, value, error);
-    if (strcmp(key, "external_id") == 0)
-        return set_text(&row->external_id, key, value, error);
-    if (strcmp(key, "owner") == 0)
-        return set_text(&row->owner, key, value, error);
-    if (strcmp(key, "tags") == 0)
-        return set_tags(row, value, error);
-    if (strcmp(key, "labels") == 0)
-        return set_labels(row, value, merge, error);
-    if (strcmp(key, "source") == 0)
-        return set_source(row, value, base, error);
-    if (strcmp(key, "files") == 0)
-        return json_is_array(value) ? 0 : dray_fail(error, DRAY_INVALID, "`files` is not a list");
-    (void)dray_fail(error, DRAY_INVALID, "nothing of a dataset is called \"%s\"", key);
-    const char *near = dray_nearest(key, keys, DRAY_COUNT(keys));
-    if (near)
-        dray_hint(error, "did you mean \"%s\"?", near);
-    return DRAY_INVALID;
-}
-
-int dray_dataset_say(struct dray_dataset_row *row, json_t *said, const char *base, int merge,
-                     struct dray_error *error)
+static int check_keys(const json_t *said, const char *what, const char *const *keys, size_t count,
+                      struct dray_error *error)
 {
     const char *key;
     json_t *value;
-    int result = row->type ? 0 : replace(&row->type, "", error);
 
-    if (result == 0 && !row->name && !json_object_get(said, "name"))
-        result = dray_fail(error, DRAY_INVALID, "a new dataset has no `name`");
-    json_object_foreach(said, key, value)
+    json_object_foreach((json_t *)(uintptr_t)said, key, value)
     {
-        if (result == 0)
-            result = set_member(row, key, value, base, merge, error);
+        size_t i = 0;
+        while (i < count && strcmp(key, keys[i]) != 0)
+            i++;
+        if (i < count)
+            continue;
+        (void)dray_fail(error, DRAY_INVALID, "nothing of %s is called \"%s\"", what, key);
+        const char *near = dray_nearest(key, keys, count);
+        if (near)
+            dray_hint(error, "did you mean \"%s\"?", near);
+        return DRAY_INVALID;
     }
-    return result;
+    return 0;
 }
-
-/* ---- a file */
 
 static int read_digest(const json_t *said, const char *key, size_t bytes, char *text,
                        const char **ret_text, struct dray_error *error)
@@ -253,6 +227,119 @@ static int read_digest(const json_t *said, const char *key, size_t bytes, char *
     *ret_text = dray_hex(raw, bytes, text);
     return 0;
 }
+
+/* As lower-case digits. */
+static int copy_digest(const json_t *value, const char *key, size_t bytes, json_t *bundle,
+                       struct dray_error *error)
+{
+    char text[DRAY_SHA256_HEX];
+    const char *digits = NULL;
+    int result = read_digest(value, key, bytes, text, &digits, error);
+
+    if (result == 0 && digits && json_object_set_new(bundle, key, json_string(digits)) != 0)
+        result = dray_fail_memory(error);
+    return result;
+}
+
+/* Of `merge`, digests take the place of all digests, and the size that of the size. */
+static int set_bundle(struct dray_dataset_row *row, const json_t *value, int merge,
+                      struct dray_error *error)
+{
+    static const char *const keys[] = {"size", "sha256", "md5"};
+    const json_t *size = json_object_get(value, "size");
+    int digests = json_object_get(value, "sha256") || json_object_get(value, "md5");
+    json_t *bundle = merge && row->bundle ? json_deep_copy(row->bundle) : json_object();
+    int result = bundle ? 0 : dray_fail_memory(error);
+
+    if (result == 0 && !json_is_object(value) && !json_is_null(value))
+        result = dray_fail(error, DRAY_INVALID, "`bundle` is not a mapping of size and digests");
+    if (result == 0)
+        result = check_keys(value, "a bundle", keys, DRAY_COUNT(keys), error);
+    if (result == 0 && size && !json_is_null(size) &&
+        (!json_is_integer(size) || json_integer_value(size) < 0))
+        result = dray_fail(error, DRAY_INVALID, "`size` of a bundle is no number of bytes");
+    if (result == 0 && digests) {
+        (void)json_object_del(bundle, "sha256");
+        (void)json_object_del(bundle, "md5");
+    }
+    if (result == 0)
+        result = copy_digest(value, "sha256", DRAY_SHA256_BYTES, bundle, error);
+    if (result == 0)
+        result = copy_digest(value, "md5", DRAY_MD5_BYTES, bundle, error);
+    if (result == 0 && json_is_null(size))
+        (void)json_object_del(bundle, "size");
+    else if (result == 0 && size &&
+             json_object_set_new(bundle, "size", json_integer(json_integer_value(size))) != 0)
+        result = dray_fail_memory(error);
+    if (result == 0) {
+        json_decref(row->bundle);
+        row->bundle = json_object_size(bundle) ? json_incref(bundle) : NULL;
+    }
+    json_decref(bundle);
+    return result;
+}
+
+/* ---- all of it */
+
+static int set_member(struct dray_dataset_row *row, const char *key, json_t *value,
+                      const char *base, int merge, struct dray_error *error)
+{
+    static const char *const keys[] = {"name",   "type",   "external_id", "owner", "tags",
+                                       "labels", "source", "bundle",      "files"};
+
+    if (strcmp(key, "name") == 0)
+        return set_name(row, value, error);
+    if (strcmp(key, "type") == 0)
+        return set_type(row, value, error);
+    if (strcmp(key, "external_id") == 0)
+        return set_text(&row->external_id, key, value, error);
+    if (strcmp(key, "owner") == 0)
+        return set_text(&row->owner, key, value, error);
+    if (strcmp(key, "tags") == 0)
+        return set_tags(row, value, error);
+    if (strcmp(key, "labels") == 0)
+        return set_labels(row, value, merge, error);
+    if (strcmp(key, "source") == 0)
+        return set_source(row, value, base, error);
+    if (strcmp(key, "bundle") == 0)
+        return set_bundle(row, value, merge, error);
+    if (strcmp(key, "files") == 0)
+        return json_is_array(value) ? 0 : dray_fail(error, DRAY_INVALID, "`files` is not a list");
+    (void)dray_fail(error, DRAY_INVALID, "nothing of a dataset is called \"%s\"", key);
+    const char *near = dray_nearest(key, keys, DRAY_COUNT(keys));
+    if (near)
+        dray_hint(error, "did you mean \"%s\"?", near);
+    return DRAY_INVALID;
+}
+
+int dray_dataset_say(struct dray_dataset_row *row, json_t *said, const char *base, int merge,
+                     struct dray_error *error)
+{
+    const char *key;
+    json_t *value;
+    int result = row->type ? 0 : replace(&row->type, "", error);
+    dray_autofree char *before = row->source ? strdup(row->source) : NULL;
+
+    if (row->source && !before)
+        result = dray_fail_memory(error);
+
+    if (result == 0 && !row->name && !json_object_get(said, "name"))
+        result = dray_fail(error, DRAY_INVALID, "a new dataset has no `name`");
+    json_object_foreach(said, key, value)
+    {
+        if (result == 0)
+            result = set_member(row, key, value, base, merge, error);
+    }
+    /* Of another source nothing is known yet. */
+    if (result == 0 && before && (!row->source || strcmp(before, row->source) != 0) &&
+        !json_object_get(said, "bundle")) {
+        json_decref(row->bundle);
+        row->bundle = NULL;
+    }
+    return result;
+}
+
+/* ---- a file */
 
 static int read_path(const json_t *said, char **ret_path, struct dray_error *error)
 {
@@ -274,27 +361,7 @@ static int read_path(const json_t *said, char **ret_path, struct dray_error *err
     return 0;
 }
 
-static int check_keys(json_t *said, struct dray_error *error)
-{
-    static const char *const keys[] = {"path", "path_b64", "size", "sha256", "md5"};
-    const char *key;
-    json_t *value;
-
-    json_object_foreach(said, key, value)
-    {
-        size_t i = 0;
-        while (i < DRAY_COUNT(keys) && strcmp(key, keys[i]) != 0)
-            i++;
-        if (i < DRAY_COUNT(keys))
-            continue;
-        (void)dray_fail(error, DRAY_INVALID, "nothing of a file is called \"%s\"", key);
-        const char *near = dray_nearest(key, keys, DRAY_COUNT(keys));
-        if (near)
-            dray_hint(error, "did you mean \"%s\"?", near);
-        return DRAY_INVALID;
-    }
-    return 0;
-}
+static const char *const file_keys[] = {"path", "path_b64", "size", "sha256", "md5"};
 
 int dray_dataset_file_say(json_t *said, struct dray_dataset_file_said *ret_file,
                           struct dray_error *error)
@@ -305,7 +372,7 @@ int dray_dataset_file_say(json_t *said, struct dray_dataset_file_said *ret_file,
         return dray_fail(error, DRAY_INVALID,
                          "a file of a dataset is an object with `path` and "
                          "`size`");
-    int result = check_keys(said, error);
+    int result = check_keys(said, "a file", file_keys, DRAY_COUNT(file_keys), error);
     if (result == 0 && (!json_is_integer(size) || json_integer_value(size) < 0))
         result = dray_fail(error, DRAY_INVALID, "a file has no `size` that is a number of bytes");
     if (result == 0)

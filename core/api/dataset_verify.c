@@ -65,7 +65,49 @@ static int store_files(struct dray_store *store, uint64_t id, const json_t *file
     return result == 0 ? dray_store_dataset_listed(store, id, error) : result;
 }
 
-static int record_files(struct dray_api *api, uint64_t id, struct seen *seen,
+/* Reading takes long. What was read is of this dataset only if it still is what it was then. */
+static int check_unchanged(struct dray_store *store, const struct dray_dataset_row *row,
+                           struct dray_error *error)
+{
+    struct dray_dataset_row *rows = NULL;
+    size_t count = 0;
+    int result = dray_store_datasets(store, &(struct dray_dataset_wanted){.id = row->id}, &rows,
+                                     &count, error);
+
+    if (result != 0)
+        return result;
+    int same = count == 1 && rows[0].listed == row->listed && rows[0].source && row->source &&
+               strcmp(rows[0].source, row->source) == 0;
+    dray_dataset_rows_free(rows, count);
+    if (same)
+        return 0;
+    dray_fail(error, DRAY_CONFLICT, "the dataset \"%s\" was %s while it was read", row->name,
+              count == 0 ? "deleted from the catalog" : "changed in the catalog");
+    dray_hint(error, "nothing was recorded; dray dataset show tells what it is now");
+    return DRAY_CONFLICT;
+}
+
+/* When its list was recorded, as the verdict says it. */
+static int tell_recorded(struct dray_store *store, uint64_t id, struct seen *seen,
+                         struct dray_error *error)
+{
+    struct dray_dataset_row *rows = NULL;
+    char listed[24];
+    size_t count = 0;
+    int result =
+        dray_store_datasets(store, &(struct dray_dataset_wanted){.id = id}, &rows, &count, error);
+
+    if (result == 0 && count == 1 &&
+        (json_object_set_new(seen->verdict, "verdict", json_string("recorded")) != 0 ||
+         json_object_set_new(seen->verdict, "listed",
+                             json_string(dray_time_print(rows[0].listed, listed))) != 0 ||
+         json_object_set(seen->verdict, "differences", seen->differences) != 0))
+        result = dray_fail_memory(error);
+    dray_dataset_rows_free(rows, count);
+    return result;
+}
+
+static int record_files(struct dray_api *api, const struct dray_dataset_row *row, struct seen *seen,
                         struct dray_error *error)
 {
     int result = dray_api_store(api, error);
@@ -74,16 +116,14 @@ static int record_files(struct dray_api *api, uint64_t id, struct seen *seen,
         result = dray_store_begin(api->engine.store, error);
     if (result != 0)
         return result;
-    result = store_files(api->engine.store, id, seen->files, error);
+    result = check_unchanged(api->engine.store, row, error);
+    if (result == 0)
+        result = store_files(api->engine.store, row->id, seen->files, error);
     if (result == 0)
         result = dray_store_commit(api->engine.store, error);
     else
         dray_store_rollback(api->engine.store);
-    if (result == 0 &&
-        (json_object_set_new(seen->verdict, "verdict", json_string("recorded")) != 0 ||
-         json_object_set(seen->verdict, "differences", seen->differences) != 0))
-        result = dray_fail_memory(error);
-    return result;
+    return result == 0 ? tell_recorded(api->engine.store, row->id, seen, error) : result;
 }
 
 static int judge(struct seen *seen, struct dray_error *error)
@@ -158,7 +198,7 @@ int dray_api_dataset_verify(struct dray_api *api, const char *reference, int rec
     if (result == 0)
         result = verify(api, &row, diagnostics, &seen, error);
     if (result == 0) {
-        result = record ? record_files(api, row.id, &seen, error) : judge(&seen, error);
+        result = record ? record_files(api, &row, &seen, error) : judge(&seen, error);
         if (result == 0 || result == DRAY_INTEGRITY)
             *ret_verdict = json_incref(seen.verdict);
     }

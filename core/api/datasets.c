@@ -3,6 +3,7 @@
 #include "core/api/datasets.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -27,7 +28,8 @@ static json_t *row_json(const struct dray_dataset_row *row)
                  set_optional(json, "owner", row->owner) ||
                  set_optional(json, "source", row->source) ||
                  (row->tags && json_object_set(json, "tags", row->tags) != 0) ||
-                 (row->labels && json_object_set(json, "labels", row->labels) != 0);
+                 (row->labels && json_object_set(json, "labels", row->labels) != 0) ||
+                 (row->bundle && json_object_set(json, "bundle", row->bundle) != 0);
 
     if (!failed && row->listed)
         failed = json_object_set_new(json, "entries", json_integer((json_int_t)row->files)) ||
@@ -190,9 +192,84 @@ static int find_json(void *arg, const char *reference, json_t **ret_dataset,
     return result == 0 ? give(&row, ret_dataset, error) : result;
 }
 
+/* A source, and the rows that share it. */
+struct shared {
+    const char *source;
+    struct statx status;
+    int there; /* it is a path, and status is known */
+    uint64_t *ids;
+    size_t count, capacity;
+    struct dray_error *error;
+};
+
+/* What a path leads to, without waiting for servers and without mounting anything. */
+static int look(const char *path, struct statx *ret_status)
+{
+    return *path == '/' &&
+           statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, ret_status) == 0;
+}
+
+static int is_same(const struct shared *shared, const char *source)
+{
+    struct statx status;
+
+    if (strcmp(source, shared->source) == 0)
+        return 1;
+    return shared->there && look(source, &status) && status.stx_ino == shared->status.stx_ino &&
+           status.stx_dev_major == shared->status.stx_dev_major &&
+           status.stx_dev_minor == shared->status.stx_dev_minor;
+}
+
+static int note_same(void *arg, uint64_t id, const char *source)
+{
+    struct shared *shared = arg;
+
+    if (!is_same(shared, source))
+        return 0;
+    if (DRAY_GROW(shared->ids, shared->count, shared->capacity) != 0)
+        return dray_fail_memory(shared->error);
+    shared->ids[shared->count++] = id;
+    return 0;
+}
+
+static int add_rows(struct dray_api *api, const struct shared *shared, json_t *list,
+                    struct dray_error *error)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < shared->count; i++) {
+        dray_cleanup(dray_dataset_row_clear) struct dray_dataset_row row = {0};
+        const struct dray_dataset_wanted wanted = {.id = shared->ids[i]};
+        result = dray_dataset_first(api, &wanted, &row, error);
+        if (result == 0 && row.id && json_array_append_new(list, row_json(&row)) != 0)
+            result = dray_fail_memory(error);
+    }
+    return result;
+}
+
+static int sharing_json(void *arg, const char *source, json_t **ret_list, struct dray_error *error)
+{
+    struct dray_api *api = arg;
+    struct shared shared = {.source = source, .error = error};
+    json_t *list = json_array();
+    int result = list ? dray_api_store_read(api, error) : dray_fail_memory(error);
+
+    shared.there = look(source, &shared.status);
+    if (result == 0)
+        result = dray_store_dataset_sources(api->engine.store, note_same, &shared, error);
+    if (result == 0)
+        result = add_rows(api, &shared, list, error);
+    free(shared.ids);
+    if (result == 0)
+        *ret_list = list;
+    else
+        json_decref(list);
+    return result;
+}
+
 struct dray_catalog dray_api_catalog(struct dray_api *api)
 {
-    return (struct dray_catalog){find_json, api};
+    return (struct dray_catalog){find_json, sharing_json, api};
 }
 
 /* ---- the operations */
@@ -216,6 +293,8 @@ static int check_source(const json_t *said, const struct dray_dataset_row *row,
 static int store(struct dray_api *api, json_t *said, struct dray_dataset_row *row,
                  json_t **ret_dataset, struct dray_error *error)
 {
+    const uint64_t files = row->files;
+    const int listed = row->listed != 0;
     int result = dray_dataset_say(row, said, api->here, 1, error);
 
     if (result == 0)
@@ -227,7 +306,15 @@ static int store(struct dray_api *api, json_t *said, struct dray_dataset_row *ro
         if (row->id == 0)
             dray_hint(error, "to change it: dray dataset set");
     }
-    return result == 0 ? give(row, ret_dataset, error) : result;
+    if (result == 0)
+        result = give(row, ret_dataset, error);
+    if (result == 0 && listed && row->listed == 0 &&
+        json_object_set_new(*ret_dataset, "list_dropped", json_integer((json_int_t)files)) != 0) {
+        json_decref(*ret_dataset);
+        *ret_dataset = NULL;
+        result = dray_fail_memory(error);
+    }
+    return result;
 }
 
 int dray_api_dataset_add(struct dray_api *api, json_t *said, json_t **ret_dataset,

@@ -10,13 +10,21 @@
 #include "core/base/io.h"
 #include "core/base/text.h"
 #include "core/engine/deliver.h"
+#include "core/run/made.h"
+
+char *dray_made_directory(const struct dray_engine *engine)
+{
+    return dray_format("%s/made", engine->state);
+}
 
 json_t *dray_orders_make(struct dray_engine *engine, const struct dray_plan *plan, const char *mode,
                          const char *job, uint32_t attempt, struct dray_error *error)
 {
-    json_t *start = json_pack("{s:s, s:o, s:s, s:i, s:s, s:s}", "mode", mode, "plan",
-                              dray_plan_json(plan), "job", job, "attempt", (int)attempt, "user",
-                              engine->user, "actor", engine->actor);
+    dray_autofree char *made = dray_made_directory(engine);
+    json_t *start = made ? json_pack("{s:s, s:o, s:s, s:i, s:s, s:s, s:s}", "mode", mode, "plan",
+                                     dray_plan_json(plan), "job", job, "attempt", (int)attempt,
+                                     "user", engine->user, "actor", engine->actor, "made", made)
+                         : NULL;
 
     if (!start) {
         dray_fail_memory(error);
@@ -41,9 +49,16 @@ static int sweep_scratch(const char *parent, const char *job, struct dray_error 
 
     if (!listing)
         return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "listing %s", parent);
-    for (const struct dirent *one; result == 0 && (one = readdir(listing));)
+    while (result == 0) {
+        errno = 0;
+        const struct dirent *one = readdir(listing);
+        if (!one && errno != 0)
+            result = dray_fail_errno(error, errno, "listing %s", parent);
+        if (!one)
+            break;
         if (strncmp(one->d_name, job, length) == 0 && one->d_name[length] == '.')
             result = dray_remove_tree(dirfd(listing), one->d_name, error);
+    }
     (void)closedir(listing);
     return result;
 }
@@ -463,30 +478,48 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
     return dray_runner_start(attempt->engine, runner, start, &files, error);
 }
 
+/* The files that say what may be left beside targets, where nothing is. */
+static void drop_made(const struct dray_engine *engine, const struct dray_plan *plan)
+{
+    dray_autofree char *directory = dray_made_directory(engine);
+
+    for (size_t i = 0; directory && i < plan->target_count; i++)
+        dray_made_drop(directory, plan->targets[i].request_key);
+}
+
+static int hear_discard(struct dray_attempt *attempt, json_t *message, struct dray_error *error)
+{
+    const char *event = text(message, "event");
+
+    if (event && strcmp(event, "log") == 0)
+        dray_event_send(attempt->engine, attempt->job, attempt->number, json_incref(message));
+    if (!event || strcmp(event, "failed") != 0)
+        return 0;
+    dray_error_from_json(error, json_object_get(message, "error"));
+    return error->class_;
+}
+
 int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan, const char *job,
-                         uint32_t number_, uint8_t *skip, struct dray_error *error)
+                         uint32_t number_, uint8_t *skip, int settled, struct dray_error *error)
 {
     struct dray_attempt attempt = {
         .engine = engine, .plan = plan, .job = job, .number = number_, .skip = skip};
     struct dray_runner runner;
     json_t *message = NULL;
-    int result = start_runner(&attempt, "discard", NULL, &runner, error);
+    int result = start_runner(&attempt, settled ? "settle" : "discard", NULL, &runner, error);
 
     if (result != 0)
         return result;
     int received = 0;
     while (result == 0 && (received = dray_runner_next(engine, &runner, &message, error)) == 1) {
-        const char *event = text(message, "event");
-        if (event && strcmp(event, "failed") == 0) {
-            dray_error_from_json(error, json_object_get(message, "error"));
-            result = error->class_;
-        }
+        result = hear_discard(&attempt, message, error);
         json_decref(message);
     }
     long step;
     if (result == 0)
         result = received < 0 ? received : dray_runner_end(&runner, &step, error);
     dray_runner_drop(&runner);
+    drop_made(engine, plan);
     dray_autofree char *scratch = dray_format("%s/scratch", engine->state);
     if (!scratch)
         return dray_fail_memory(error);
@@ -538,7 +571,7 @@ static int discard_rest(struct dray_attempt *attempt, struct dray_error *error)
     for (size_t i = 0; i < count; i++)
         skip[i] = attempt->skip[i] || attempt->delivered[i] || attempt->committing[i];
     return dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number, skip,
-                                error);
+                                0, error);
 }
 
 int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
@@ -566,6 +599,7 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
     if (dray_attempt_settle(attempt, &unsettled) != 0) /* then it stays open */
         dray_hint(result != 0 ? error : &attempt->error,
                   "whether it was delivered could not be found out: %s", unsettled.message);
+    drop_made(attempt->engine, attempt->plan);
     if (result != 0 || attempt->abandoned) {
         struct dray_error left = {0};
         if (discard_rest(attempt, &left) != 0)

@@ -55,7 +55,7 @@ int dray_job_bury(struct dray_engine *engine, const char *id, enum dray_state st
     }
     result = open ? dray_settle(engine, plan, job->id, skip, error) : 0;
     if (result == 0)
-        result = dray_attempt_discard(engine, plan, job->id, number, skip, error);
+        result = dray_attempt_discard(engine, plan, job->id, number, skip, 0, error);
     /* Outside of its attempts: it may have died between two. */
     if (result == 0)
         result =

@@ -162,21 +162,26 @@ static int check_job(struct dray_engine *engine, const struct dray_job_row *job,
     return result;
 }
 
-/* A merge that was begun is brought to its end first, as its target may hold the delivery then: 1
- * when there was one. */
-static int settle_merges(const struct dray_plan *plan, const struct dray_job_row *job,
+/* Merges that were begun in a target are brought to their end first: it may hold the delivery then,
+ * also where nobody knows of it any more. One that another process is at work on, or
+ * that is somebody else's, is in the way as anything else is. */
+static int settle_merges(struct dray_engine *engine, struct dray_plan *plan,
                          struct dray_error *error)
 {
-    int settled = 0;
+    int any = 0;
 
-    for (size_t i = 0; settled >= 0 && i < plan->target_count; i++) {
-        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
-        if (!row || row->state != DRAY_COMMITTING)
+    for (size_t i = 0; i < plan->target_count; i++) {
+        struct dray_error why = {0};
+        if (plan->targets[i].presence == DRAY_ABSENT)
             continue;
-        int one = dray_staging_settle(&plan->targets[i], error);
-        settled = one < 0 ? one : settled | one;
+        int one = dray_settle_merge(engine, plan, i, NULL, &why);
+        if (one < 0 && one != DRAY_TEMPORARY && one != DRAY_DENIED) {
+            *error = why;
+            return one;
+        }
+        any |= one > 0;
     }
-    return settled;
+    return any ? dray_targets_refresh(engine, plan, error) : 0;
 }
 
 /* From now on it is what this plan says, in one transaction with the policies of that: the ids of
@@ -442,8 +447,6 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
         dray_store_cancel_forget(engine->store, standing->job->id);
         result = check_job(engine, standing->job, &other, error);
         if (result == 0)
-            result = settle_merges(plan, standing->job, error);
-        if (result == 0)
             result = renew_job(engine, plan, workflow_file, standing->job->id, error);
     } else {
         result = add_job(engine, plan, workflow_file, standing, ret_lock, &other, error);
@@ -474,6 +477,9 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
 
     dray_scratch_sweep(engine);
     for (;; fresh = 1) {
+        result = settle_merges(engine, plan, error);
+        if (result != 0)
+            break;
         result = dray_standing_look(engine, plan, again, &standing, error);
         if (result != 0)
             break;

@@ -74,10 +74,24 @@ DRAY_MUST_CHECK int dray_attempt_settle(struct dray_attempt *attempt, struct dra
  * step that may pass and waits longest. */
 int dray_retry_decide(struct dray_attempt *attempt, uint32_t tried,
                       const struct dray_step **ret_step, int64_t *ret_pause);
-/* Let the pushes of a job that died clean up behind it; skip[i]: not that of target i. */
+/* Let the pushes of a job that died clean up behind it; skip[i]: not that of target i. `settled`:
+ * the others have what they were to have, and what that took the place of goes. What has to be left
+ * is told. */
 DRAY_MUST_CHECK int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *plan,
                                          const char *job, uint32_t number, uint8_t *skip,
-                                         struct dray_error *error);
+                                         int settled, struct dray_error *error);
+/* Where is noted what attempts made beside targets. NULL: no memory. Frees: caller. */
+char *dray_made_directory(const struct dray_engine *engine);
+
+/* Tell, beside a step, that something was left alone at its target. */
+struct dray_left {
+    struct dray_engine *engine;
+    const char *job, *step; /* job NULL: none that the store knows */
+};
+void dray_left_tell(void *left, const char *message);
+/* Finish or undo a merge that was left in the target: 1 when there was one. */
+DRAY_MUST_CHECK int dray_settle_merge(struct dray_engine *engine, const struct dray_plan *plan,
+                                      size_t target, const char *job, struct dray_error *error);
 
 /* What is at the plan's targets now: {"steps": [{"presence"} or {"error"}]}, one for each target.
  */

@@ -13,6 +13,9 @@
 #include "core/plan/plan.h"
 #include "core/store/store.h"
 
+/* So many things that are left alone are told once; more are told again when they are met again. */
+#define DRAY_ENGINE_LEFT 16
+
 struct dray_engine {
     const char *state;        /* directory of the store, scratch and logs */
     struct dray_store *store; /* NULL: only ask and preview work */
@@ -36,6 +39,8 @@ struct dray_engine {
     const char *job;    /* that job: a wish to cancel it is heeded; NULL: none */
     char *cancelled_by; /* who had that wish, once it was seen; then interrupted is set, too */
     int64_t looked;     /* when it was last looked for one: CLOCK_MONOTONIC, ns */
+    uint64_t left[DRAY_ENGINE_LEFT]; /* digests of what was told to be left alone */
+    size_t left_count;
 };
 
 /* The planner's questions, answered by a runner that may write nothing. For struct dray_asker: arg

@@ -99,7 +99,8 @@ int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char
     }
     /* Who only asks or cleans up runs none. */
     const char *mode = json_string_value(json_object_get(start, "mode"));
-    int runs = mode && (strcmp(mode, "run") == 0 || strcmp(mode, "preview") == 0);
+    int runs = mode && (strcmp(mode, "run") == 0 || strcmp(mode, "preview") == 0 ||
+                        strcmp(mode, "verify") == 0);
     if (result == 0 && runs && strcmp(uses, "source/command") == 0)
         result = grant_program(engine, with, start, error);
     return result;

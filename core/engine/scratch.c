@@ -42,6 +42,7 @@ void dray_scratch_sweep(struct dray_engine *engine)
     dray_autofree char *path = dray_format("%s/scratch", engine->state);
     DIR *listing = path ? opendir(path) : NULL;
 
+    dray_store_sweep_locks(engine->store);
     if (!listing)
         return;
     for (const struct dirent *one; (one = readdir(listing));) {

@@ -129,9 +129,62 @@ static int mark_delivered(struct dray_standing *standing, size_t target, const c
     return 0;
 }
 
+/* ---- What was left beside them ---- */
+
+void dray_left_tell(void *arg, const char *message)
+{
+    const struct dray_left *left = arg;
+
+    dray_event_send(left->engine, left->job ? left->job : "", 0,
+                    json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step", left->step,
+                              "level", DRAY_LOG_WARN, "what", "left alone", "fields", "message",
+                              message));
+}
+
+int dray_settle_merge(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
+                      const char *job, struct dray_error *error)
+{
+    struct dray_left left = {engine, job, plan->steps[plan->targets[target].step].id};
+    const struct dray_teller teller = {dray_left_tell, &left};
+
+    return dray_staging_settle(&plan->targets[target], &teller, error);
+}
+
+/* Nothing of it is known here any more. */
+static void name_left(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
+                      const char *job)
+{
+    struct dray_left left = {engine, job, plan->steps[plan->targets[target].step].id};
+    const struct dray_teller teller = {dray_left_tell, &left};
+    struct dray_error why = {0};
+
+    if (dray_staging_name_left(&plan->targets[target], &teller, &why) != 0)
+        dray_left_tell(&left, why.message);
+}
+
+/* Remove what the delivery of this job took the place of, and what its attempts left: it is a
+ * delivery also where that cannot be. */
+static void clean_behind(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
+                         const struct dray_job_row *job)
+{
+    struct dray_left left = {engine, job->id, plan->steps[plan->targets[target].step].id};
+    dray_autofree uint8_t *skip = malloc(plan->target_count + 1);
+    struct dray_error why = {0};
+    uint32_t number = job->attempt_count ? job->attempts[job->attempt_count - 1].number : 0;
+
+    if (!skip) {
+        dray_left_tell(&left, "out of memory");
+        return;
+    }
+    memset(skip, 1, plan->target_count + 1);
+    skip[target] = 0;
+    if (dray_attempt_discard(engine, plan, job->id, number, skip, 1, &why) != 0)
+        dray_left_tell(&left, why.message);
+}
+
 /* A target that has what was asked for, though the store does not know that its commit succeeded.
  * What it replaced may still be beside it. */
-static int record_found(struct dray_engine *engine, const struct dray_plan_target *target,
+static int record_found(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
                         const struct dray_job_row *job, const struct dray_target_row *row,
                         struct dray_error *error)
 {
@@ -145,8 +198,8 @@ static int record_found(struct dray_engine *engine, const struct dray_plan_targe
 
     if (row->state != DRAY_COMMITTING)
         return 0;
-    int result = dray_staging_clean(target, error);
-    return result == 0 ? dray_store_target(engine->store, job->id, &found, error) : result;
+    clean_behind(engine, plan, target, job);
+    return dray_store_target(engine->store, job->id, &found, error);
 }
 
 /* With --again, what is replaced may have the same request key. */
@@ -167,7 +220,7 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
     for (size_t i = 0; result == 0 && i < plan->target_count; i++) {
         const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
         int settled = row && row->state == DRAY_COMMITTING
-                          ? dray_staging_settle(&plan->targets[i], error)
+                          ? dray_settle_merge(engine, plan, i, id, error)
                           : 0;
         result = settled < 0 ? settled : 0;
     }
@@ -185,7 +238,7 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
                                plan->targets[i].uri);
         else if (json_integer_value(json_object_get(presence, "state")) == DRAY_DELIVERED && key &&
                  strcmp(key, row->request_key) == 0 && is_by(presence, job)) {
-            result = record_found(engine, &plan->targets[i], job, row, error);
+            result = record_found(engine, plan, i, job, row, error);
             delivered[i] = result == 0;
         }
     }
@@ -193,8 +246,20 @@ int dray_settle(struct dray_engine *engine, const struct dray_plan *plan, const 
     return result;
 }
 
-/* The target has the delivery of this job: record it, unless its engine is at it just now. */
-static int settle_found(struct dray_engine *engine, const struct dray_plan_target *target,
+static int is_at_work(struct dray_engine *engine, const char *id, int *ret_busy,
+                      struct dray_error *error)
+{
+    dray_autoclose int lock = -1;
+    int locked = dray_store_lock(engine->store, id, &lock, error);
+
+    *ret_busy = locked == 0;
+    return locked < 0 ? locked : 0;
+}
+
+/* The target has what this job is for: record it, unless its engine is at it just now. One that
+ * never came to its commit did not deliver it (another state directory's did), and nothing is left
+ * for it to do. */
+static int settle_found(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
                         const char *id, int *ret_busy, struct dray_error *error)
 {
     dray_cleanup(dray_job_row_freep) struct dray_job_row *job = NULL;
@@ -204,9 +269,12 @@ static int settle_found(struct dray_engine *engine, const struct dray_plan_targe
     if (locked <= 0)
         return locked;
     int result = dray_store_job(engine->store, id, &job, error);
-    const struct dray_target_row *row = dray_row_of_key(job, target->request_key);
+    const struct dray_target_row *row = dray_row_of_key(job, plan->targets[target].request_key);
     if (result == 0 && row)
-        result = record_found(engine, target, job, row, error);
+        result = record_found(engine, plan, target, job, row, error);
+    if (result == 0 && row && row->state != DRAY_COMMITTING && job->target_count == 1)
+        result = dray_job_bury(engine, id, DRAY_FAILED,
+                               "interrupted, and another job delivered what it was for", error);
     dray_store_unlock(engine->store, id, &lock);
     return result;
 }
@@ -225,20 +293,33 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
     if (!again && there) {
         int busy = 0;
         if (row && !dray_state_is_final(row->state))
-            result = settle_found(engine, target, job->id, &busy, error);
-        else if (!row && target->goes_over) /* lost, and with it whether its end was told */
-            result = dray_staging_clean(target, error);
+            result = settle_found(engine, plan, index, job->id, &busy, error);
+        else if (!row) /* lost, and with it what was left */
+            name_left(engine, plan, index, target->found_job);
         if (busy) {
             if (!standing->job)
                 standing->job = DRAY_TAKE(job);
             return 0;
         }
+        int ours = row && (row->state == DRAY_COMMITTING || row->state == DRAY_JOB_DELIVERED);
         return result != 0
                    ? result
-                   : mark_delivered(standing, index, row ? job->id : target->found_job, error);
+                   : mark_delivered(standing, index, ours ? job->id : target->found_job, error);
     }
-    if (target->presence != DRAY_ABSENT && !target->goes_over)
-        return occupied(target, job, again, error);
+    if (target->presence != DRAY_ABSENT && !target->goes_over) {
+        int busy = 0;
+        /* What is there may be what its engine has put together so far. */
+        if (!again && row && !dray_state_is_final(row->state) && !standing->job)
+            result = is_at_work(engine, job->id, &busy, error);
+        if (busy)
+            standing->job = DRAY_TAKE(job);
+        if (result != 0 || busy)
+            return result;
+        /* Nobody is to be told to move away what somebody else is writing. */
+        return dray_settle_merge(engine, plan, index, NULL, error) == DRAY_TEMPORARY
+                   ? DRAY_TEMPORARY
+                   : occupied(target, job, again, error);
+    }
     if (!again && row && row->state == DRAY_JOB_DELIVERED) {
         standing->gone = 1;
         return mark_delivered(standing, index, job->id, error);

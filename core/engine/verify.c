@@ -85,7 +85,7 @@ static int start(struct verifying *verifying, const struct dray_plan *plan, cons
 {
     struct dray_engine *engine = verifying->engine;
     struct dray_runner_files files = DRAY_RUNNER_FILES;
-    json_t *orders = dray_orders_make(engine, plan, "verify", "verify", 0, error);
+    json_t *orders = dray_orders_make(engine, plan, "verify", "verify", 1, error);
     dray_autoclose int log = -1, recorded = -1;
     int result = orders ? 0 : error->class_;
 

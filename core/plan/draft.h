@@ -460,6 +460,11 @@ const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judg
 /* The facts that a request gives of its datasets: draft->facts. */
 DRAY_MUST_CHECK int dray_draft_facts(struct dray_draft *draft,
                                      const struct dray_plan_request *request);
+/* Those of one dataset that has only a name, with user and actor. NULL when memory is out. */
+json_t *dray_draft_facts_of(const struct dray_plan_request *request, const char *name);
+/* Add those of all other rows of the catalog that have a source that is read. */
+DRAY_MUST_CHECK int dray_draft_facts_of_sharing(struct dray_draft *draft,
+                                                const struct dray_plan_request *request);
 
 struct dray_target_facts {
     const char *type, *plugin, *host, *path, *uri; /* NULL: it has none */

@@ -38,6 +38,7 @@ libdraycore_a_SOURCES += \
 	core/plan/renew.c \
 	core/plan/request_key.c \
 	core/plan/rule.c \
+	core/plan/sharing.c \
 	core/plan/step.c \
 	core/plan/wire.c \
 	core/plan/workflow.c

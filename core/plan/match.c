@@ -120,6 +120,18 @@ static int is_known(const struct dray_draft *draft, size_t index)
                                            strcmp(reads, draft->dataset_path) == 0));
 }
 
+json_t *dray_draft_facts_of(const struct dray_plan_request *request, const char *name)
+{
+    json_t *facts = json_pack("{s:s}", "dataset.name", name);
+
+    if (facts && set(facts, "user.name", request->user) == 0 &&
+        set(facts, "user.role", request->role ? request->role : "user") == 0 &&
+        set(facts, "actor.name", request->actor) == 0)
+        return facts;
+    json_decref(facts);
+    return NULL;
+}
+
 int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *request)
 {
     draft->facts = json_array();
@@ -129,16 +141,13 @@ int dray_draft_facts(struct dray_draft *draft, const struct dray_plan_request *r
         const char *name = i == 0 ? draft->dataset : draft->steps[i - 1].reads_name;
         if (!name)
             continue;
-        json_t *facts = json_pack("{s:s}", "dataset.name", name);
+        json_t *facts = dray_draft_facts_of(request, name);
         /* From here on the array owns them, whatever fails. */
         if (json_array_append_new(draft->facts, facts) != 0 ||
-            set(facts, "user.name", request->user) ||
-            set(facts, "user.role", request->role ? request->role : "user") ||
-            set(facts, "actor.name", request->actor) ||
             (is_known(draft, i) && dray_facts_of_dataset(facts, draft->known) != 0))
             return dray_fail_memory(draft->error);
     }
-    return 0;
+    return draft->catalog ? dray_draft_facts_of_sharing(draft, request) : 0;
 }
 
 /* ---- in words */

@@ -3,6 +3,7 @@
 #include "core/plan/draft.h"
 
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/base/text.h"
 
@@ -47,10 +48,28 @@ int dray_draft_verdict(struct dray_draft *draft)
                                 : dray_diagnostics_error(draft->diagnostics, draft->error);
 }
 
+/* What is known of one file cannot be compared with a directory. */
+static int refuse_bundle(struct dray_draft *draft)
+{
+    struct stat status;
+
+    if (!json_object_get(draft->known, "bundle") || draft->listed || draft->source_name ||
+        stat(draft->dataset_path, &status) != 0 || !S_ISDIR(status.st_mode))
+        return 0;
+    dray_problem(draft, draft->dataset_place,
+                 "the catalog has the size or digest of a file for \"%s\", and its source %s is a "
+                 "directory",
+                 draft->dataset, draft->dataset_path);
+    dray_diagnose_hint(draft->diagnostics,
+                       "dray dataset set %s --digest \"\" --bundle-size \"\" forgets it",
+                       draft->dataset_id);
+    return 1;
+}
+
 /* The source that a workflow without one gets. */
 static int add_source(struct dray_draft *draft)
 {
-    if (draft->has_sources || (!draft->dataset_path && !draft->source_name))
+    if (draft->has_sources || (!draft->dataset_path && !draft->source_name) || refuse_bundle(draft))
         return 0;
     for (size_t i = 0; i < draft->step_count; i++) {
         struct dray_draft_step *step = &draft->steps[i];

@@ -132,12 +132,17 @@ static json_t *needs_json(const struct ancestry *ancestry, size_t step)
     return list;
 }
 
-/* By which words a program brings the bytes is not what they are. */
+/* By which words a program brings the bytes is not what they are, nor is what they are compared
+ * with. */
 static int is_way(const struct dray_step *step, const char *name)
 {
-    return strcmp(step->uses, "source/command") == 0 &&
-           (strcmp(name, "argv") == 0 || strcmp(name, "exits") == 0 ||
-            strcmp(name, "timeout") == 0);
+    int command = strcmp(step->uses, "source/command") == 0;
+
+    if ((command || strcmp(step->uses, "source/archive") == 0) &&
+        (strcmp(name, "sha256") == 0 || strcmp(name, "md5") == 0 || strcmp(name, "size") == 0))
+        return 1;
+    return command && (strcmp(name, "argv") == 0 || strcmp(name, "exits") == 0 ||
+                       strcmp(name, "timeout") == 0);
 }
 
 /* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical

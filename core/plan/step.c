@@ -379,13 +379,32 @@ static int imply(struct dray_draft *draft, struct dray_draft_step *step, const c
     return result;
 }
 
+/* What the catalog has of the bundle itself, as options of its source. */
+static int add_bundle(const struct dray_draft *draft, json_t *with)
+{
+    json_t *bundle = json_object_get(draft->known, "bundle");
+
+    return bundle ? json_object_update(with, bundle) : 0;
+}
+
 int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, const char *plugin,
                      const char *path)
 {
     dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 1u << 20};
+    const json_t *bundle =
+        draft->dataset_is_archive ? json_object_get(draft->known, "bundle") : NULL;
+    const char *key;
+    json_t *value;
 
     dray_buffer_text(&text, "path: ");
     dray_quote_add(&text, path);
+    json_object_foreach((json_t *)(uintptr_t)bundle, key, value)
+    {
+        if (json_is_string(value))
+            dray_buffer_format(&text, "\n%s: \"%s\"", key, json_string_value(value));
+        else
+            dray_buffer_format(&text, "\n%s: %lld", key, (long long)json_integer_value(value));
+    }
     return imply(draft, step, plugin, &text);
 }
 
@@ -393,14 +412,26 @@ int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, con
 static const char *recorded_revision(struct dray_draft *draft)
 {
     const char *listed = json_string_value(json_object_get(draft->known, "listed"));
+    const json_t *bundle = json_object_get(draft->known, "bundle");
+    const char *sha256 = json_string_value(json_object_get(bundle, "sha256"));
+    const char *md5 = json_string_value(json_object_get(bundle, "md5"));
+    dray_autofree char *of_files =
+        listed
+            ? dray_format(", entries %lld, bytes %lld, recorded %s",
+                          (long long)json_integer_value(json_object_get(draft->known, "entries")),
+                          (long long)json_integer_value(json_object_get(draft->known, "bytes")),
+                          listed)
+            : strdup("");
 
-    if (!listed)
-        return dray_draft_format(draft, "%s:%s", draft->source_name, draft->source_remote);
-    return dray_draft_format(
-        draft, "%s:%s, entries %lld, bytes %lld, recorded %s", draft->source_name,
-        draft->source_remote,
-        (long long)json_integer_value(json_object_get(draft->known, "entries")),
-        (long long)json_integer_value(json_object_get(draft->known, "bytes")), listed);
+    if (!of_files) {
+        (void)dray_fail_memory(draft->error);
+        return NULL;
+    }
+    return dray_draft_format(draft, "%s:%s%s%s%s", draft->source_name, draft->source_remote,
+                             of_files, sha256 || md5 ? ", digest " : "",
+                             sha256 ? sha256
+                             : md5  ? md5
+                                    : "");
 }
 
 int dray_step_command(struct dray_draft *draft, struct dray_draft_step *step)
@@ -413,7 +444,8 @@ int dray_step_command(struct dray_draft *draft, struct dray_draft_step *step)
     if (!revision || !with ||
         json_object_set_new(with, "source", json_string(draft->source_name)) != 0 ||
         json_object_set_new(with, "remote", json_string(draft->source_remote)) != 0 ||
-        json_object_set_new(with, "revision", json_string(revision)) != 0) {
+        json_object_set_new(with, "revision", json_string(revision)) != 0 ||
+        add_bundle(draft, with) != 0) {
         json_decref(with);
         return dray_fail_memory(draft->error);
     }

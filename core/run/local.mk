@@ -8,6 +8,8 @@ libdraycore_a_SOURCES += \
 	core/run/inquiry.c \
 	core/run/inquiry.h \
 	core/run/lint.c \
+	core/run/made.c \
+	core/run/made.h \
 	core/run/merge.c \
 	core/run/merge.h \
 	core/run/merge_holder.c \
@@ -21,6 +23,8 @@ libdraycore_a_SOURCES += \
 	core/run/preview.c \
 	core/run/preview.h \
 	core/run/preview_line.c \
+	core/run/preview_targets.c \
+	core/run/record_lists.c \
 	core/run/records.c \
 	core/run/run.h \
 	core/run/runner.c \
@@ -33,9 +37,13 @@ libdraycore_a_SOURCES += \
 	core/run/services_program.c \
 	core/run/services_tree.c \
 	core/run/staging.c \
+	core/run/sweep.c \
+	core/run/sweep.h \
 	core/run/step.c \
 	core/run/steps_load.c \
 	core/run/validate.c \
+	core/run/validate.h \
+	core/run/validate_bag.c \
 	core/run/validate_read.c \
 	core/run/validate_recorded.c \
 	core/run/verdict_list.c \

@@ -5,8 +5,8 @@
  *
  *     .dray-KEY16.ATTEMPT-JOB8/holder   that it is one, and of which target; locked by who made it
  *                             /data/    the delivery, as it will be
- *                             /old/     what is on its way out of the target, by line of the
- * journal /journal  what is renamed, in this order (docs/formats.md)
+ *                             /old/     what leaves the target, by number of its line
+ *                             /journal  what is renamed, in this order (docs/formats.md)
  *
  * The journal is durable before the first rename. Whoever finds a holder later finishes what its
  * journal says, or undoes it where it cannot be finished. Only what was delivered is ever removed:

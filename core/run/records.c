@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* records.c - what travels with a delivery: manifest, tree.jsonl, receipt, marker
- * (docs/formats.md), and the leave to commit. */
+/* records.c - what travels with a delivery: manifest, tree.jsonl (see record_lists.c), receipt,
+ * marker (docs/formats.md), and the leave to commit. */
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/text.h"
 #include "core/run/run.h"
 #include "core/run/verdict_walk.h"
-#include "core/tree/manifest.h"
 
 #define FORMAT_VERSION 1
 #define RECORD_CAP     ((size_t)4 << 30)
@@ -17,76 +16,6 @@
 static struct dray_call *call_of(struct dray_ctx *ctx)
 {
     return (struct dray_call *)(void *)ctx;
-}
-
-/* ---- Digests of what was delivered ---- */
-
-/* Every file must have been read. Of hard links to each other one was. */
-static int complete_digests(struct dray_step_run *step, struct dray_error *error)
-{
-    const struct dray_tree *tree = step->input;
-    uint32_t groups = 0;
-
-    for (size_t i = 0; i < tree->count; i++)
-        if (tree->entries[i]->link_group > groups)
-            groups = tree->entries[i]->link_group;
-    dray_autofree size_t *read = calloc((size_t)groups + 1, sizeof(*read));
-    if (!read)
-        return dray_fail_memory(error);
-    for (size_t i = 0; i < tree->count; i++)
-        if (step->digested[i])
-            read[tree->entries[i]->link_group] = i + 1;
-    for (size_t i = 0; i < tree->count; i++) {
-        const struct dray_tree_entry *entry = tree->entries[i];
-        if (entry->type != DRAY_FILE || step->digested[i])
-            continue;
-        if (entry->link_group == 0 || read[entry->link_group] == 0)
-            return dray_fail(error, DRAY_BUG, "plugin %s wants to commit but never read %s",
-                             step->step->uses, entry->path);
-        memcpy(step->digests[i], step->digests[read[entry->link_group] - 1], DRAY_SHA256_BYTES);
-        step->digested[i] = 1;
-    }
-    return 0;
-}
-
-static int build_manifest(struct dray_step_run *step, struct dray_buffer *out)
-{
-    const struct dray_tree *tree = step->input;
-
-    for (size_t i = 0; i < tree->count; i++)
-        if (tree->entries[i]->type == DRAY_FILE)
-            dray_manifest_add(out, step->digests[i], DRAY_SHA256_BYTES, tree->entries[i]->path,
-                              tree->entries[i]->path_length);
-    return out->failed;
-}
-
-static int build_tree(struct dray_step_run *step, struct dray_buffer *out, struct dray_error *error)
-{
-    const struct dray_tree *tree = step->input;
-    uint32_t groups = 0;
-
-    for (size_t i = 0; i < tree->count; i++)
-        if (tree->entries[i]->link_group > groups)
-            groups = tree->entries[i]->link_group;
-    dray_autofree const struct dray_tree_entry **first = calloc((size_t)groups + 1, sizeof(*first));
-    if (!first)
-        return dray_fail_memory(error);
-    for (size_t i = 0; i < tree->count; i++) {
-        const struct dray_tree_entry *entry = tree->entries[i];
-        const struct dray_tree_entry *same = entry->link_group ? first[entry->link_group] : NULL;
-        /* What was delivered: set-user-ID and set-group-ID are not passed on, unless the push says
-         * that it set another mode. */
-        struct dray_tree_entry delivered = *entry;
-        delivered.mode &= 01777;
-        if (step->modes && (step->modes[i] & DRAY_MODE_SET))
-            delivered.mode = step->modes[i] & 07777;
-        if (dray_tree_line(out, &delivered, entry->type == DRAY_FILE ? step->digests[i] : NULL,
-                           same) != 0)
-            return dray_fail_memory(error);
-        if (entry->link_group && !same)
-            first[entry->link_group] = entry;
-    }
-    return out->failed;
 }
 
 /* ---- The receipt ---- */
@@ -318,14 +247,17 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
 
 /* ---- The files ---- */
 
-static int add_record(struct dray_step_run *step, const char *name, char *data, size_t length)
+/* The first two are made as they are written. */
+enum { RECORD_MANIFEST, RECORD_TREE };
+
+static int add_record(struct dray_step_run *step, const char *name, char *data, uint64_t length)
 {
     struct dray_record *grown = realloc(step->records, (step->record_count + 1) * sizeof(*grown));
     char *path = dray_format(".dray/%s/%s", step->run->plan->dataset, name);
 
     if (grown)
         step->records = grown;
-    if (!grown || !path || !data) {
+    if (!grown || !path || (!data && length != DRAY_NOT_KNOWN)) {
         free(path);
         free(data);
         return DRAY_NO_MEMORY;
@@ -345,34 +277,38 @@ void dray_records_free(struct dray_step_run *step)
     step->record_count = 0;
 }
 
-static int add_buffer(struct dray_step_run *step, const char *name, struct dray_buffer *buffer)
+static int hash_piece(void *arg, const void *data, size_t length)
 {
-    size_t length = buffer->length;
-    char *data = buffer->data ? DRAY_TAKE(buffer->data) : strdup("");
+    return dray_digest_add(arg, data, length);
+}
 
-    *buffer = (struct dray_buffer){.cap = buffer->cap};
-    return add_record(step, name, data, length);
+static int hash_manifest(const struct dray_step_run *step,
+                         char ret_manifest[static DRAY_SHA256_HEX])
+{
+    struct dray_digest *digest = dray_digest_new(DRAY_SHA256);
+    uint8_t sha256[DRAY_SHA256_BYTES];
+    int result = digest ? dray_digest_start(digest) : DRAY_NO_MEMORY;
+
+    if (result == 0)
+        result = dray_record_manifest(step, hash_piece, digest);
+    if (result == 0)
+        result = dray_digest_end(digest, sha256);
+    dray_digest_free(digest);
+    if (result == 0)
+        dray_hex(sha256, sizeof(sha256), ret_manifest);
+    return result;
 }
 
 int dray_records_build(struct dray_step_run *step, char ret_manifest[static DRAY_SHA256_HEX],
                        json_t **ret_receipt, struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer manifest = {.cap = RECORD_CAP},
-                                                      tree = {.cap = RECORD_CAP};
-    uint8_t digest[DRAY_SHA256_BYTES];
-    int result = complete_digests(step, error);
+    int result = dray_record_digests(step, error);
 
-    if (result == 0 &&
-        (build_manifest(step, &manifest) != 0 ||
-         dray_sha256(manifest.data ? manifest.data : "", manifest.length, digest) != 0))
-        result = dray_fail_memory(error);
-    if (result == 0 && build_tree(step, &tree, error) != 0)
-        result = dray_fail_memory(error);
     if (result != 0)
         return result;
-    dray_hex(digest, sizeof(digest), ret_manifest);
-    if (add_buffer(step, "manifest-sha256.txt", &manifest) != 0 ||
-        add_buffer(step, "tree.jsonl", &tree) != 0)
+    if (hash_manifest(step, ret_manifest) != 0 ||
+        add_record(step, "manifest-sha256.txt", NULL, DRAY_NOT_KNOWN) != 0 ||
+        add_record(step, "tree.jsonl", NULL, DRAY_NOT_KNOWN) != 0)
         return dray_fail_memory(error);
     *ret_receipt = receipt_json(step, ret_manifest);
     return *ret_receipt ? 0 : dray_fail_memory(error);
@@ -485,20 +421,102 @@ int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *r
     json_decref(step->superseded);
     step->superseded = json_pack("{s:s, s:s, s:s}", "job", job, "request_key", request_key,
                                  "manifest_sha256", manifest_sha256);
-    return step->superseded ? DRAY_OK : dray_fail_memory(&call->error);
+    if (!step->superseded)
+        return dray_fail_memory(&call->error);
+    /* Should this end between the exchange and the removal, whoever comes next has to know it. */
+    return step->staging.old < 0 ? DRAY_OK
+                                 : dray_made_note(&step->staging.made, step->staging.old,
+                                                  DRAY_MADE_OLD, manifest_sha256, &call->error);
+}
+
+static int check_committed(struct dray_call *call)
+{
+    return call->step->committed
+               ? 0
+               : dray_fail(&call->error, DRAY_BUG, "plugin %s asked for records before may_commit",
+                           call->step->step->uses);
+}
+
+int dray_service_record_list(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                             uint64_t *ret_count)
+{
+    struct dray_call *call = call_of(ctx);
+
+    if (check_committed(call) != 0)
+        return DRAY_BUG;
+    *ret_records = call->step->records;
+    *ret_count = call->step->record_count;
+    return DRAY_OK;
+}
+
+struct pieces {
+    struct dray_ctx *ctx;
+    int (*fn)(struct dray_ctx *ctx, void *arg, const void *data, uint64_t size);
+    void *arg;
+    int result; /* what fn returned */
+};
+
+static int give_piece(void *arg, const void *data, size_t length)
+{
+    struct pieces *pieces = arg;
+
+    pieces->result = pieces->fn(pieces->ctx, pieces->arg, data, length);
+    return pieces->result;
+}
+
+int dray_service_record_bytes(struct dray_ctx *ctx, uint64_t index,
+                              int (*fn)(struct dray_ctx *ctx, void *arg, const void *data,
+                                        uint64_t size),
+                              void *arg)
+{
+    struct dray_call *call = call_of(ctx);
+    struct dray_step_run *step = call->step;
+    struct pieces pieces = {.ctx = ctx, .fn = fn, .arg = arg};
+
+    if (check_committed(call) != 0)
+        return DRAY_BUG;
+    if (index >= step->record_count)
+        return dray_fail(&call->error, DRAY_BUG, "plugin %s asked for record %llu of %zu",
+                         step->step->uses, (unsigned long long)index, step->record_count);
+    const struct dray_record *record = &step->records[index];
+    int result = record->data ? give_piece(&pieces, record->data, (size_t)record->length)
+                 : index == RECORD_MANIFEST ? dray_record_manifest(step, give_piece, &pieces)
+                                            : dray_record_tree(step, give_piece, &pieces);
+    return result != 0 && pieces.result == 0 ? dray_fail_memory(&call->error) : result;
+}
+
+static int hold_piece(void *arg, const void *data, size_t length)
+{
+    struct dray_buffer *whole = arg;
+
+    dray_buffer_add(whole, data, length);
+    return whole->failed;
+}
+
+/* All of a list at once, for a push that wants it so. */
+static int hold(struct dray_step_run *step, size_t index)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer whole = {.cap = RECORD_CAP};
+    int result = index == RECORD_MANIFEST ? dray_record_manifest(step, hold_piece, &whole)
+                                          : dray_record_tree(step, hold_piece, &whole);
+
+    if (result != 0 || step->records[index].data)
+        return result;
+    step->records[index].length = whole.length;
+    step->records[index].data = whole.data ? DRAY_TAKE(whole.data) : strdup("");
+    return step->records[index].data ? 0 : DRAY_NO_MEMORY;
 }
 
 int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records,
                          uint64_t *ret_count)
 {
     struct dray_call *call = call_of(ctx);
+    int result = dray_service_record_list(ctx, ret_records, ret_count);
 
-    if (!call->step->committed)
-        return dray_fail(&call->error, DRAY_BUG, "plugin %s asked for records before may_commit",
-                         call->step->step->uses);
-    *ret_records = call->step->records;
-    *ret_count = call->step->record_count;
-    return DRAY_OK;
+    for (size_t i = RECORD_MANIFEST; result == DRAY_OK && i <= RECORD_TREE; i++)
+        if (!call->step->records[i].data && hold(call->step, i) != 0)
+            result = dray_fail_memory(&call->error);
+    return result;
 }
 
 int dray_service_confirm(struct dray_ctx *ctx, const char *key, const char *value)

@@ -13,6 +13,7 @@
 #include "core/plugin/load.h"
 #include "core/run/blame.h"
 #include "core/run/pipe.h"
+#include "core/run/sweep.h"
 #include "core/tree/bytes.h"
 #include "core/tree/tree.h"
 
@@ -53,7 +54,10 @@ struct dray_staging_place {
     int64_t touched;       /* atomic: when the holder was last said to be in use, ns */
     int merged;            /* something was in it */
     char *name;
-    struct dray_error error; /* why there is none */
+    struct dray_made made;             /* what is known to be ours in parent */
+    uint64_t left;                     /* so much is left there of earlier attempts */
+    struct dray_superseded superseded; /* when discarding: what the target's delivery replaced */
+    struct dray_error error;           /* why there is none */
 };
 
 struct dray_run;
@@ -144,6 +148,8 @@ struct dray_run {
     int untold;             /* atomic: memory ran out for something that had to be told */
     int planning;           /* no step runs: plugins are only asked */
     int discarding;         /* what earlier attempts left is removed, nothing is made */
+    int settled;            /* discarding: the target has its delivery */
+    const char *made;       /* the directory of struct dray_made */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
@@ -159,9 +165,11 @@ struct dray_run {
 struct dray_call {
     struct dray_ctx ctx; /* first */
     struct dray_step_run *step;
-    struct dray_error error; /* recorded by fail and its kin */
-    json_t *problems;        /* of fail_option; NULL where nobody listens */
-    json_t *advice;          /* of advise_option; likewise */
+    struct dray_error error;            /* recorded by fail and its kin */
+    json_t *problems;                   /* of fail_option; NULL where nobody listens */
+    json_t *advice;                     /* of advise_option; likewise */
+    int keeps;                          /* what it borrows for copying is given back at its end */
+    struct dray_bytes_scratch *scratch; /* NULL: none yet */
 };
 /* Fill a call for a step; nothing is allocated. */
 void dray_call_init(struct dray_call *call, struct dray_step_run *step);
@@ -169,6 +177,9 @@ void dray_call_init(struct dray_call *call, struct dray_step_run *step);
  * number is DRAY_BUG. */
 int dray_call_result(struct dray_call *call, int result, enum dray_operation operation,
                      struct dray_error *error);
+
+/* Give back what a call borrowed for copying. */
+void dray_scratch_return(struct dray_call *call);
 
 /* The services that every plugin gets. */
 extern const struct dray_host dray_services;
@@ -213,6 +224,12 @@ int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *r
 int dray_service_may_commit(struct dray_ctx *ctx);
 int dray_service_records(struct dray_ctx *ctx, const struct dray_record **ret_records,
                          uint64_t *ret_count);
+int dray_service_record_list(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                             uint64_t *ret_count);
+int dray_service_record_bytes(struct dray_ctx *ctx, uint64_t index,
+                              int (*fn)(struct dray_ctx *ctx, void *arg, const void *data,
+                                        uint64_t size),
+                              void *arg);
 int dray_service_confirm(struct dray_ctx *ctx, const char *key, const char *value);
 
 /* Close what a source or transform left open, when its operation has ended. */
@@ -277,8 +294,17 @@ DRAY_MUST_CHECK int dray_run_prepare(struct dray_run *run, struct dray_error *er
  * abandoned. */
 int dray_run_schedule(struct dray_run *run);
 
-/* Build manifest, tree.jsonl, receipt and marker of a push into step->records; the manifest's
- * digest in hex. */
+/* Complete step->digests: every file of the input was read, or is a hard link to one that was. */
+DRAY_MUST_CHECK int dray_record_digests(struct dray_step_run *step, struct dray_error *error);
+/* The text of the two lists that travel with a delivery, from its begin to its end: what fn returns
+ * is returned where it is not 0, else DRAY_NO_MEMORY or 0. */
+typedef int dray_record_piece(void *arg, const void *data, size_t length);
+DRAY_MUST_CHECK int dray_record_manifest(const struct dray_step_run *step, dray_record_piece *fn,
+                                         void *arg);
+DRAY_MUST_CHECK int dray_record_tree(const struct dray_step_run *step, dray_record_piece *fn,
+                                     void *arg);
+/* Put manifest and tree.jsonl of a push, without their text, into step->records, and make its
+ * receipt; the manifest's digest in hex. */
 DRAY_MUST_CHECK int dray_records_build(struct dray_step_run *step,
                                        char ret_manifest[static DRAY_SHA256_HEX],
                                        json_t **ret_receipt, struct dray_error *error);
@@ -297,18 +323,19 @@ DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
 /* A push into a directory goes on. */
 void dray_staging_touch(struct dray_step_run *step);
-/* After a push that succeeded: remove what it went over. */
-DRAY_MUST_CHECK int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error);
-/* Of a target that has its delivery, if it is one on a file system: remove what any attempt left
- * beside it, once the delivery's name is durable. */
-DRAY_MUST_CHECK int dray_staging_clean(const struct dray_plan_target *target,
-                                       struct dray_error *error);
-/* Finish or undo what any delivery left in the target directory: 1 where there was something. */
+/* After a push that succeeded: remove what it went over. What cannot be removed is told. */
+void dray_staging_delivered(struct dray_step_run *step);
+/* When discarding, after the push was asked: remove what the target's delivery went over, if the
+ * push found it to be as it was (`problem`: why not). What is left is told. */
+void dray_staging_settled(struct dray_step_run *step, const struct dray_error *problem);
+/* Of a target on a file system: name what any attempt left beside it, and remove nothing. */
+DRAY_MUST_CHECK int dray_staging_name_left(const struct dray_plan_target *target,
+                                           const struct dray_teller *teller,
+                                           struct dray_error *error);
+/* Finish or undo what any delivery left in the target directory: 1 where there was something. What
+ * is left alone is told. */
 DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target,
-                                        struct dray_error *error);
-/* The same in its parent. */
-DRAY_MUST_CHECK int dray_staging_sweep(const struct dray_plan_target *target, int parent,
-                                       struct dray_error *error);
+                                        const struct dray_teller *teller, struct dray_error *error);
 
 /* Write the verdict on every entry, for each target, to fd: text for people or JSON lines. */
 struct dray_preview_format {

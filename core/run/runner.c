@@ -116,6 +116,11 @@ static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *ru
 
     for (size_t i = 0; result == 0 && i < run->plan->step_count; i++) {
         const struct dray_staging_place *staging = &run->steps[i].staging;
+        if (staging->superseded.fd >= 0) {
+            result = dray_sandbox_fd(sandbox, DRAY_GRANT_REMOVE, staging->superseded.fd, error);
+            if (result == 0)
+                result = dray_sandbox_fd(sandbox, DRAY_GRANT_DELIVER, staging->parent, error);
+        }
         if (staging->directory < 0)
             continue;
         /* What is added to a directory is renamed within it. */
@@ -243,7 +248,9 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->recorded = json_string_value(json_object_get(orders->message, "recorded"));
     run->unread = run->listing != NULL;
     run->programs = json_object_get(orders->message, "programs");
-    run->discarding = strcmp(orders->mode, "discard") == 0;
+    run->settled = strcmp(orders->mode, "settle") == 0;
+    run->discarding = run->settled || strcmp(orders->mode, "discard") == 0;
+    run->made = json_string_value(json_object_get(orders->message, "made"));
     int result = init_lock(run, error);
     if (result != 0)
         return result;
@@ -277,27 +284,34 @@ static void drop_instances(struct dray_run *run)
     }
 }
 
+static int discard(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_call call;
+    struct dray_error problem = {0};
+
+    dray_call_init(&call, step);
+    struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_DISCARD);
+    int result = step->instance->loaded->operations.push.discard(step->instance->self, &call.ctx);
+    dray_blame_leave(before);
+    result = dray_call_result(&call, result, DRAY_OPERATION_DISCARD, &problem);
+    if (step->staging.superseded.fd >= 0) {
+        dray_staging_settled(step, &problem);
+        return 0;
+    }
+    *error = result == 0 ? step->staging.error : problem;
+    return error->class_;
+}
+
 static int discard_all(struct dray_run *run, struct dray_error *error)
 {
+    struct dray_error one = {0};
     int result = 0;
 
-    for (size_t i = 0; i < run->plan->step_count; i++) {
-        struct dray_step_run *step = &run->steps[i];
-        struct dray_call call;
-        if (!step->target)
-            continue;
-        dray_call_init(&call, step);
-        struct dray_blame_note before = dray_blame_enter((uint32_t)i, DRAY_OPERATION_DISCARD);
-        int discarded =
-            step->instance->loaded->operations.push.discard(step->instance->self, &call.ctx);
-        dray_blame_leave(before);
-        discarded = dray_call_result(&call, discarded, DRAY_OPERATION_DISCARD, error);
-        if (discarded == 0 && step->staging.error.class_ != 0) {
-            *error = step->staging.error;
-            discarded = error->class_;
+    for (size_t i = 0; i < run->plan->step_count; i++)
+        if (run->steps[i].target && discard(&run->steps[i], &one) != 0 && result == 0) {
+            *error = one;
+            result = one.class_;
         }
-        result = result ? result : discarded;
-    }
     return result;
 }
 

@@ -19,6 +19,8 @@ void dray_call_init(struct dray_call *call, struct dray_step_run *step)
     call->ctx.host = &dray_services;
     call->step = step;
     call->problems = call->advice = NULL;
+    call->keeps = 0;
+    call->scratch = NULL;
     call->error.class_ = 0;
     call->error.side = DRAY_SIDE_NONE;
     call->error.message[0] = call->error.hint[0] = call->error.where[0] = '\0';
@@ -197,12 +199,14 @@ static int parallel_one(void *arg, uint64_t index)
     struct dray_call call;
 
     dray_call_init(&call, loop->call->step);
+    call.keeps = 1;
     if (dray_service_cancelled(&call.ctx))
         return DRAY_CANCELLED;
     struct dray_blame_note before =
         dray_blame_enter(loop->note.step, (enum dray_operation)loop->note.operation);
     int result = loop->fn(&call.ctx, loop->arg, index);
     dray_blame_leave(before);
+    dray_scratch_return(&call);
     if (result == DRAY_OK)
         return 0;
     pthread_mutex_lock(&loop->lock);
@@ -353,4 +357,6 @@ const struct dray_host dray_services = {
     .merge = dray_service_merge,
     .scratch_directory = dray_service_scratch_directory,
     .program = dray_service_program,
+    .record_list = dray_service_record_list,
+    .record_bytes = dray_service_record_bytes,
 };

@@ -90,7 +90,8 @@ int dray_service_entry(struct dray_ctx *ctx, uint64_t id, struct dray_entry *ret
 
 static void remember_digest(struct dray_step_run *step, uint64_t id, const uint8_t *sha256)
 {
-    if (!step->digests)
+    /* Once they are in the manifest they stay as they are. */
+    if (!step->digests || step->committed)
         return;
     memcpy(step->digests[id], sha256, DRAY_SHA256_BYTES);
     __atomic_store_n(&step->digested[id], 1, __ATOMIC_RELEASE);
@@ -157,20 +158,30 @@ int dray_service_close(struct dray_ctx *ctx, struct dray_reader *reader)
     return result;
 }
 
-/* What a thread needs for copying is kept for the next copy, on whatever thread. */
-static struct dray_bytes_scratch *borrow_scratch(struct dray_run *run)
+/* What a thread needs for copying is kept for the next copy: by a call that copies one entry after
+ * the other, then for any other. */
+static struct dray_bytes_scratch *borrow_scratch(struct dray_call *call)
 {
-    struct dray_bytes_scratch *scratch = NULL;
+    struct dray_run *run = call->step->run;
 
+    if (call->scratch)
+        return call->scratch;
     pthread_mutex_lock(&run->lock);
     if (run->idle_count > 0)
-        scratch = run->idle[--run->idle_count];
+        call->scratch = run->idle[--run->idle_count];
     pthread_mutex_unlock(&run->lock);
-    return scratch ? scratch : dray_bytes_scratch_new(run->pool);
+    if (!call->scratch)
+        call->scratch = dray_bytes_scratch_new(run->pool);
+    return call->scratch;
 }
 
-static void return_scratch(struct dray_run *run, struct dray_bytes_scratch *scratch)
+void dray_scratch_return(struct dray_call *call)
 {
+    struct dray_run *run = call->step->run;
+    struct dray_bytes_scratch *scratch = DRAY_TAKE(call->scratch);
+
+    if (!scratch)
+        return;
     pthread_mutex_lock(&run->lock);
     if (DRAY_GROW(run->idle, run->idle_count, run->idle_capacity) == 0)
         run->idle[run->idle_count++] = DRAY_TAKE(scratch);
@@ -195,13 +206,17 @@ int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd)
 
     if (!entry)
         return DRAY_BUG;
-    struct dray_bytes_scratch *scratch = borrow_scratch(run);
+    if (fd < 0 && entry->bytes > 0)
+        return dray_fail(&call->error, DRAY_BUG, "plugin %s copies %s to no file",
+                         call->step->step->uses, entry->path);
+    struct dray_bytes_scratch *scratch = borrow_scratch(call);
     if (!scratch)
         return dray_fail_memory(&call->error);
     dray_blame_entry(entry->path, entry->path_length);
     int result =
         dray_bytes_copy(run->roots, entry, fd, scratch, copy_progress, call, sha256, &call->error);
-    return_scratch(run, scratch);
+    if (!call->keeps)
+        dray_scratch_return(call);
     if (result == 0) {
         remember_digest(call->step, id, sha256);
         dray_service_progress(ctx, 1, 0);

@@ -7,11 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/openat2.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -19,49 +16,21 @@
 #include "core/base/text.h"
 #include "core/run/merge.h"
 #include "core/run/run.h"
+#include "core/run/sweep.h"
 
-/* ".dray-" and the first 16 digits of the request key. */
-static char *prefix_of(const struct dray_plan_target *target)
+/* What was left alone is told beside the step that found it. */
+static void tell_left(void *arg, const char *message)
 {
-    return dray_format(".dray-%.16s.", target->request_key);
+    const struct dray_step_run *step = arg;
+
+    dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
+                                       step->step->id, "level", DRAY_LOG_WARN, "what", "left alone",
+                                       "fields", "message", message));
 }
 
-/* Remove what another attempt left. Its name goes first: should that attempt live after all (one
- * that was frozen, or of another state directory), it can no longer rename what is being emptied
- * into place. */
-static int take_over(const char *prefix, const char *name, int parent, struct dray_error *error)
+static struct dray_teller teller_of(struct dray_step_run *step)
 {
-    uint64_t random = 0;
-
-    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
-        return dray_fail_errno(error, errno, "asking for random bytes");
-    dray_autofree char *doomed = dray_format("%sold-%016" PRIx64, prefix, random);
-    if (!doomed)
-        return dray_fail_memory(error);
-    if (renameat(parent, name, parent, doomed) != 0)
-        return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "taking over %s", name);
-    return dray_remove_tree(parent, doomed, error);
-}
-
-int dray_staging_sweep(const struct dray_plan_target *target, int parent, struct dray_error *error)
-{
-    dray_autofree char *prefix = prefix_of(target);
-    int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *listing = copy >= 0 ? fdopendir(copy) : NULL;
-    int result = 0;
-
-    if (!listing) {
-        result = dray_fail_errno(error, errno, "listing %s", target->parent);
-        dray_close_descriptor(&copy);
-        return result;
-    }
-    if (!prefix)
-        result = dray_fail_memory(error);
-    for (const struct dirent *one; result == 0 && (one = readdir(listing));)
-        if (strncmp(one->d_name, prefix, strlen(prefix)) == 0)
-            result = take_over(prefix, one->d_name, parent, error);
-    (void)closedir(listing);
-    return result;
+    return (struct dray_teller){tell_left, step};
 }
 
 /* The parent as it was resolved when planning: a link that has appeared in its path since is
@@ -79,18 +48,13 @@ static int open_parent(const char *path, struct dray_error *error)
                : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
 }
 
-int dray_staging_clean(const struct dray_plan_target *target, struct dray_error *error)
+int dray_staging_name_left(const struct dray_plan_target *target, const struct dray_teller *teller,
+                           struct dray_error *error)
 {
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
     dray_autoclose int parent = open_parent(target->parent, error);
-    if (parent < 0)
-        return error->class_;
-    if (fsync(parent) != 0)
-        return dray_fail_errno(error, errno, "making the names in %s durable", target->parent);
-    if (dray_staging_settle(target, error) < 0)
-        return error->class_;
-    return dray_staging_sweep(target, parent, error);
+    return parent < 0 ? error->class_ : dray_sweep(target, parent, NULL, teller, NULL, NULL, error);
 }
 
 /* What the push goes over is held from before the sandbox on. What it is by then, the push judges.
@@ -104,26 +68,23 @@ static void hold_old(struct dray_step_run *step)
 
 /* ---- Into a directory that is there ---- */
 
-/* How often somebody else hears that it is in use, where locks are not known. */
-#define TOUCH_EVERY (INT64_C(60) * 1000000000)
-
-/* A holder that stays, and why. */
-static void tell_left(const struct dray_step_run *step, const char *name, const char *why)
+/* One holder: 1 when it stays, and its reason is told. */
+static int settle_holder(const struct dray_plan_target *target, int into, const char *name,
+                         const struct dray_teller *teller, struct dray_error *error)
 {
-    dray_autofree char *message =
-        dray_format("%s in %s is left alone: %s", name, step->target->uri, why);
+    struct dray_error why = {0};
+    int result = dray_merge_settle(into, name, -1, &why);
 
-    if (message)
-        dray_run_tell(step->run, json_pack("{s:s, s:s, s:i, s:s, s:{s:s}}", "event", "log", "step",
-                                           step->step->id, "level", DRAY_LOG_WARN, "what",
-                                           "left alone", "fields", "message", message));
+    if (result > 0)
+        dray_sweep_tell(teller, target->uri, name, why.message);
+    else if (result < 0)
+        *error = why;
+    return result;
 }
 
-/* Other names in it than of holders, which are settled: 1, 0 or a class. What is left alone is told
- * where there is a step. */
-static int settle_holders(const struct dray_plan_target *target, int into,
-                          const struct dray_step_run *step, uint64_t *ret_settled,
-                          struct dray_error *error)
+/* Other names in it than of holders, which are settled: their number, or a class. */
+static int settle_holders(const struct dray_plan_target *target, int into, uint64_t *ret_settled,
+                          const struct dray_teller *teller, struct dray_error *error)
 {
     int copy = openat(into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *listing = copy >= 0 ? fdopendir(copy) : NULL;
@@ -134,26 +95,25 @@ static int settle_holders(const struct dray_plan_target *target, int into,
         dray_close_descriptor(&copy);
         return result;
     }
-    for (const struct dirent *one; result == 0 && (one = readdir(listing));) {
+    while (result >= 0) {
+        errno = 0;
+        const struct dirent *one = readdir(listing);
+        if (!one && errno != 0)
+            result = dray_fail_errno(error, errno, "listing %s", target->uri);
+        if (!one)
+            break;
         if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0)
             continue;
         if (!dray_merge_is_holder(one->d_name)) {
             others = 1;
             continue;
         }
-        struct dray_error why = {0};
-        int left = dray_merge_settle(into, one->d_name, -1, &why);
-        if (left > 0 && step)
-            tell_left(step, one->d_name, why.message);
-        if (left < 0) {
-            *error = why;
-            result = left;
-        }
-        others |= left > 0;
-        *ret_settled += left == 0;
+        result = settle_holder(target, into, one->d_name, teller, error);
+        others |= result > 0;
+        *ret_settled += result == 0;
     }
     (void)closedir(listing);
-    return result != 0 ? result : others;
+    return result < 0 ? result : others;
 }
 
 static int open_into(int parent, const struct dray_plan_target *target)
@@ -161,7 +121,8 @@ static int open_into(int parent, const struct dray_plan_target *target)
     return openat(parent, target->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int dray_staging_settle(const struct dray_plan_target *target, struct dray_error *error)
+int dray_staging_settle(const struct dray_plan_target *target, const struct dray_teller *teller,
+                        struct dray_error *error)
 {
     uint64_t settled = 0;
 
@@ -175,9 +136,12 @@ int dray_staging_settle(const struct dray_plan_target *target, struct dray_error
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
                    ? 0
                    : dray_fail_errno(error, errno, "opening %s", target->uri);
-    int result = settle_holders(target, into, NULL, &settled, error);
+    int result = settle_holders(target, into, &settled, teller, error);
     return result < 0 ? result : settled > 0;
 }
+
+/* How often somebody else hears that it is in use, where locks are not known. */
+#define TOUCH_EVERY (INT64_C(60) * 1000000000)
 
 static int make_holder(struct dray_step_run *step, struct dray_error *error)
 {
@@ -211,22 +175,71 @@ void dray_staging_touch(struct dray_step_run *step)
 static int prepare_into(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
+    const struct dray_teller teller = teller_of(step);
     uint64_t settled = 0;
 
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
-    int others = settle_holders(step->target, staging->into, step, &settled, error);
+    int others = settle_holders(step->target, staging->into, &settled, &teller, error);
     if (others < 0 || step->run->discarding)
         return others < 0 ? others : 0;
     staging->merged = others;
     return make_holder(step, error);
 }
 
+/* Where the target has its new delivery, the old one is to be removed: its name there must be
+ * durable before. */
+static int sweep(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_staging_place *staging = &step->staging;
+    struct dray_superseded *superseded = step->run->settled ? &staging->superseded : NULL;
+    const struct dray_teller teller = teller_of(step);
+    int result = dray_made_open(step->run->made, step->target->request_key, !step->run->discarding,
+                                &staging->made, error);
+
+    if (result == 0 && superseded && fsync(staging->parent) != 0)
+        result =
+            dray_fail_errno(error, errno, "making the names in %s durable", step->target->parent);
+    if (result == 0)
+        result = dray_sweep(step->target, staging->parent, &staging->made, &teller, superseded,
+                            &staging->left, error);
+    if (result == 0 && staging->left == 0 && staging->superseded.fd < 0)
+        dray_made_forget(&staging->made);
+    return result;
+}
+
+/* What cannot be noted is taken back at once: nobody could tell later who made it. */
+static int make(struct dray_step_run *step, struct dray_error *error)
+{
+    struct dray_staging_place *staging = &step->staging;
+    int result = 0;
+
+    if (mkdirat(staging->parent, staging->name, 0700) != 0) {
+        result = dray_fail_errno(error, errno, "making a directory in %s", step->target->parent);
+        if (errno == EACCES || errno == EPERM || result == DRAY_DENIED)
+            dray_hint(error, "ask its owner for the right to write there");
+        return result;
+    }
+    staging->directory =
+        openat(staging->parent, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (staging->directory < 0)
+        return dray_fail_errno(error, errno, "opening %s in %s", staging->name,
+                               step->target->parent);
+    result = dray_made_note(&staging->made, staging->directory, DRAY_MADE, NULL, error);
+    if (result != 0 && unlinkat(staging->parent, staging->name, AT_REMOVEDIR) != 0)
+        dray_hint(error, "%s in %s is left, and empty", staging->name, step->target->parent);
+    if (result != 0)
+        dray_close_descriptor(&staging->directory);
+    if (result != 0)
+        staging->directory = -1;
+    return result;
+}
+
 static int prepare(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
-    dray_autofree char *prefix = prefix_of(step->target);
+    dray_autofree char *prefix = dray_sweep_prefix(step->target);
 
     /* Not the attempt alone: two state directories count by themselves, and the name of one must
      * not come to mean what the other makes. */
@@ -237,7 +250,7 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
     staging->parent = open_parent(step->target->parent, error);
     if (staging->parent < 0)
         return error->class_;
-    int result = dray_staging_sweep(step->target, staging->parent, error);
+    int result = sweep(step, error);
     if (result == 0 && step->target->goes_over == DRAY_GOES_INTO) {
         staging->name = DRAY_TAKE(name);
         return prepare_into(step, error);
@@ -246,17 +259,7 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
         return result;
     staging->name = DRAY_TAKE(name);
     hold_old(step);
-    if (mkdirat(staging->parent, staging->name, 0700) != 0) {
-        result = dray_fail_errno(error, errno, "making a directory in %s", step->target->parent);
-        if (errno == EACCES || errno == EPERM || result == DRAY_DENIED)
-            dray_hint(error, "ask its owner for the right to write there");
-        return result;
-    }
-    staging->directory =
-        openat(staging->parent, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    return staging->directory >= 0 ? 0
-                                   : dray_fail_errno(error, errno, "opening %s in %s",
-                                                     staging->name, step->target->parent);
+    return make(step, error);
 }
 
 int dray_staging_prepare(struct dray_run *run, struct dray_error *error)
@@ -274,22 +277,30 @@ int dray_staging_prepare(struct dray_run *run, struct dray_error *error)
     return 0;
 }
 
+/* ---- Removing ---- */
+
 /* Remove what has the staging directory's name if it is this directory: once names were exchanged
  * that may be the old delivery, or what somebody put there at that moment. */
-static int remove_held(struct dray_step_run *step, int fd, struct dray_error *error)
+static int remove_named(struct dray_step_run *step, int fd, struct dray_error *error)
 {
     const struct dray_staging_place *staging = &step->staging;
-    struct stat held, named;
+    struct dray_error why = {0};
+    int result = dray_remove_held(staging->parent, staging->name, fd, &why);
 
-    if (fstatat(staging->parent, staging->name, &named, AT_SYMLINK_NOFOLLOW) != 0)
-        return errno == ENOENT ? 0
-                               : dray_fail_errno(error, errno, "looking at %s in %s", staging->name,
-                                                 step->target->parent);
-    if (fd < 0 || fstat(fd, &held) != 0 || held.st_dev != named.st_dev ||
-        held.st_ino != named.st_ino)
-        return dray_fail(error, DRAY_CONFLICT, "%s in %s is something else by now", staging->name,
-                         step->target->parent);
-    return dray_remove_tree(staging->parent, staging->name, error);
+    return result == 0 ? 0
+                       : dray_fail(error, result, "%s in %s: %s", staging->name,
+                                   step->target->parent, why.message);
+}
+
+/* The holder: what is left of it is no failure of what was done in it. */
+static int remove_holder(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_staging_place *staging = &step->staging;
+    int result = staging->holder < 0
+                     ? 0
+                     : dray_merge_settle(staging->into, staging->name, staging->holder, error);
+
+    return result > 0 ? error->class_ : result;
 }
 
 int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
@@ -298,30 +309,70 @@ int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
 
     if (staging->parent < 0 || !staging->name)
         return 0;
-    if (staging->into >= 0) {
-        int left = staging->holder < 0
-                       ? 0
-                       : dray_merge_settle(staging->into, staging->name, staging->holder, error);
-        return left > 0 ? error->class_ : left;
-    }
-    if (step->target && step->target->goes_over == DRAY_GOES_INTO)
+    if (staging->into >= 0)
+        return remove_holder(step, error);
+    if (staging->directory < 0)
         return 0;
-    return staging->old >= 0 ? remove_held(step, staging->directory, error)
-                             : dray_remove_tree(staging->parent, staging->name, error);
+    int result = remove_named(step, staging->directory, error);
+    if (result == 0 && staging->left == 0)
+        dray_made_forget(&staging->made);
+    return result;
 }
 
-/* What is left of a holder is no failure of what was done in it. */
-int dray_staging_remove_old(struct dray_step_run *step, struct dray_error *error)
+/* It was found to be as it was delivered: whoever finds half of it needs not ask again. */
+static int remove_old(struct dray_staging_place *staging, const char *name, int held,
+                      struct dray_error *error)
+{
+    int result = dray_made_note(&staging->made, held, DRAY_MADE, NULL, error);
+
+    return result == 0 ? dray_remove_held(staging->parent, name, held, error) : result;
+}
+
+void dray_staging_delivered(struct dray_step_run *step)
 {
     struct dray_staging_place *staging = &step->staging;
-
-    if (staging->into < 0)
-        return staging->old >= 0 ? remove_held(step, staging->old, error) : 0;
+    const struct dray_teller teller = teller_of(step);
     struct dray_error why = {0};
-    if (staging->holder >= 0 &&
-        dray_merge_settle(staging->into, staging->name, staging->holder, &why) != 0)
-        tell_left(step, staging->name, why.message);
-    return 0;
+    int result = 0;
+
+    if (staging->parent < 0 || !staging->name)
+        return;
+    if (staging->into >= 0)
+        result = remove_holder(step, &why);
+    else if (staging->old >= 0)
+        result = remove_old(staging, staging->name, staging->old, &why);
+    if (result != 0)
+        dray_sweep_tell(&teller, staging->into >= 0 ? step->target->uri : step->target->parent,
+                        staging->name, why.message);
+    /* Whatever becomes of its name, the delivery is not staging any more. */
+    struct dray_error ignored = {0};
+    if (result == 0 && staging->left == 0)
+        dray_made_forget(&staging->made);
+    else if (staging->into < 0 && dray_made_note(&staging->made, staging->directory, DRAY_MADE_KEPT,
+                                                 NULL, &ignored) != 0)
+        tell_left(step, ignored.message);
+}
+
+void dray_staging_settled(struct dray_step_run *step, const struct dray_error *problem)
+{
+    struct dray_staging_place *staging = &step->staging;
+    struct dray_superseded *old = &staging->superseded;
+    const struct dray_teller teller = teller_of(step);
+    const char *manifest = json_string_value(json_object_get(step->superseded, "manifest_sha256"));
+    struct dray_error why = *problem;
+
+    if (old->fd < 0)
+        return;
+    if (why.class_ == 0 && (!manifest || strcmp(manifest, old->manifest) != 0))
+        dray_fail(&why, DRAY_CONFLICT, "it is not the delivery that was replaced");
+    if (why.class_ == 0 && dray_made_note(&staging->made, old->fd, DRAY_MADE, NULL, &why) == 0 &&
+        dray_sweep_remove(step->target, staging->parent, &old->name, old->fd, &why) == 0) {
+        if (staging->left == 0)
+            dray_made_forget(&staging->made);
+        return;
+    }
+    (void)!fchmod(old->fd, old->mode);
+    dray_sweep_tell(&teller, step->target->parent, old->name, why.message);
 }
 
 /* ---- Merging ---- */
@@ -387,7 +438,7 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         call->error = step->staging.error;
         return call->error.class_;
     }
-    if (step->staging.directory < 0)
+    if (step->staging.directory < 0 && !step->run->discarding)
         return dray_fail(&call->error, DRAY_NOT_FOUND, "there is no staging directory for %s",
                          step->step->uses);
     *ret_staging = (struct dray_staging){
@@ -398,7 +449,7 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         .name = step->staging.name,
         .final = step->target->name,
         .mtime = step->input ? step->input->root_mtime : 0,
-        .old = step->staging.old,
+        .old = step->run->discarding ? step->staging.superseded.fd : step->staging.old,
         .into = step->staging.into,
         .merged = step->staging.merged ? 1 : 0,
     };

@@ -265,20 +265,6 @@ static int check_delivered(struct dray_step_run *step, struct dray_error *error)
     return result;
 }
 
-/* What the delivery took the place of has the name of its staging directory now. */
-static int remove_superseded(struct dray_step_run *step, struct dray_error *error)
-{
-    struct dray_error why = {0};
-
-    if (dray_staging_remove_old(step, &why) == 0)
-        return 0;
-    dray_fail(error, why.class_,
-              "%s was delivered, but not all that it replaces could be removed: %s",
-              step->target->uri, why.message);
-    dray_hint(error, "remove it, then run the same command again");
-    return error->class_;
-}
-
 static int push_execute(struct dray_step_run *step, struct dray_error *error)
 {
     const struct dray_push_operations *push = &step->instance->loaded->operations.push;
@@ -316,7 +302,10 @@ static int push_execute(struct dray_step_run *step, struct dray_error *error)
         push_undo(step, error);
         return error->class_;
     }
-    return result == 0 ? remove_superseded(step, error) : result;
+    /* From here on it is delivered, whatever cannot be removed. */
+    if (result == 0)
+        dray_staging_delivered(step);
+    return result;
 }
 
 /* What a limit says of a tree. */

@@ -67,6 +67,32 @@ static int next_id(struct dray_store *store, uint64_t *ret_id, struct dray_error
     return 0;
 }
 
+static int clear_files(struct dray_store *store, uint64_t id, struct dray_error *error)
+{
+    return dray_sql_run(store, "DELETE FROM dataset_file WHERE dataset_id = ?1",
+                        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id)), error);
+}
+
+/* The list that was made of another source says nothing of this one. One that came before any
+ * source did stays. */
+static int forget_list(struct dray_store *store, struct dray_dataset_row *row,
+                       struct dray_error *error)
+{
+    int64_t same = 1;
+    int found = dray_sql_number(
+        store, "SELECT source IS NULL OR source IS ?2 FROM dataset WHERE id = ?1",
+        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)row->id), DRAY_SQL_TEXT(row->source)), &same,
+        error);
+
+    if (found < 0)
+        return found;
+    if (same)
+        return 0;
+    row->listed = 0;
+    row->files = row->bytes = 0;
+    return clear_files(store, row->id, error);
+}
+
 int dray_store_dataset_put(struct dray_store *store, struct dray_dataset_row *row,
                            struct dray_error *error)
 {
@@ -83,6 +109,8 @@ int dray_store_dataset_put(struct dray_store *store, struct dray_dataset_row *ro
         stored.listed = 0;
         stored.files = stored.bytes = 0;
         result = next_id(store, &stored.id, error);
+    } else if (result == 0) {
+        result = forget_list(store, &stored, error);
     }
     if (result == 0)
         result = dray_row_insert(store, &dray_dataset_table, NULL, &stored, error);
@@ -116,13 +144,29 @@ int dray_store_datasets(struct dray_store *store, const struct dray_dataset_want
     return 0;
 }
 
-/* --- Its files -------------------------------------------------------------------------------- */
-
-static int clear_files(struct dray_store *store, uint64_t id, struct dray_error *error)
+int dray_store_dataset_sources(struct dray_store *store,
+                               int (*source)(void *arg, uint64_t id, const char *source), void *arg,
+                               struct dray_error *error)
 {
-    return dray_sql_run(store, "DELETE FROM dataset_file WHERE dataset_id = ?1",
-                        DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)id)), error);
+    dray_cleanup(dray_sql_closep) sqlite3_stmt *statement = NULL;
+
+    dray_store_doing(store, "reading the catalog's sources");
+    int result = dray_sql_open(store, "SELECT id, source FROM dataset WHERE source IS NOT NULL",
+                               NULL, 0, &statement, error);
+    if (result != 0)
+        return result;
+    while ((result = dray_sql_next(store, statement, error)) == 1) {
+        dray_autofree char *text = NULL;
+        result = dray_sql_copy(store, statement, 1, &text, error);
+        if (result == 0)
+            result = source(arg, (uint64_t)sqlite3_column_int64(statement, 0), text);
+        if (result != 0)
+            return result;
+    }
+    return result;
 }
+
+/* --- Its files -------------------------------------------------------------------------------- */
 
 int dray_store_dataset_delete(struct dray_store *store, uint64_t id, struct dray_error *error)
 {

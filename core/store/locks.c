@@ -7,6 +7,7 @@
  */
 #include "core/store/internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -98,4 +99,31 @@ void dray_store_unlock(struct dray_store *store, const char *job, int *fd)
     }
     dray_close_descriptor(fd);
     *fd = -1;
+}
+
+/* One that died between making its lock and giving it back, when no later request is for its job.
+ */
+void dray_store_sweep_locks(struct dray_store *store)
+{
+    int folder =
+        openat(store->directory_fd, FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *listing = folder >= 0 ? fdopendir(folder) : NULL;
+
+    if (!listing) {
+        dray_close_descriptor(&folder);
+        return;
+    }
+    for (const struct dirent *one; (one = readdir(listing));) {
+        struct dray_error ignored = {0};
+        size_t length = strcspn(one->d_name, ".");
+        char job[37];
+        int lock = -1;
+        if (length != sizeof job - 1 || (strcmp(one->d_name + length, ".lock") != 0 &&
+                                         strcmp(one->d_name + length, ".cancel") != 0))
+            continue;
+        (void)snprintf(job, sizeof job, "%.36s", one->d_name);
+        if (dray_store_lock(store, job, &lock, &ignored) == 1)
+            dray_store_unlock(store, job, &lock);
+    }
+    (void)closedir(listing);
 }

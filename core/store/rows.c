@@ -93,6 +93,7 @@ static const struct dray_column dataset_columns[] = {
     COLUMN(dray_dataset_row, tags, "tags", JSON),
     COLUMN(dray_dataset_row, labels, "labels", JSON),
     COLUMN(dray_dataset_row, source, "source", TEXT),
+    COLUMN(dray_dataset_row, bundle, "bundle", JSON),
     COLUMN(dray_dataset_row, files, "files", COUNT),
     COLUMN(dray_dataset_row, bytes, "bytes", COUNT),
     COLUMN(dray_dataset_row, listed, "listed_at", TIME),

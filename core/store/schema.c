@@ -167,6 +167,9 @@ static const char *const steps[] = {
     MAYBE_TEXT("sha256") ", "
     MAYBE_TEXT("md5") ", "
     "PRIMARY KEY (dataset_id, path)) WITHOUT ROWID;",
+
+    /* 4: what is known of a dataset's bundle */
+    "ALTER TABLE dataset ADD COLUMN " MAYBE_TEXT("bundle") ";",
 };
 /* clang-format on */
 

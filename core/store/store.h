@@ -209,7 +209,8 @@ struct dray_dataset_row {
     char *owner;
     json_t *tags;             /* array of texts */
     json_t *labels;           /* object of texts */
-    char *source;             /* a path */
+    char *source;             /* a path, or NAME:REMOTE */
+    json_t *bundle;           /* of the file there: {"size"?, "sha256"?, "md5"?}; NULL: not known */
     uint64_t files, bytes;    /* of the list of files */
     int64_t listed;           /* when that was recorded, ns; 0: there is none */
     int64_t created, updated; /* ns */
@@ -223,7 +224,8 @@ struct dray_dataset_file {
     const char *sha256, *md5; /* lower-case hexadecimal; NULL: not known */
 };
 /* Store a dataset: a new one, which gets its id here, or all of that with the id but its list of
- * files. DRAY_CONFLICT when another one has its type and name, or its external id. */
+ * files. That list is of its source: with another one than before it goes, and `listed` is 0
+ * afterwards. DRAY_CONFLICT when another one has its type and name, or its external id. */
 DRAY_MUST_CHECK int dray_store_dataset_put(struct dray_store *store, struct dray_dataset_row *row,
                                            struct dray_error *error);
 /* The datasets that fit all that is set; there may be none. By name, then type. */
@@ -235,6 +237,11 @@ DRAY_MUST_CHECK int dray_store_datasets(struct dray_store *store,
                                         const struct dray_dataset_wanted *wanted,
                                         struct dray_dataset_row **ret_rows, size_t *ret_count,
                                         struct dray_error *error);
+/* Each dataset that has a source, and that, until `source` returns other than 0. */
+DRAY_MUST_CHECK int dray_store_dataset_sources(struct dray_store *store,
+                                               int (*source)(void *arg, uint64_t id,
+                                                             const char *source),
+                                               void *arg, struct dray_error *error);
 /* Forget a dataset and its list of files. */
 DRAY_MUST_CHECK int dray_store_dataset_delete(struct dray_store *store, uint64_t id,
                                               struct dray_error *error);
@@ -308,6 +315,9 @@ DRAY_MUST_CHECK int dray_store_lock(struct dray_store *store, const char *job, i
                                     struct dray_error *error);
 /* Release it and remove the file: for a job that has ended. *fd becomes -1. */
 void dray_store_unlock(struct dray_store *store, const char *job, int *fd);
+/* Remove the lock files of engines that died, with what was left beside them. What cannot be
+ * removed stays: it does no harm. */
+void dray_store_sweep_locks(struct dray_store *store);
 
 /* Leave word for the process that has a job in hand that `who` wants it cancelled: a file beside
  * the lock, `directory`/jobs/ID.cancel. Nothing happens when there is one already. */

@@ -23,10 +23,11 @@ struct reading {
     struct dray_error *error;
 };
 
+/* Below a directory, or the one file that is the dataset: a part of a container has no inode. */
 static int is_in_place(const struct dray_root *root, const struct dray_tree_entry *entry)
 {
-    return root != NULL && root->directory && entry->inode != 0 &&
-           (entry->flags & DRAY_ENTRY_OURS) == 0 && entry->type != DRAY_LINK;
+    return root != NULL && entry->inode != 0 && (entry->flags & DRAY_ENTRY_OURS) == 0 &&
+           entry->type != DRAY_LINK;
 }
 
 static int open_entry(struct dray_roots *roots, const struct dray_root *root,
@@ -35,10 +36,11 @@ static int open_entry(struct dray_roots *roots, const struct dray_root *root,
     struct dray_source_file file;
 
     if (entry->type == DRAY_FILE) {
-        int result = dray_source_open(&file, roots, entry, error);
-        if (result == 0)
-            *ret_fd = file.fd; /* of a directory's file, so it is ours to close */
-        return result;
+        int result = dray_source_open(&file, roots, NULL, entry, error);
+        if (result != 0)
+            return result;
+        *ret_fd = file.owned ? file.fd : fcntl(file.fd, F_DUPFD_CLOEXEC, 0);
+        return *ret_fd >= 0 ? 0 : dray_source_failed(root, entry, errno, error);
     }
     *ret_fd = dray_roots_open_below(roots, root->fd, entry->at != NULL ? entry->at : entry->path,
                                     O_RDONLY | O_DIRECTORY);

@@ -78,7 +78,7 @@ static int take_number(const char **text, size_t *length, char stop, uint64_t *r
 
 /* ---- bagit.txt ---- */
 
-int dray_bag_declaration(const char *name, const char *text, size_t length, int *ret_percent,
+int dray_bag_declaration(const char *name, const char *text, size_t length, int *ret_major,
                          struct dray_error *error)
 {
     struct lines lines = {.next = text, .end = text + length};
@@ -110,7 +110,7 @@ int dray_bag_declaration(const char *name, const char *text, size_t length, int 
                   (int)(taken < 40 ? taken : 40), value);
         return at_line(name, &lines, error);
     }
-    *ret_percent = major == 1;
+    *ret_major = (int)major;
     return 0;
 }
 
@@ -154,36 +154,56 @@ static char decoded(const char *text, size_t left, int percent)
 }
 
 /* The base and the name into `room`, which has space for both: the length. */
-static size_t put_path(const struct dray_bag_manifest *manifest, const char *name, size_t length,
-                       char *room)
+static size_t put_path(const char *base, int percent, const char *name, size_t length, char *room)
 {
-    size_t used = strlen(manifest->base);
+    size_t used = strlen(base);
 
-    memcpy(room, manifest->base, used);
+    memcpy(room, base, used);
     while (length >= 2 && name[0] == '.' && name[1] == '/') {
         name += 2;
         length -= 2;
     }
     for (size_t i = 0; i < length; i++) {
-        char byte = decoded(name + i, length - i, manifest->percent);
+        char byte = decoded(name + i, length - i, percent);
         room[used++] = byte ? byte : name[i];
         i += byte ? 2 : 0;
     }
     return used;
 }
 
+static int is_blank(char byte)
+{
+    return byte == ' ' || byte == '\t';
+}
+
+/* Of an algorithm that is not compared any word will do. How many bytes, or 0: there is none. */
+static size_t take_digest(const struct dray_bag_manifest *manifest, const char *line, size_t length,
+                          struct dray_recorded *recorded)
+{
+    size_t digits = 2 * manifest->digest_bytes;
+    int sha256 = manifest->digest_bytes == DRAY_SHA256_BYTES;
+
+    if (digits == 0) {
+        while (digits < length && !is_blank(line[digits]))
+            digits++;
+        return digits;
+    }
+    if (length < digits ||
+        dray_unhex(line, manifest->digest_bytes, sha256 ? recorded->sha256 : recorded->md5) != 0)
+        return 0;
+    recorded->has = sha256 ? DRAY_RECORDED_SHA256 : DRAY_RECORDED_MD5;
+    return digits;
+}
+
 /* The digest, blanks, perhaps the mark of md5sum, the name. The name's length, or 0. */
 static size_t split(const struct dray_bag_manifest *manifest, const char *line, size_t length,
                     struct dray_recorded *ret_recorded, const char **ret_name)
 {
-    size_t digits = 2 * manifest->digest_bytes, at = digits;
-    int sha256 = manifest->digest_bytes == DRAY_SHA256_BYTES;
+    size_t digits = take_digest(manifest, line, length, ret_recorded), at = digits;
 
-    if (length < digits + 2 || dray_unhex(line, manifest->digest_bytes,
-                                          sha256 ? ret_recorded->sha256 : ret_recorded->md5) != 0)
+    if (digits == 0)
         return 0;
-    ret_recorded->has = sha256 ? DRAY_RECORDED_SHA256 : DRAY_RECORDED_MD5;
-    while (at < length && (line[at] == ' ' || line[at] == '\t'))
+    while (at < length && is_blank(line[at]))
         at++;
     if (at == digits)
         return 0;
@@ -191,6 +211,20 @@ static size_t split(const struct dray_bag_manifest *manifest, const char *line, 
         at++;
     *ret_name = line + at;
     return length - at;
+}
+
+static int fail_line(const struct dray_bag_manifest *manifest, struct dray_error *error)
+{
+    if (manifest->digest_bytes == 0) {
+        dray_fail(error, DRAY_INVALID, "this is no line of a BagIt manifest");
+        dray_hint(error, "a line is a digest, blanks and a path");
+        return error->class_;
+    }
+    dray_fail(error, DRAY_INVALID, "this is no line of a BagIt manifest of %s",
+              manifest->digest_bytes == DRAY_SHA256_BYTES ? "SHA-256" : "MD5");
+    dray_hint(error, "a line is a digest of %zu digits, blanks and a path",
+              2 * manifest->digest_bytes);
+    return error->class_;
 }
 
 static int take_line(const struct dray_bag_manifest *manifest, const char *line, size_t length,
@@ -201,14 +235,9 @@ static int take_line(const struct dray_bag_manifest *manifest, const char *line,
     const char *name = NULL;
     size_t size = split(manifest, line, length, &recorded, &name);
 
-    if (size == 0) {
-        dray_fail(error, DRAY_INVALID, "this is no line of a BagIt manifest of %s",
-                  manifest->digest_bytes == DRAY_SHA256_BYTES ? "SHA-256" : "MD5");
-        dray_hint(error, "a line is a digest of %zu digits, blanks and a path",
-                  2 * manifest->digest_bytes);
-        return error->class_;
-    }
-    size = put_path(manifest, name, size, room);
+    if (size == 0)
+        return fail_line(manifest, error);
+    size = put_path(manifest->base, manifest->percent, name, size, room);
     int below = size - base > 5 && memcmp(room + base, "data/", 5) == 0;
     recorded.path = room;
     recorded.path_length = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
@@ -233,6 +262,71 @@ int dray_bag_read(const struct dray_bag_manifest *manifest, const char *text, si
         int result = size > 0 ? take_line(manifest, line, size, room, list, error) : 0;
         if (result == DRAY_INVALID)
             return at_line(manifest->name, &lines, error);
+        if (result != 0)
+            return result;
+    }
+    return 0;
+}
+
+/* ---- fetch.txt ---- */
+
+/* One word and the blanks behind it. Its length, or 0: there is none, or nothing comes after it. */
+static size_t take_word(const char **line, size_t *length)
+{
+    size_t word = 0, next;
+
+    while (word < *length && !is_blank((*line)[word]))
+        word++;
+    for (next = word; next < *length && is_blank((*line)[next]);)
+        next++;
+    if (next == *length)
+        return 0;
+    *line += next;
+    *length -= next;
+    return word;
+}
+
+/* "URL LENGTH PATH", where a length that is not known is a hyphen. */
+static int take_fetched(const char *base, int percent, const char *line, size_t length, char *room,
+                        struct dray_recorded_list *list, struct dray_error *error)
+{
+    struct dray_recorded recorded = {.path = room};
+    size_t front = strlen(base);
+    int good = take_word(&line, &length) > 0;
+    const char *number = line;
+    size_t digits = good ? take_word(&line, &length) : 0, left = digits;
+
+    if (digits > 0 && !(digits == 1 && *number == '-')) {
+        digits = take_number(&number, &left, '\0', &recorded.bytes) == 0 ? digits : 0;
+        recorded.has = DRAY_RECORDED_BYTES;
+    }
+    if (digits == 0)
+        return dray_fail(error, DRAY_INVALID,
+                         "this is no line of a fetch.txt: a URL, how many "
+                         "bytes or a hyphen, and a path");
+    size_t size = put_path(base, percent, line, length, room);
+    recorded.path_length = size > UINT32_MAX ? UINT32_MAX : (uint32_t)size;
+    int result = dray_recorded_add(list, &recorded, error);
+    if (result == 0 && (size - front <= 5 || memcmp(room + front, "data/", 5) != 0))
+        result =
+            dray_fail(error, DRAY_INVALID, "\"%.*s\" is not below data/", DRAY_SHOWN(room, size));
+    return result;
+}
+
+int dray_bag_fetch(const char *name, const char *base, int percent, const char *text, size_t length,
+                   struct dray_recorded_list *list, struct dray_error *error)
+{
+    struct lines lines = {.next = text, .end = text + length};
+    dray_autofree char *room = malloc(strlen(base) + length + 1);
+    const char *line;
+    size_t size;
+
+    if (!room)
+        return dray_fail_memory(error);
+    while (next_line(&lines, &line, &size)) {
+        int result = size > 0 ? take_fetched(base, percent, line, size, room, list, error) : 0;
+        if (result == DRAY_INVALID)
+            return at_line(name, &lines, error);
         if (result != 0)
             return result;
     }

@@ -126,11 +126,10 @@ int dray_source_recheck(const struct dray_root *root, int fd, const struct dray_
     return check(root, &status, entry, error);
 }
 
-int dray_source_open_unchecked(struct dray_source_file *ret_file, struct dray_roots *roots,
-                               const struct dray_tree_entry *entry, struct dray_error *error)
+static int find_root(struct dray_roots *roots, const struct dray_tree_entry *entry,
+                     const struct dray_root **ret_root, struct dray_error *error)
 {
     const struct dray_root *root = dray_roots_get(roots, entry->root);
-    struct dray_source_file file = {.root = root, .fd = -1};
 
     if (entry->type == DRAY_FILE && entry->root == DRAY_NO_ROOT)
         return dray_fail(error, DRAY_BUG,
@@ -140,27 +139,72 @@ int dray_source_open_unchecked(struct dray_source_file *ret_file, struct dray_ro
     if (root == NULL || entry->type != DRAY_FILE)
         return dray_fail(error, DRAY_BUG, "reading \"%.400s\": it is %s of root %u", entry->path,
                          dray_tree_type_name(entry->type), entry->root);
-    if (root->directory) {
-        file.fd =
-            dray_roots_open_below(roots, root->fd, place_of(root, entry), O_RDONLY | O_NOCTTY);
-        file.owned = 1;
-    } else {
-        file.fd = root->fd;
-    }
-    if (file.fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+    *ret_root = root;
+    return 0;
+}
+
+static int fail_finding(const struct dray_root *root, const struct dray_tree_entry *entry,
+                        int errnum, struct dray_error *error)
+{
+    if (errnum == ENOENT || errnum == ENOTDIR || errnum == ELOOP)
         return fail_source(root, entry, DRAY_CHANGED, "it is no longer there as it was listed",
                            error);
+    return dray_source_failed(root, entry, errnum, error);
+}
+
+int dray_source_open_unchecked(struct dray_source_file *ret_file, struct dray_roots *roots,
+                               struct dray_source_folder *folder,
+                               const struct dray_tree_entry *entry, struct dray_error *error)
+{
+    struct dray_source_file file = {.fd = -1};
+    int result = find_root(roots, entry, &file.root, error);
+
+    if (result != 0)
+        return result;
+    if (file.root->directory) {
+        const char *below = place_of(file.root, entry);
+        int from = folder == NULL
+                       ? file.root->fd
+                       : dray_source_folder_find(folder, roots, file.root, below, 0, &below);
+        if (from >= 0)
+            file.fd = dray_roots_open_below(roots, from, below, O_RDONLY | O_NOCTTY);
+        file.owned = 1;
+    } else {
+        file.fd = file.root->fd;
+    }
     if (file.fd < 0)
-        return dray_source_failed(root, entry, errno, error);
+        return fail_finding(file.root, entry, errno, error);
     *ret_file = file;
     return 0;
 }
 
+int dray_source_look(struct dray_source_file *ret_file, struct dray_roots *roots,
+                     struct dray_source_folder *folder, const struct dray_tree_entry *entry,
+                     struct dray_error *error)
+{
+    struct dray_source_file file = {.fd = -1};
+    const char *below;
+    int result = find_root(roots, entry, &file.root, error);
+
+    if (result != 0)
+        return result;
+    int from =
+        dray_source_folder_find(folder, roots, file.root, place_of(file.root, entry), 1, &below);
+    if (from < 0 || statx(from, below, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS,
+                          &file.status) != 0)
+        return fail_finding(file.root, entry, errno, error);
+    result = check(file.root, &file.status, entry, error);
+    if (result == 0)
+        *ret_file = file;
+    return result;
+}
+
 int dray_source_open(struct dray_source_file *ret_file, struct dray_roots *roots,
-                     const struct dray_tree_entry *entry, struct dray_error *error)
+                     struct dray_source_folder *folder, const struct dray_tree_entry *entry,
+                     struct dray_error *error)
 {
     struct dray_source_file file;
-    int result = dray_source_open_unchecked(&file, roots, entry, error);
+    int result = dray_source_open_unchecked(&file, roots, folder, entry, error);
 
     if (result != 0)
         return result;
@@ -233,7 +277,7 @@ int dray_bytes_open(struct dray_bytes *bytes, struct dray_roots *roots,
     struct dray_source_file file;
 
     *bytes = (struct dray_bytes){.entry = entry, .roots = roots, .fd = -1};
-    int result = dray_source_open(&file, roots, entry, error);
+    int result = dray_source_open(&file, roots, NULL, entry, error);
     if (result != 0)
         return result;
     bytes->fd = file.fd;

@@ -12,7 +12,8 @@
 #include "core/base/pool.h"
 #include "core/tree/tree.h"
 
-/* What a thread keeps between files: digests and a buffer. One user at a time. Threads of the pool
+/* What a thread keeps between files: digests, a buffer, the directory that it read from. One user
+ * at a time, and for one dray_roots. Threads of the pool
  * help to copy large files; NULL: nobody does. */
 struct dray_bytes_scratch;
 DRAY_MUST_CHECK struct dray_bytes_scratch *dray_bytes_scratch_new(struct dray_pool *pool);
@@ -40,7 +41,8 @@ DRAY_MUST_CHECK int64_t dray_bytes_read(struct dray_bytes *bytes, void *buffer, 
 DRAY_MUST_CHECK int dray_bytes_close(struct dray_bytes *bytes, uint8_t *ret_sha256,
                                      struct dray_error *error);
 
-/* Copy a whole entry into an empty file at fd, hashing on the way, holes kept. `progress` (may be
+/* Copy a whole entry into an empty file at fd, hashing on the way, holes kept. Of an entry of 0
+ * bytes fd may be -1. `progress` (may be
  * NULL) hears of the bytes done since its last call and returns non-zero to cancel. Where the entry
  * is ours and its digest recorded, the kernel may copy (copy_file_range) without reading here. */
 DRAY_MUST_CHECK int dray_bytes_copy(struct dray_roots *roots, const struct dray_tree_entry *entry,

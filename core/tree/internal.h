@@ -90,6 +90,21 @@ const struct dray_root *dray_roots_get(struct dray_roots *roots, uint32_t root);
  * with errno. */
 int dray_roots_open_below(struct dray_roots *roots, int directory, const char *path, int flags);
 
+/* The directory that a thread read from last; what is found is for one dray_roots. At its start:
+ * {.fd = -1}. */
+struct dray_source_folder {
+    const struct dray_root *root; /* NULL: none yet */
+    int fd;                       /* -1: nothing else was looked for in it yet */
+    size_t length;
+    char path[DRAY_PATH_LONGEST + 1];
+};
+void dray_source_folder_close(struct dray_source_folder *folder);
+/* Where to look for `place`, a path below `root`, which is a directory: a descriptor, borrowed, and
+ * the path below that; -1 with errno. `at_once`: that is one name, which no link can lead from. */
+int dray_source_folder_find(struct dray_source_folder *folder, struct dray_roots *roots,
+                            const struct dray_root *root, const char *place, int at_once,
+                            const char **ret_below);
+
 /* An entry's file, open and found to be the one that was listed. */
 struct dray_source_file {
     const struct dray_root *root;
@@ -98,12 +113,21 @@ struct dray_source_file {
     struct statx status;
 };
 DRAY_MUST_CHECK int dray_source_open(struct dray_source_file *ret_file, struct dray_roots *roots,
+                                     struct dray_source_folder *folder,
                                      const struct dray_tree_entry *entry, struct dray_error *error);
-/* Only open: ret_file->status stays empty. It must be rechecked after the read. */
+/* Only open: ret_file->status stays empty. It must be rechecked after the read. `folder` may be
+ * NULL. */
 DRAY_MUST_CHECK int dray_source_open_unchecked(struct dray_source_file *ret_file,
                                                struct dray_roots *roots,
+                                               struct dray_source_folder *folder,
                                                const struct dray_tree_entry *entry,
                                                struct dray_error *error);
+/* Of an empty file of a directory: is it the one that was listed? It is not opened, as there is
+ * nothing to read: what the name leads to has the device, inode, size and times that were listed,
+ * or it fails. ret_file->fd stays -1. */
+DRAY_MUST_CHECK int dray_source_look(struct dray_source_file *ret_file, struct dray_roots *roots,
+                                     struct dray_source_folder *folder,
+                                     const struct dray_tree_entry *entry, struct dray_error *error);
 /* Is it still that file? */
 DRAY_MUST_CHECK int dray_source_recheck(const struct dray_root *root, int fd,
                                         const struct dray_tree_entry *entry,

@@ -21,6 +21,7 @@ libdraycore_a_SOURCES += \
 	core/tree/recorded.c \
 	core/tree/recorded.h \
 	core/tree/roots.c \
+	core/tree/source_folder.c \
 	core/tree/symlinks.c \
 	core/tree/tree.c \
 	core/tree/tree.h \

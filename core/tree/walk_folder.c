@@ -11,6 +11,8 @@
 
 /* How often it is asked whether to go on: after so many names. */
 #define ASKED 256
+/* As much as opendir takes. */
+#define NAMES_ROOM ((size_t)32 << 10)
 
 struct listing {
     const struct dray_folder_place *place;
@@ -160,37 +162,48 @@ static int compare_names(const void *a, const void *b)
     return strcmp(left->name, right->name);
 }
 
-static int list_names(struct listing *listing, DIR *stream)
-{
-    struct dray_folder *folder = listing->folder;
+/* Room for some hundred names; aligned for what the kernel puts there. */
+struct names {
+    _Alignas(struct dirent64) char room[NAMES_ROOM];
+};
 
-    for (;;) {
-        errno = 0;
-        const struct dirent *found = readdir(stream);
-        if (found == NULL && errno != 0)
-            return fail_reading(listing, errno);
-        if (found == NULL)
-            break;
+static int list_piece(struct listing *listing, const struct names *names, size_t length)
+{
+    int result = 0;
+
+    for (size_t at = 0; result == 0 && at < length;) {
+        const struct dirent64 *found = (const void *)(names->room + at);
+        at += found->d_reclen;
         if (strcmp(found->d_name, ".") == 0 || strcmp(found->d_name, "..") == 0)
             continue;
-        int result = list_name(listing, found->d_name);
+        result = list_name(listing, found->d_name);
         if (result == 0)
             result = check_cancelled(listing);
-        if (result != 0)
-            return result;
+    }
+    return result;
+}
+
+/* Without opendir, which looks at a descriptor three times before it reads. */
+static int list_names(struct listing *listing)
+{
+    struct dray_folder *folder = listing->folder;
+    struct names names;
+    ssize_t got;
+    int result = 0;
+
+    while (result == 0 && (got = getdents64(listing->fd, names.room, sizeof names.room)) != 0) {
+        if (got >= 0)
+            result = list_piece(listing, &names, (size_t)got);
+        else
+            result = is_gone(errno) ? fail_changed(listing, "was removed while it was listed")
+                                    : fail_reading(listing, errno);
     }
     if (folder->count > 1)
         qsort(folder->names, folder->count, sizeof *folder->names, compare_names);
-    return 0;
+    return result;
 }
 
 /* ---- The folder ---------------------------------------------------------------------------- */
-
-static void close_stream(DIR **stream)
-{
-    if (*stream != NULL)
-        (void)closedir(*stream);
-}
 
 /* Is the open folder the one that was listed? A rename could have put another in its place. */
 static int check_folder(struct listing *listing, const struct dray_listed_name *expected)
@@ -209,7 +222,6 @@ int dray_folder_list(const struct dray_folder_place *place, struct dray_folder *
                      struct dray_error *error)
 {
     struct listing listing = {.place = place, .folder = ret_folder, .error = error};
-    dray_cleanup(close_stream) DIR *stream = NULL;
     dray_autoclose int fd = -1;
 
     *ret_folder = (struct dray_folder){.path_length = strlen(place->path)};
@@ -223,11 +235,5 @@ int dray_folder_list(const struct dray_folder_place *place, struct dray_folder *
         return is_gone(errno) ? fail_changed(&listing, "changed while it was listed")
                               : fail_reading(&listing, errno);
     int result = place->expected == NULL ? 0 : check_folder(&listing, place->expected);
-    if (result != 0)
-        return result;
-    stream = fdopendir(fd);
-    if (stream == NULL)
-        return fail_reading(&listing, errno);
-    fd = -1; /* the stream's */
-    return list_names(&listing, stream);
+    return result != 0 ? result : list_names(&listing);
 }

@@ -250,7 +250,10 @@ struct dray_staging {
     int64_t mtime;     /* modification time that the delivery's root gets */
     /* Descriptor of the directory that is at `final`, where the probe said that the push goes over
      * it: it may be read, and the host removes it once it has the staging directory's name after a
-     * push that succeeded. -1: none. Borrowed. */
+     * push that succeeded. -1: none. Borrowed. In discard, with `directory` -1: what a delivery
+     * that is at `final` took the place of when its process died. The host removes it when the push
+     * says with host->supersedes that it is still whole, and leaves it when it fails or says
+     * nothing. */
     int32_t old;
     uint32_t reserved;
     /* Descriptor of the directory that is at `final`, where the probe said that the push adds to
@@ -308,8 +311,8 @@ struct dray_program_end {
 
 /* The job that a plugin works for; strings live as long as the instance, NULL where unknown. */
 struct dray_job {
-    uint32_t size; /* set by the host */
-    uint32_t attempt;
+    uint32_t size;    /* set by the host */
+    uint32_t attempt; /* from 1; 0: nothing is delivered, as in a preview */
     const char *id;
     const char *dataset;     /* the dataset's name: one path segment */
     const char *request_key; /* of the push that is called, 64 hexadecimal digits, else NULL */
@@ -396,7 +399,8 @@ struct dray_host {
     int64_t (*read)(struct dray_ctx *ctx, struct dray_reader *reader, void *buffer, uint64_t size);
     int (*close)(struct dray_ctx *ctx, struct dray_reader *reader);
     /* [transform, push] Copy all bytes of an entry to the start of an empty file, with the checks
-     * of open/read/close, in the fastest way the file systems allow; holes stay holes. */
+     * of open/read/close, in the fastest way the file systems allow; holes stay holes. Of an entry
+     * of 0 bytes fd may be -1: then it is only checked. */
     int (*copy)(struct dray_ctx *ctx, uint64_t id, int32_t fd);
 
     /* [source] Say where bytes lie: a regular file (a container). Its number goes into item.root.
@@ -465,7 +469,8 @@ struct dray_host {
      * without set-user-ID and set-group-ID: records say it. */
     int (*set_mode)(struct dray_ctx *ctx, uint64_t id, uint32_t mode);
 
-    /* [push, before may_commit] The delivery takes the place of this one: the receipt says so. */
+    /* [push, before may_commit] The delivery takes the place of this one: the receipt says so. Also
+     * in discard: see `old` of struct dray_staging. */
     int (*supersedes)(struct dray_ctx *ctx, const char *job, const char *request_key,
                       const char *manifest_sha256);
 
@@ -490,6 +495,16 @@ struct dray_host {
      * that it started, when the time is over (DRAY_TIMED_OUT) or the job is cancelled. */
     int (*program)(struct dray_ctx *ctx, const struct dray_program *program,
                    struct dray_program_end *ret_end);
+
+    /* [push, after may_commit] As `records`, but nothing is held that grows with the delivery: data
+     * is NULL and length DRAY_NOT_KNOWN of a record that is made while it is read. */
+    int (*record_list)(struct dray_ctx *ctx, const struct dray_record **ret_records,
+                       uint64_t *ret_count);
+    /* [push, after may_commit] Call fn for the bytes of record number `index`, piece by piece,
+     * until fn returns other than DRAY_OK, which is returned. */
+    int (*record_bytes)(struct dray_ctx *ctx, uint64_t index,
+                        int (*fn)(struct dray_ctx *ctx, void *arg, const void *data, uint64_t size),
+                        void *arg);
 };
 #define DRAY_CONFLICTS_FAIL      0u
 #define DRAY_CONFLICTS_SKIP_SAME 1u /* files with the same bytes and links to the same stay */
@@ -626,6 +641,10 @@ struct dray_push_operations {
     int (*push)(void *self, struct dray_ctx *ctx);
     /* Leave nothing behind of an attempt that failed, was cancelled or died. */
     int (*discard)(void *self, struct dray_ctx *ctx);
+    /* May be NULL. In a preview, where the push would add its delivery to what is at the target:
+     * would anything be in its way? The input is known, but no bytes are read, here or there.
+     * DRAY_CONFLICT says what is. */
+    int (*look)(void *self, struct dray_ctx *ctx);
 };
 
 /* A notifier tells somebody. Its failure never fails a job. */

@@ -59,32 +59,43 @@ static int make_parents(struct dray_ctx *ctx, int root, const char *path)
     return result;
 }
 
-static int write_all(int fd, const char *data, uint64_t length)
+struct record_file {
+    int fd;
+    const char *path;
+};
+
+static int write_piece(struct dray_ctx *ctx, void *arg, const void *piece, uint64_t length)
 {
+    const struct record_file *file = arg;
+    const char *data = piece;
+
     while (length > 0) {
         /* What one call takes at most is a little less than 2 GiB. */
-        ssize_t written = write(fd, data, length < (1u << 30) ? length : 1u << 30);
+        ssize_t written = write(file->fd, data, length < (1u << 30) ? length : 1u << 30);
         if (written < 0 && errno == EINTR)
             continue;
         if (written == 0)
             errno = ENOSPC; /* no file system should say so, and none may keep us here */
         if (written <= 0)
-            return -1;
+            return fail_record(ctx, errno, "writing", file->path);
         data += written;
         length -= (uint64_t)written;
     }
-    return 0;
+    return DRAY_OK;
 }
 
-static int write_record(struct dray_ctx *ctx, int root, const char *path,
-                        const struct dray_record *record, int each)
+/* Record number `index`. */
+static int write_record(struct dray_ctx *ctx, int root, const char *path, uint64_t index, int each)
 {
     HPFS_FD fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
 
     if (fd < 0)
         return fail_record(ctx, errno, "making", path);
-    if (fchmod(fd, 0644) != 0 || write_all(fd, record->data, record->length) != 0 ||
-        (each && fsync(fd) != 0))
+    struct record_file file = {fd, path};
+    int result = ctx->host->record_bytes(ctx, index, write_piece, &file);
+    if (result != DRAY_OK)
+        return result;
+    if (fchmod(fd, 0644) != 0 || (each && fsync(fd) != 0))
         return fail_record(ctx, errno, "writing", path);
     int closing = fd;
     fd = -1;
@@ -93,12 +104,13 @@ static int write_record(struct dray_ctx *ctx, int root, const char *path,
 }
 
 /* The last record says that the delivery is whole: it appears when it is whole itself. */
-static int write_marker(struct dray_ctx *ctx, int root, const struct dray_record *record, int each)
+static int write_marker(struct dray_ctx *ctx, int root, const struct dray_record *record,
+                        uint64_t index, int each)
 {
     char *path = ctx->host->format("%s.new", record->path);
     int result = path == NULL ? ctx->host->fail(ctx, DRAY_NO_MEMORY, "writing %s: out of memory",
                                                 record->path)
-                              : write_record(ctx, root, path, record, each);
+                              : write_record(ctx, root, path, index, each);
 
     if (result == DRAY_OK && renameat(root, path, root, record->path) != 0)
         result = fail_record(ctx, errno, "renaming", path);
@@ -145,13 +157,13 @@ int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
     uint64_t count;
     int each = hpfs->durability == HPFS_FSYNC;
     int root = staging->directory;
-    int result = ctx->host->records(ctx, &records, &count);
+    int result = ctx->host->record_list(ctx, &records, &count);
 
     for (uint64_t i = 0; result == DRAY_OK && i < count; i++) {
         result = make_parents(ctx, root, records[i].path);
         if (result == DRAY_OK)
-            result = i + 1 == count ? write_marker(ctx, root, &records[i], each)
-                                    : write_record(ctx, root, records[i].path, &records[i], each);
+            result = i + 1 == count ? write_marker(ctx, root, &records[i], i, each)
+                                    : write_record(ctx, root, records[i].path, i, each);
     }
     for (uint64_t i = 0; result == DRAY_OK && i < count; i++)
         if (i == 0 || !is_neighbour(&records[i], &records[i - 1]))
@@ -253,6 +265,34 @@ static int exchange_back(struct dray_ctx *ctx, const struct dray_staging *stagin
                                  staging->name, place->parent, place->whole);
 }
 
+/* From now on nobody else gets into the old delivery, so that it stays what it is found to be;
+ * unless it is another user's. */
+static int close_old(const struct dray_staging *staging, mode_t *ret_mode)
+{
+    struct stat status;
+
+    *ret_mode = fstat(staging->old, &status) == 0 ? status.st_mode & 07777 : 0;
+    return *ret_mode != 0 && fchmod(staging->old, 0700) == 0;
+}
+
+/* The old delivery, whose names were exchanged: what was changed in it since it was last looked at
+ * goes back to its place. */
+static int check_exchanged(struct dray_ctx *ctx, const struct dray_staging *staging,
+                           const struct hpfs_place *place, const struct hpfs_old *old)
+{
+    mode_t mode;
+    int closed = close_old(staging, &mode);
+    int changed = hpfs_old_check_held(ctx, staging, place, old);
+
+    if (changed == DRAY_OK)
+        return DRAY_OK;
+    if (closed && fchmod(staging->old, mode) != 0)
+        return ctx->host->fail_errno(ctx, errno, "giving %s its mode again, in %s of %s",
+                                     place->whole, staging->name, place->parent);
+    int back = exchange_back(ctx, staging, place);
+    return back != DRAY_OK ? back : changed;
+}
+
 /* Both names are checked afterwards, since nobody can hold them meanwhile; what was not meant is
  * exchanged back. So it is when somebody changed the old delivery after it was last looked at: what
  * will be removed is what nobody finds by its name any more. */
@@ -269,11 +309,8 @@ static int exchange(struct dray_ctx *ctx, const struct dray_staging *staging,
         return host->fail_errno(ctx, errno, "putting the finished delivery in the place of %s",
                                 place->whole);
     if (is_named(staging, staging->name, old->device, old->inode) &&
-        is_named(staging, staging->final, held.st_dev, held.st_ino)) {
-        int changed = hpfs_old_check_held(ctx, staging, place, old);
-        int back = changed != DRAY_OK ? exchange_back(ctx, staging, place) : DRAY_OK;
-        return back != DRAY_OK ? back : changed;
-    }
+        is_named(staging, staging->final, held.st_dev, held.st_ino))
+        return check_exchanged(ctx, staging, place, old);
     int result = exchange_back(ctx, staging, place);
     if (result != DRAY_OK)
         return result;
@@ -300,35 +337,36 @@ static int take_name(struct dray_ctx *ctx, const struct dray_staging *staging,
     return result;
 }
 
-static int finish_root(struct dray_ctx *ctx, const struct dray_staging *staging, int each)
+/* The root itself, after all that is in it: what it gets now no earlier sync has made durable. */
+static int finish_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct dray_staging *staging)
 {
     struct timespec times[2];
 
     hpfs_times(staging->mtime, times);
-    if (futimens(staging->directory, times) != 0 ||
-        fchmod(staging->directory, staging->mode & 01777) != 0 ||
-        (each && fsync(staging->directory) != 0))
-        return ctx->host->fail_errno(ctx, errno, "setting mode and time of the delivery's root");
-    return DRAY_OK;
+    if (futimens(staging->directory, times) != 0)
+        return ctx->host->fail_errno(ctx, errno, "setting the time of the delivery's root");
+    int result = hpfs_rights_root(hpfs, ctx, staging);
+    if (result == DRAY_OK && fsync(staging->directory) != 0)
+        result = ctx->host->fail_errno(ctx, errno, "making the delivery's root durable");
+    return result;
 }
 
 int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray_staging *staging,
                 const struct hpfs_place *place, const struct hpfs_old *old)
 {
     const struct dray_host *host = ctx->host;
-    int each = hpfs->durability == HPFS_FSYNC;
 
-    if (!each && syncfs(staging->directory) != 0)
+    if (hpfs->durability == HPFS_SYNCFS && syncfs(staging->directory) != 0)
         return host->fail_errno(ctx, errno, "making the delivery in %s durable", place->parent);
     int result = check_parent(ctx, staging, place);
     if (result == DRAY_OK && host->cancelled(ctx))
         result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
-    if (result == DRAY_OK)
-        result = finish_root(ctx, staging, each);
-    if (result == DRAY_OK)
-        result = hpfs_rights_root(hpfs, ctx, staging);
+    /* Nobody but us can look into what is refused after all. */
     if (result == DRAY_OK && old != NULL)
         result = hpfs_old_check(ctx, staging, place, old);
+    if (result == DRAY_OK)
+        result = finish_root(hpfs, ctx, staging);
     if (result == DRAY_OK)
         result = old != NULL ? exchange(ctx, staging, place, old) : take_name(ctx, staging, place);
     if (result == DRAY_OK && fsync(staging->parent) != 0)

@@ -133,7 +133,8 @@ static void free_digest(EVP_MD_CTX **context)
     EVP_MD_CTX_free(*context);
 }
 
-/* SHA-256 of a file in 64 digits; 0, or -1 where it cannot be read or computed. */
+/* SHA-256 of a file in 64 digits; 0, or -1 where it cannot be read. What says nothing about the
+ * file is noted. */
 static int digest_of(struct probe *probe, int fd, char ret_digits[static 65])
 {
     EVP_MD_CTX *context __attribute__((cleanup(free_digest))) = EVP_MD_CTX_new();
@@ -141,16 +142,22 @@ static int digest_of(struct probe *probe, int fd, char ret_digits[static 65])
     unsigned char digest[32];
     unsigned length = 0;
     ssize_t got = 0;
+    int computed =
+        context != NULL && buffer != NULL && EVP_DigestInit_ex(context, EVP_sha256(), NULL) == 1;
 
-    if (context == NULL || buffer == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1)
-        return -1;
-    while ((got = probe_read(fd, buffer, READ_STEP)) > 0) {
-        if (EVP_DigestUpdate(context, buffer, (size_t)got) != 1)
-            return -1;
+    while (computed && (got = probe_read(fd, buffer, READ_STEP)) > 0) {
+        computed = EVP_DigestUpdate(context, buffer, (size_t)got) == 1;
         probe->ctx->host->progress(probe->ctx, 0, 0);
+        if (probe_is_cancelled(probe))
+            return -1;
     }
-    if (got < 0 || EVP_DigestFinal_ex(context, digest, &length) != 1 || length != sizeof(digest))
+    if (got < 0)
         return -1;
+    if (!computed || EVP_DigestFinal_ex(context, digest, &length) != 1 ||
+        length != sizeof(digest)) {
+        probe_no_memory(probe);
+        return -1;
+    }
     for (size_t i = 0; i < sizeof(digest); i++) {
         ret_digits[2 * i] = "0123456789abcdef"[digest[i] >> 4];
         ret_digits[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
@@ -159,16 +166,44 @@ static int digest_of(struct probe *probe, int fd, char ret_digits[static 65])
     return 0;
 }
 
+/* How finely the file system keeps times, ns: the coarsest step that fits those of the records,
+ * which nobody set. */
+static int64_t grain_of(int records)
+{
+    static const char *const names[] = {"delivered.json", "tree.jsonl", "manifest-sha256.txt"};
+    static const int64_t steps[] = {2000000000, 1000000000, 1000000, 1000, 100};
+    struct stat status;
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        size_t fit = 0;
+        for (size_t j = 0; j < sizeof(names) / sizeof(names[0]); j++)
+            fit +=
+                fstatat(records, names[j], &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                (status.st_mtim.tv_sec % 2 * 1000000000 + status.st_mtim.tv_nsec) % steps[i] == 0;
+        if (fit == sizeof(names) / sizeof(names[0]))
+            return steps[i];
+    }
+    return 1;
+}
+
+/* Is it the time that the file was given, as its file system keeps it? */
+static int is_time(const struct probe *probe, int64_t given, const struct stat *status)
+{
+    struct timespec times[2];
+    int64_t over = given % probe->grain;
+
+    hpfs_times(given - (over < 0 ? over + probe->grain : over), times);
+    return status->st_mtim.tv_sec == times[1].tv_sec && status->st_mtim.tv_nsec == times[1].tv_nsec;
+}
+
 /* A file that was not touched since it was delivered has the time that it was given then. Any other
  * may be somebody's work, unless its bytes are still those. */
 static void compare_bytes(struct probe *probe, const json_t *line, const char *path,
                           const struct stat *status)
 {
     char found[65];
-    struct timespec times[2];
 
-    hpfs_times(json_integer_value(json_object_get(line, "mtime")), times);
-    if (status->st_mtim.tv_sec == times[1].tv_sec && status->st_mtim.tv_nsec == times[1].tv_nsec)
+    if (is_time(probe, json_integer_value(json_object_get(line, "mtime")), status))
         return;
     HPFS_FD fd = probe_open_file(probe->root, path);
     if (fd < 0 || digest_of(probe, fd, found) != 0)
@@ -262,8 +297,8 @@ static void compare_lines(struct probe *probe, struct last *last, int fd)
         held = (size_t)(end - line);
         memmove(buffer, line, held);
         probe->ctx->host->progress(probe->ctx, 0, 0);
-        if (probe->ctx->host->cancelled(probe->ctx))
-            probe->failed = probe->ctx->host->fail(probe->ctx, DRAY_CANCELLED, "cancelled");
+        if (probe_is_cancelled(probe))
+            return;
     }
 }
 
@@ -415,6 +450,7 @@ void probe_compare(struct probe *probe, int records, const char *digest)
         PROBE_NOT_WHOLE(probe, "its manifest-sha256.txt is not the one that its marker names");
     if (probe->why != NULL || probe->failed != 0)
         return;
+    probe->grain = grain_of(records);
     compare_lines(probe, &last, fd);
     free(last.path);
     if (probe->why == NULL && probe->failed == 0 && (probe->strict || !probe->merged))

@@ -149,9 +149,23 @@ static int push(void *self, struct dray_ctx *ctx)
 /* All that a failed attempt leaves is in staging, which the host made and removes. */
 static int discard(void *self, struct dray_ctx *ctx)
 {
+    struct dray_staging staging = {.size = sizeof(staging)};
+
     (void)self;
-    (void)ctx;
-    return DRAY_OK;
+    if (ctx->host->staging(ctx, &staging) != DRAY_OK || staging.directory >= 0 || staging.old < 0)
+        return DRAY_OK;
+    return hpfs_old_settle(ctx, &staging);
+}
+
+static int look(void *self, struct dray_ctx *ctx)
+{
+    struct hpfs_place place = {NULL, NULL, NULL};
+    int result = hpfs_place_find(self, ctx, &place);
+
+    if (result == DRAY_OK)
+        result = hpfs_merge_preview(self, ctx, &place);
+    hpfs_place_free(ctx->host, &place);
+    return result;
 }
 
 static const struct dray_push_operations operations = {
@@ -161,6 +175,7 @@ static const struct dray_push_operations operations = {
     .probe = hpfs_probe,
     .push = push,
     .discard = discard,
+    .look = look,
 };
 
 DRAY_PLUGIN(DRAY_KIND_PUSH, DRAY_CAP_REENTRANT | DRAY_CAP_LINKS, "hpfs", "1.0.0",

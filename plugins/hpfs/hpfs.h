@@ -108,7 +108,7 @@ int hpfs_rights_set_link(const struct hpfs *hpfs, struct dray_ctx *ctx, int dire
 /* The records in staging, and the directories that they lie in. */
 int hpfs_rights_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
                         const struct dray_staging *staging);
-/* The root, last before it is renamed. */
+/* Mode, group and ACL of the root, last before it is renamed. */
 int hpfs_rights_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
                      const struct dray_staging *staging);
 /* Does the file system of staging know ACLs, where they are asked for? */
@@ -140,6 +140,9 @@ int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
 /* The same of the directory that is held, once the name is another's. */
 int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging,
                         const struct hpfs_place *place, const struct hpfs_old *old);
+/* When a delivery is settled that nobody was left to tell of: the one that it took the place of is
+ * held, and must be whole and as it was. The host is told which it is, or it fails. */
+int hpfs_old_settle(struct dray_ctx *ctx, const struct dray_staging *staging);
 void hpfs_old_free(const struct dray_host *host, struct hpfs_old *old);
 
 /* All entries of the input into staging, with their modes and times. */
@@ -163,6 +166,9 @@ int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray
 int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place,
                     uint32_t **ret_stay);
+/* The same for a preview: there is no staging, and no bytes are compared. */
+int hpfs_merge_preview(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct hpfs_place *place);
 /* Tell the host the modes of what stays, for the records. */
 int hpfs_merge_tell(struct dray_ctx *ctx, const uint32_t *stay);
 /* Make all of it durable, then part of that directory. */

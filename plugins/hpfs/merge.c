@@ -22,6 +22,7 @@ struct look {
     const struct dray_staging *staging;
     const struct hpfs_place *place;
     dev_t device; /* of the target */
+    int unread;   /* bytes are not compared, only sizes */
     uint32_t *stay;
     uint64_t conflicts;
     char *named; /* lines, made with host->format */
@@ -164,6 +165,8 @@ static int look_at_file(struct look *look, const struct dray_entry *entry,
     if (look->hpfs->conflicts == HPFS_CONFLICTS_SKIP_SAME && (status->st_mode & S_IFMT) == type) {
         if (type == S_IFLNK)
             same = is_same_link(look, entry);
+        else if (look->unread)
+            same = (uint64_t)status->st_size == entry->bytes;
         else
             result = is_same_file(look, entry, status, &same);
         if (result == DRAY_OK && same)
@@ -272,38 +275,59 @@ static int tell(struct look *look, const struct hpfs_place *place)
     return result;
 }
 
+static int look_at_all(struct look *look)
+{
+    const struct dray_host *host = look->ctx->host;
+    uint64_t count = host->count(look->ctx);
+    struct dray_entry entry;
+    struct stat status;
+
+    if (fstat(look->staging->into, &status) != 0)
+        return host->fail_errno(look->ctx, errno, "looking at %s", look->place->whole);
+    look->device = status.st_dev;
+    look->stay = calloc(count + 1, sizeof(*look->stay));
+    int result = look->stay == NULL ? out_of_memory(look->ctx)
+                                    : hpfs_check_mode(look->ctx, look->place->whole, &status);
+    if (result == DRAY_OK)
+        result = look_at_records(look);
+    for (uint64_t id = 0; result == DRAY_OK && id < count; id++) {
+        result = host->entry(look->ctx, id, &entry);
+        if (result == DRAY_OK)
+            result = look_at(look, &entry);
+        if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(look->ctx))
+            result = host->fail(look->ctx, DRAY_CANCELLED, "cancelled");
+    }
+    if (result == DRAY_OK && look->conflicts > 0)
+        result = tell(look, look->place);
+    host->free(look->named);
+    host->free(look->skipped);
+    return result;
+}
+
 int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place,
                     uint32_t **ret_stay)
 {
-    const struct dray_host *host = ctx->host;
-    uint64_t count = host->count(ctx);
     struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = staging, .place = place};
-    struct dray_entry entry;
-    struct stat status;
 
     if (hpfs->existing != HPFS_MERGE && staging->merged)
         return hpfs_check_free(hpfs, ctx, staging, place);
-    if (fstat(staging->into, &status) != 0)
-        return host->fail_errno(ctx, errno, "looking at %s", place->whole);
-    look.device = status.st_dev;
-    look.stay = calloc(count + 1, sizeof(*look.stay));
-    int result =
-        look.stay == NULL ? out_of_memory(ctx) : hpfs_check_mode(ctx, place->whole, &status);
-    if (result == DRAY_OK)
-        result = look_at_records(&look);
-    for (uint64_t id = 0; result == DRAY_OK && id < count; id++) {
-        result = host->entry(ctx, id, &entry);
-        if (result == DRAY_OK)
-            result = look_at(&look, &entry);
-        if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(ctx))
-            result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
-    }
-    if (result == DRAY_OK && look.conflicts > 0)
-        result = tell(&look, place);
-    host->free(look.named);
-    host->free(look.skipped);
+    int result = look_at_all(&look);
     *ret_stay = look.stay;
+    return result;
+}
+
+int hpfs_merge_preview(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct hpfs_place *place)
+{
+    HPFS_FD into = open(place->whole, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const struct dray_staging staging = {.size = sizeof(staging), .into = into};
+    struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = &staging, .place = place, .unread = 1};
+
+    if (into < 0)
+        return ctx->host->fail_errno(ctx, errno, "opening %s", place->whole);
+    int result = look_at_all(&look);
+    free(look.stay);
     return result;
 }
 

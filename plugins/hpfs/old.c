@@ -27,9 +27,8 @@ static int check_name(struct dray_ctx *ctx, const struct dray_staging *staging,
 }
 
 /* Take what a probe found. */
-static int take_presence(struct dray_ctx *ctx, const struct hpfs_place *place,
-                         const struct probe *probe, struct dray_presence *presence,
-                         struct hpfs_old *old)
+static int take_presence(struct dray_ctx *ctx, const struct hpfs_place *place, struct probe *probe,
+                         struct dray_presence *presence, struct hpfs_old *old)
 {
     const struct dray_host *host = ctx->host;
 
@@ -45,27 +44,31 @@ static int take_presence(struct dray_ctx *ctx, const struct hpfs_place *place,
     old->job = presence->job;
     old->request_key = presence->request_key;
     old->manifest_sha256 = probe->manifest;
-    presence->job = presence->request_key = NULL;
+    presence->job = presence->request_key = probe->manifest = NULL;
     return DRAY_OK;
+}
+
+static void free_probe(const struct dray_host *host, const struct probe *probe,
+                       const struct dray_presence *presence)
+{
+    host->free(probe->manifest);
+    host->free(probe->why);
+    host->free(presence->job);
+    host->free(presence->request_key);
+    host->free(presence->time);
+    host->free(presence->what);
 }
 
 /* What the host holds, whatever it is called. */
 static int look_inside(struct dray_ctx *ctx, const struct dray_staging *staging,
                        const struct hpfs_place *place, struct hpfs_old *ret_old)
 {
-    const struct dray_host *host = ctx->host;
     struct dray_presence presence = {.size = sizeof(presence), .state = DRAY_OCCUPIED};
     struct probe probe = {.ctx = ctx, .root = staging->old, .strict = 1};
 
     probe_look_inside(&probe, &presence);
     int result = take_presence(ctx, place, &probe, &presence, ret_old);
-    if (result != DRAY_OK)
-        host->free(probe.manifest);
-    host->free(probe.why);
-    host->free(presence.job);
-    host->free(presence.request_key);
-    host->free(presence.time);
-    host->free(presence.what);
+    free_probe(ctx->host, &probe, &presence);
     return result;
 }
 
@@ -133,6 +136,23 @@ int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
     int result = check_name(ctx, staging, place, &now);
 
     return result == DRAY_OK ? hpfs_old_check_held(ctx, staging, place, old) : result;
+}
+
+int hpfs_old_settle(struct dray_ctx *ctx, const struct dray_staging *staging)
+{
+    const struct dray_host *host = ctx->host;
+    struct dray_presence presence = {.size = sizeof(presence), .state = DRAY_OCCUPIED};
+    struct probe probe = {.ctx = ctx, .root = staging->old, .strict = 1};
+
+    probe_look_inside(&probe, &presence);
+    int result = probe.failed;
+    if (result == DRAY_OK && presence.state == DRAY_DELIVERED)
+        result = host->supersedes(ctx, presence.job, presence.request_key, probe.manifest);
+    else if (result == DRAY_OK)
+        result = host->fail(ctx, DRAY_CONFLICT, "the delivery that was replaced is %s now",
+                            presence.what != NULL ? presence.what : "something else");
+    free_probe(host, &probe, &presence);
+    return result;
 }
 
 void hpfs_old_free(const struct dray_host *host, struct hpfs_old *old)

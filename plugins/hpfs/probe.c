@@ -118,22 +118,27 @@ static void tell_directory(struct probe *probe, struct dray_presence *presence)
         probe_no_memory(probe);
 }
 
-/* Was any dataset added to what is there? Then more may be there than one of them knows. */
+/* Was any dataset added to what is there? Then more may be there than one of them knows. Records
+ * that cannot be listed may be of one. */
 static int is_merged(struct probe *probe, int ours)
 {
     int fd = openat(ours, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), merged = 0;
     DIR *listing = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *one = NULL;
 
     if (listing == NULL) {
+        PROBE_NOT_WHOLE(probe, "its records cannot be listed: %s", strerror(errno));
         hpfs_close(&fd);
         return 0;
     }
-    for (const struct dirent *one; !merged && (one = readdir(listing)) != NULL;) {
+    for (errno = 0; !merged && (one = readdir(listing)) != NULL; errno = 0) {
         HPFS_FD records =
             openat(ours, one->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         PROBE_JSON marker = records < 0 ? NULL : read_marker(probe, records);
         merged = is_marker(marker, one->d_name) && json_is_true(json_object_get(marker, "merged"));
     }
+    if (one == NULL && errno != 0)
+        PROBE_NOT_WHOLE(probe, "its records cannot be listed: %s", strerror(errno));
     (void)closedir(listing);
     return merged;
 }

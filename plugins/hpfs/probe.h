@@ -18,6 +18,7 @@ struct probe {
     /* What tree.jsonl lists: all, those that are no directories with something in them, and the
      * bytes. */
     uint64_t names, listed, bytes;
+    int64_t grain;  /* ns: how finely times are kept there */
     int merged;     /* others have something in it: that is none of its business */
     int strict;     /* it may be removed: there must be nothing else in it, nor an edited file */
     char *manifest; /* of a whole delivery: the manifest's digest, made with host->format */
@@ -27,6 +28,13 @@ static inline void probe_no_memory(struct probe *probe)
 {
     probe->failed =
         probe->ctx->host->fail(probe->ctx, DRAY_NO_MEMORY, "looking at the target: out of memory");
+}
+
+static inline int probe_is_cancelled(struct probe *probe)
+{
+    if (probe->failed == 0 && probe->ctx->host->cancelled(probe->ctx))
+        probe->failed = probe->ctx->host->fail(probe->ctx, DRAY_CANCELLED, "cancelled");
+    return probe->failed != 0;
 }
 
 /* Note why it is not whole; the first reason stays. */

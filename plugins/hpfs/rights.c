@@ -196,14 +196,16 @@ static int check(const struct hpfs *hpfs, struct dray_ctx *ctx, int fd, uint32_t
 int hpfs_rights_set(const struct hpfs *hpfs, struct dray_ctx *ctx, int fd, int directory,
                     uint32_t mode, const char *path)
 {
-    /* A change of group takes bits off the mode, and an ACL is made of the mode: in this order. */
+    /* A change of group takes bits off the mode. An ACL brings its own, but for setgid and sticky:
+     * it comes before the mode, which would open what an inherited ACL has to say. So at no moment
+     * may anybody do what is not asked for. */
     if (hpfs->group != NULL && fchown(fd, (uid_t)-1, hpfs->gid) != 0)
         return ctx->host->fail_errno(ctx, errno, "giving \"%.*s\" of the delivery the group %s",
                                      HPFS_SHOWN, path, hpfs->group);
-    if (fchmod(fd, mode) != 0)
-        return ctx->host->fail_errno(ctx, errno, "setting the mode of \"%.*s\" of the delivery",
-                                     HPFS_SHOWN, path);
     int result = hpfs->acl_count > 0 ? hpfs_acl_set(hpfs, ctx, fd, directory, mode, path) : DRAY_OK;
+    if (result == DRAY_OK && fchmod(fd, shown_mode(hpfs, directory, mode)) != 0)
+        result = ctx->host->fail_errno(ctx, errno, "setting the mode of \"%.*s\" of the delivery",
+                                       HPFS_SHOWN, path);
     return result == DRAY_OK ? check(hpfs, ctx, fd, shown_mode(hpfs, directory, mode), path)
                              : result;
 }
@@ -276,7 +278,7 @@ int hpfs_rights_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
 
     if (!hpfs_rights_asked(hpfs))
         return DRAY_OK;
-    int result = ctx->host->records(ctx, &records, &count);
+    int result = ctx->host->record_list(ctx, &records, &count);
     for (uint64_t i = 0; result == DRAY_OK && i < count; i++)
         result = set_record(hpfs, ctx, staging->directory, records[i].path);
     return result;
@@ -285,11 +287,10 @@ int hpfs_rights_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
 int hpfs_rights_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
                      const struct dray_staging *staging)
 {
-    if (!hpfs_rights_asked(hpfs))
-        return DRAY_OK;
-    int result = hpfs_rights_set(hpfs, ctx, staging->directory, 1,
-                                 hpfs_rights_mode(hpfs, 1, staging->mode), ".");
-    if (result == DRAY_OK && fsync(staging->directory) != 0)
-        result = ctx->host->fail_errno(ctx, errno, "making the delivery's root durable");
-    return result;
+    if (hpfs_rights_asked(hpfs))
+        return hpfs_rights_set(hpfs, ctx, staging->directory, 1,
+                               hpfs_rights_mode(hpfs, 1, staging->mode), ".");
+    return fchmod(staging->directory, staging->mode & 01777) == 0
+               ? DRAY_OK
+               : ctx->host->fail_errno(ctx, errno, "setting the mode of the delivery's root");
 }

@@ -4,7 +4,8 @@
  *
  * Directories are made first, by one thread, open to us only. Files and links follow on all
  * threads, a batch of neighbours at a time: neighbours share a directory, whose descriptor is kept,
- * so that a small file costs openat, write, futimens and close. Then hard links, and last the
+ * so that a small file costs openat, write, futimens and close, an empty one mknodat and utimensat.
+ * Then hard links, and last the
  * directories get their modes and times, each after everything below it.
  */
 #include "hpfs.h"
@@ -234,6 +235,32 @@ static int write_file(struct write *write, struct dray_ctx *ctx, const struct dr
     return close(closing) == 0 || errno == EINTR ? DRAY_OK : fail_at(ctx, errno, "closing", entry);
 }
 
+/* Of an empty file the name is all there is to make. Where a file system makes files in no other
+ * way than by opening them, that way says what is wrong. */
+static int make_empty(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
+                      int directory, const char *name)
+{
+    struct timespec times[2];
+
+    if (mknodat(directory, name, S_IFREG | (entry->mode & 01777), 0) != 0)
+        return write_file(write, ctx, entry, directory, name);
+    int result = ctx->host->copy(ctx, entry->id, -1);
+    if (result != DRAY_OK)
+        return result;
+    hpfs_times(entry->mtime, times);
+    if (utimensat(directory, name, times, AT_SYMLINK_NOFOLLOW) != 0)
+        return fail_at(ctx, errno, "setting the time of", entry);
+    return DRAY_OK;
+}
+
+/* May it be made by its name? Nothing else is asked for, it gets its mode at once, and nobody wants
+ * a descriptor of it to sync. */
+static int is_name_enough(const struct write *write, const struct dray_entry *entry)
+{
+    return entry->bytes == 0 && !write->rights && !write->xattrs && !write->each &&
+           (entry->mode & write->lost) == 0;
+}
+
 static int write_link(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
                       int directory, const char *name)
 {
@@ -259,8 +286,10 @@ static int write_one(struct write *write, struct dray_ctx *ctx, const struct dra
     int result = enter(write, ctx, entry, folder, &directory, &name);
     if (result != DRAY_OK)
         return result;
-    return entry->type == DRAY_LINK ? write_link(write, ctx, entry, directory, name)
-                                    : write_file(write, ctx, entry, directory, name);
+    if (entry->type == DRAY_LINK)
+        return write_link(write, ctx, entry, directory, name);
+    return is_name_enough(write, entry) ? make_empty(write, ctx, entry, directory, name)
+                                        : write_file(write, ctx, entry, directory, name);
 }
 
 /* The number-th batch to be written: large files in their order, then the first batch of each part,

@@ -390,13 +390,22 @@ static int read_archive(struct reading *reading)
     int result = archive_find_strip(reading);
 
     if (result == DRAY_OK)
+        result = archive_digest_open(reading);
+    if (result == DRAY_OK)
         result = archive_open(reading);
     if (result == DRAY_OK)
+        result = archive_check_size(reading);
+    if (result == DRAY_OK && !reading->compressed)
+        result = archive_digest_pass(reading);
+    if (result == DRAY_OK)
         result = take_all(reading);
+    if (result == DRAY_OK)
+        result = archive_digest_check(reading);
     if (result == DRAY_OK)
         result = archive_check_taken_off(reading);
     if (result == DRAY_OK)
         result = archive_check_unchanged(reading);
+    archive_digest_close(reading);
     archive_close(reading);
     archive_free_names(&reading->gone);
     archive_free_names(&reading->fronts);

@@ -20,12 +20,15 @@ struct archive_source {
     int64_t max_ratio;
     int64_t max_entries;
     const char *strip;
-    int64_t segments; /* what strip says, or less than 0: auto */
+    int64_t segments;         /* what strip says, or less than 0: auto */
+    const char *sha256, *md5; /* recorded of the file itself; NULL: nothing */
+    int64_t size;             /* DRAY_NONE: likewise */
 };
 
 struct archive_names {
     char **items;
     size_t count, room;
+    size_t bytes; /* that they take, about */
 };
 
 /* One reading of the archive. */
@@ -34,6 +37,7 @@ struct reading {
     const struct archive_source *options;
     struct archive *archive;
     int fd;
+    struct archive_digest *digest;   /* of the file, while it is read; NULL: none is recorded */
     struct stat before;              /* the file when it was opened */
     int compressed;                  /* a compressed tar: it is read through the stream */
     int plain;                       /* an uncompressed tar: files are read where they lie */
@@ -45,11 +49,12 @@ struct reading {
     char reached[ARCHIVE_SHOWN + 1]; /* name of the last entry that was read */
     int64_t segments;                /* to take off the front of every path */
     struct archive_names gone;       /* directories of which nothing was left then */
-    struct archive_names fronts;     /* what was taken off of others, directory by directory */
+    struct archive_names fronts;     /* what was taken off of others */
 
     /* The stream of a compressed tar. */
     struct archive_gzip *gzip; /* either this */
-    struct archive *filters;   /* or this */
+    struct archive *filters;   /* or this, which reads into */
+    void *block;
     int cancelled;
     int stream_errno;        /* why it failed, */
     char stream_reason[200]; /* if there is a reason */
@@ -98,6 +103,22 @@ int archive_note_left(struct reading *reading, const char *path, const char *lef
 int archive_check_taken_off(struct reading *reading);
 int archive_fail_vanishing(struct reading *reading);
 void archive_free_names(struct archive_names *names);
+
+/* prepare: are these the digits of digests? */
+int archive_prepare_digest(const char *sha256, const char *md5, struct dray_ctx *ctx);
+/* Be ready to compute what is recorded of the file. Closed in any case. */
+int archive_digest_open(struct reading *reading);
+void archive_digest_close(struct reading *reading);
+/* The next bytes of the file. 0, or -1 where the library fails. */
+int archive_digest_add(struct reading *reading, const void *data, size_t length);
+/* Has the file as many bytes as are recorded? */
+int archive_check_size(struct reading *reading);
+/* Read all of it, and compare. */
+int archive_digest_pass(struct reading *reading);
+/* Compare a compressed file that was read to its end. */
+int archive_digest_check(struct reading *reading);
+/* All of that of a file that is not read as an archive. */
+int archive_check_file(const struct archive_source *options, struct dray_ctx *ctx);
 
 /* Find out whether the file is compressed, and be ready to expand it. */
 int archive_stream_open(struct reading *reading);

@@ -11,6 +11,9 @@
 #define STRIP_AUTO (-1)
 /* No path has more segments. */
 #define STRIP_MOST (ARCHIVE_PATH_ROOM / 2)
+/* What names may take before they are sorted out; what the allocator adds to each. */
+#define NAMES_MOST    ((size_t)128 << 20)
+#define NAME_OVERHEAD 24
 
 const char *archive_clean_path(const char *raw, char *path, size_t *ret_length)
 {
@@ -85,6 +88,54 @@ const char *archive_strip(const struct reading *reading, const char *path)
     return behind(path, reading->segments, &all);
 }
 
+static int compare(const void *one, const void *other)
+{
+    return strcmp(*(char *const *)one, *(char *const *)other);
+}
+
+static size_t size_of(const char *name)
+{
+    return strlen(name) + 1 + NAME_OVERHEAD;
+}
+
+/* In order, and each once. */
+static void sort(struct archive_names *names)
+{
+    size_t kept = 0;
+
+    if (names->count > 0)
+        qsort(names->items, names->count, sizeof(*names->items), compare);
+    for (size_t i = 0; i < names->count; i++) {
+        if (kept == 0 || strcmp(names->items[kept - 1], names->items[i]) != 0) {
+            names->items[kept++] = names->items[i];
+            continue;
+        }
+        names->bytes -= size_of(names->items[i]);
+        free(names->items[i]);
+    }
+    names->count = kept;
+}
+
+/* A stranger's archive may have a new directory for each entry. */
+static int check_room(struct reading *reading, struct archive_names *names)
+{
+    const struct dray_host *host = reading->ctx->host;
+
+    if (names->bytes <= NAMES_MOST)
+        return DRAY_OK;
+    sort(names);
+    /* Half of it, so that it is not sorted again at once. */
+    if (names->bytes <= NAMES_MOST / 2)
+        return DRAY_OK;
+    int result = host->fail(reading->ctx, DRAY_PERMANENT,
+                            "%s has so many directories that strip takes off that their names take "
+                            "more than %u MiB, as found at its entry \"%.*s\"",
+                            reading->options->path, (unsigned)(NAMES_MOST >> 21), ARCHIVE_SHOWN,
+                            reading->reached);
+    host->hint(reading->ctx, "strip fewer segments, or none");
+    return result;
+}
+
 static int keep_name(struct reading *reading, struct archive_names *names, const char *name,
                      size_t length)
 {
@@ -103,8 +154,8 @@ static int keep_name(struct reading *reading, struct archive_names *names, const
     if (names->items[names->count] == NULL)
         return host->fail(reading->ctx, DRAY_NO_MEMORY, "reading %s: out of memory",
                           reading->options->path);
-    names->count++;
-    return DRAY_OK;
+    names->bytes += size_of(names->items[names->count++]);
+    return check_room(reading, names);
 }
 
 int archive_note_taken_off(struct reading *reading, const char *path, int *ret_root)
@@ -118,31 +169,41 @@ int archive_note_left(struct reading *reading, const char *path, const char *lef
     struct archive_names *fronts = &reading->fronts;
     size_t length = left == path ? 0 : (size_t)(left - path) - 1;
     const char *last = fronts->count > 0 ? fronts->items[fronts->count - 1] : "";
-    int result = DRAY_OK;
 
     /* Mostly the same as before. */
     if (length == 0 || (strlen(last) == length && memcmp(last, path, length) == 0))
         return DRAY_OK;
-    for (size_t i = 1; result == DRAY_OK && i <= length; i++)
-        if (path[i] == '/')
-            result = keep_name(reading, fronts, path, i);
-    return result;
+    return keep_name(reading, fronts, path, length);
 }
 
-static int compare(const void *one, const void *other)
+/* Is it one of the fronts, or above one? They are sorted. */
+static int has_below(const struct archive_names *fronts, const char *gone)
 {
-    return strcmp(*(char *const *)one, *(char *const *)other);
+    size_t length = strlen(gone), low = 0, high = fronts->count;
+
+    if (high > 0 && bsearch(&gone, fronts->items, fronts->count, sizeof(gone), compare) != NULL)
+        return 1;
+    /* The first one that is not before `gone` with a slash behind it. */
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = strncmp(fronts->items[middle], gone, length);
+        if (order < 0 ||
+            (order == 0 && (unsigned char)fronts->items[middle][length] < (unsigned char)'/'))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < fronts->count && strncmp(fronts->items[low], gone, length) == 0 &&
+           fronts->items[low][length] == '/';
 }
 
 int archive_check_taken_off(struct reading *reading)
 {
-    const struct archive_names *gone = &reading->gone, *fronts = &reading->fronts;
+    const struct archive_names *gone = &reading->gone;
 
-    if (fronts->count > 0)
-        qsort(fronts->items, fronts->count, sizeof(*fronts->items), compare);
+    sort(&reading->fronts);
     for (size_t i = 0; i < gone->count; i++)
-        if (fronts->count == 0 || bsearch(&gone->items[i], fronts->items, fronts->count,
-                                          sizeof(*fronts->items), compare) == NULL) {
+        if (!has_below(&reading->fronts, gone->items[i])) {
             archive_reach(reading, gone->items[i]);
             return archive_fail_vanishing(reading);
         }
@@ -166,7 +227,7 @@ void archive_free_names(struct archive_names *names)
     for (size_t i = 0; i < names->count; i++)
         free(names->items[i]);
     free(names->items);
-    *names = (struct archive_names){NULL, 0, 0};
+    *names = (struct archive_names){0};
 }
 
 /* ---- The common top ------------------------------------------------------------------------ */

@@ -21,7 +21,22 @@ static const struct dray_option options[] = {
         struct archive_source, strip, DRAY_OPTION_RENAMES, "0",
         "Take so many segments off the front of every path; auto: the directory that "
         "all entries lie in, if there is one"),
+    DRAY_OPTION_STRING(struct archive_source, sha256, 0, NULL,
+                       "What is recorded of the archive's file: its SHA-256"),
+    DRAY_OPTION_STRING(struct archive_source, md5, 0, NULL,
+                       "What is recorded of the archive's file: its MD5"),
+    DRAY_OPTION_SIZE(struct archive_source, size, "none",
+                     "What is recorded of the archive's file: how many bytes it has"),
 };
+
+static int prepare(void *self, struct dray_ctx *ctx)
+{
+    const struct archive_source *source = self;
+    int result = archive_prepare_strip(self, ctx);
+    int other = archive_prepare_digest(source->sha256, source->md5, ctx);
+
+    return result != DRAY_OK ? result : other;
+}
 
 static int stage(void *self, struct dray_ctx *ctx)
 {
@@ -53,4 +68,4 @@ static const struct dray_source_operations operations = {
 };
 
 DRAY_PLUGIN(DRAY_KIND_SOURCE, 0, "archive", "1.0.0", "Bring the entries of a tar, zip or 7z file",
-            struct archive_source, options, &operations, .prepare = archive_prepare_strip);
+            struct archive_source, options, &operations, .prepare = prepare);

@@ -51,6 +51,8 @@ static int fill(struct reading *reading, struct archive *archive)
     while (got < 0 && errno == EINTR);
     if (got < 0)
         return (int)fail(archive, errno, "Error reading fd");
+    if (archive_digest_add(reading, gzip->compressed, (size_t)got) != 0)
+        return (int)fail(archive, NO_ERRNO, "its digest cannot be computed");
     gzip->inflate.next_in = gzip->compressed;
     gzip->inflate.avail_in = (uInt)got;
     return got > 0;
@@ -170,13 +172,31 @@ static int open_gzip(struct reading *reading)
                                     reading->options->path);
 }
 
+/* For libarchive: the next bytes of the file. */
+static la_ssize_t read_block(struct archive *archive, void *arg, const void **ret_data)
+{
+    struct reading *reading = arg;
+    ssize_t got;
+
+    do
+        got = read(reading->fd, reading->block, COMPRESSED_BYTES);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return fail(archive, errno, "Error reading fd");
+    if (archive_digest_add(reading, reading->block, (size_t)got) != 0)
+        return fail(archive, NO_ERRNO, "its digest cannot be computed");
+    *ret_data = reading->block;
+    return got;
+}
+
 static int open_filters(struct reading *reading)
 {
     struct archive_entry *entry;
 
-    reading->filters = archive_read_new();
+    reading->block = malloc(COMPRESSED_BYTES);
+    reading->filters = reading->block != NULL ? archive_read_new() : NULL;
     if (reading->filters == NULL || support_filters(reading->filters) ||
-        archive_read_open_fd(reading->filters, reading->fd, COMPRESSED_BYTES) != ARCHIVE_OK)
+        archive_read_open(reading->filters, reading, NULL, read_block, NULL) != ARCHIVE_OK)
         return archive_failed(reading);
     int status = archive_read_next_header(reading->filters, &entry);
     reading->compressed = archive_filter_count(reading->filters) > 1;
@@ -199,8 +219,12 @@ int archive_stream_open(struct reading *reading)
     int result = open_filters(reading);
     if (result != DRAY_OK || reading->compressed)
         return result;
-    (void)archive_read_free(reading->filters);
-    reading->filters = NULL;
+    archive_stream_close(reading);
+    /* What was read of it so far is hashed, but it is read here and there from now on. */
+    archive_digest_close(reading);
+    result = archive_digest_open(reading);
+    if (result != DRAY_OK)
+        return result;
     return lseek(reading->fd, 0, SEEK_SET) == 0
                ? DRAY_OK
                : reading->ctx->host->fail_errno(reading->ctx, errno, "reading %s",
@@ -211,6 +235,8 @@ void archive_stream_close(struct reading *reading)
 {
     (void)archive_read_free(reading->filters);
     reading->filters = NULL;
+    free(reading->block);
+    reading->block = NULL;
     if (reading->gzip != NULL)
         (void)inflateEnd(&reading->gzip->inflate);
     free(reading->gzip);

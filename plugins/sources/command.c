@@ -27,6 +27,8 @@ struct command {
     int64_t max_ratio;
     int64_t max_entries;
     int64_t segments; /* what strip says */
+    const char *sha256, *md5;
+    int64_t size;
 };
 
 static const struct dray_option options[] = {
@@ -52,6 +54,12 @@ static const struct dray_option options[] = {
                     "Of an archive, as of source/archive"),
     DRAY_OPTION_INT(struct command, max_entries, "20000000", 1, INT64_MAX,
                     "Of an archive, as of source/archive"),
+    DRAY_OPTION_STRING(struct command, sha256, 0, NULL,
+                       "What is recorded of the file that is brought: its SHA-256"),
+    DRAY_OPTION_STRING(struct command, md5, 0, NULL,
+                       "What is recorded of the file that is brought: its MD5"),
+    DRAY_OPTION_SIZE(struct command, size, "none",
+                     "What is recorded of the file that is brought: how many bytes it has"),
 };
 
 static const char *last_part(const char *path)
@@ -96,6 +104,8 @@ static int prepare(void *self, struct dray_ctx *ctx)
 
     if (result == DRAY_OK)
         result = archive_prepare_strip(&archive, ctx);
+    if (result == DRAY_OK)
+        result = archive_prepare_digest(command->sha256, command->md5, ctx);
     command->segments = archive.segments;
     return result;
 }
@@ -205,6 +215,18 @@ static int check_outputs(const struct command *command, struct dray_ctx *ctx, co
     return DRAY_OK;
 }
 
+/* What is recorded is of one file. */
+static int fail_directory(const struct command *command, struct dray_ctx *ctx)
+{
+    int result = ctx->host->fail(
+        ctx, DRAY_INTEGRITY,
+        "what %s brought of %s:%s is a directory, and the size or digest of a file is recorded",
+        last_part(command->argv.items[0]), command->source, command->remote);
+
+    ctx->host->hint(ctx, "dray dataset set DATASET --digest \"\" --bundle-size \"\" forgets it");
+    return result;
+}
+
 static int take(const struct command *command, struct dray_ctx *ctx, const char *local)
 {
     const struct archive_source archive = {.path = local,
@@ -212,7 +234,11 @@ static int take(const struct command *command, struct dray_ctx *ctx, const char 
                                            .max_ratio = command->max_ratio,
                                            .max_entries = command->max_entries,
                                            .strip = command->strip,
-                                           .segments = command->segments};
+                                           .segments = command->segments,
+                                           .sha256 = command->sha256,
+                                           .md5 = command->md5,
+                                           .size = command->size};
+    int recorded = command->sha256 != NULL || command->md5 != NULL || command->size != DRAY_NONE;
     struct stat status;
     int result = check_outputs(command, ctx, local);
 
@@ -226,8 +252,12 @@ static int take(const struct command *command, struct dray_ctx *ctx, const char 
         return ctx->host->fail(ctx, DRAY_PERMANENT,
                                "what %s brought of %s:%s is neither a file nor a directory",
                                last_part(command->argv.items[0]), command->source, command->remote);
-    return S_ISREG(status.st_mode) && is_archive(local) ? archive_stage(&archive, ctx)
-                                                        : ctx->host->walk(ctx, local);
+    if (S_ISREG(status.st_mode) && is_archive(local))
+        return archive_stage(&archive, ctx);
+    if (recorded && !S_ISREG(status.st_mode))
+        return fail_directory(command, ctx);
+    result = recorded ? archive_check_file(&archive, ctx) : DRAY_OK;
+    return result == DRAY_OK ? ctx->host->walk(ctx, local) : result;
 }
 
 static int stage(void *self, struct dray_ctx *ctx)

@@ -11,6 +11,7 @@ plugins_transform_rename_la_SOURCES = \
 	plugins/transforms/rename_path.c \
 	plugins/transforms/rename_regex.c \
 	plugins/transforms/rename_safe.c \
+	plugins/transforms/rename_sort.c \
 	plugins/transforms/rename_tree.c
 plugins_transform_rename_la_LDFLAGS = $(plugin_link_flags)
 plugins_transform_rename_la_LIBADD = $(PCRE2_LIBS) $(UTF8PROC_LIBS)

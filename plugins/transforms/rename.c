@@ -71,6 +71,8 @@ static int keep_listed(struct rename_tree *tree)
             result = keep_link(tree, id);
         else if (!node->parent)
             result = tree->ctx->host->keep(tree->ctx, id, node->changed ? node->path : NULL);
+        if (result == DRAY_OK)
+            result = rename_go_on(tree->ctx, id);
     }
     return result;
 }
@@ -105,16 +107,18 @@ static int keep_directories(struct rename_tree *tree)
 {
     struct rename_node *nodes = tree->nodes;
     uint64_t *order = tree->order, count = 0;
-    int result = DRAY_OK;
 
     for (uint64_t id = 0; id < tree->count; id++)
         if (nodes[id].parent && nodes[id].path != NULL && nodes[id].length > 0)
             order[count++] = id;
-    qsort_r(order, count, sizeof(*order), by_place, nodes);
-    for (uint64_t i = 0; i < count && result == DRAY_OK; i++)
+    int result = rename_sort(tree, order, count, by_place);
+    for (uint64_t i = 0; i < count && result == DRAY_OK; i++) {
         if (i == 0 || rename_compare(nodes[order[i]].path, nodes[order[i]].length,
                                      nodes[order[i - 1]].path, nodes[order[i - 1]].length) != 0)
             result = keep_directory(tree, order[i]);
+        if (result == DRAY_OK)
+            result = rename_go_on(tree->ctx, i);
+    }
     return result;
 }
 

@@ -75,6 +75,7 @@ struct rename_node {
     uint32_t old_length;
     const char *old; /* in the arena */
     const char *key; /* of what is not a parent: by which collisions are found */
+    uint64_t end;    /* behind all that is below it: a number of a node */
     uint64_t above;  /* the directory that it is in: a number of a node, the last is the root */
     uint32_t key_length;
     uint32_t mode;
@@ -95,6 +96,11 @@ struct rename_tree {
 /* A copy of text with a NUL, that lives as long as the tree; NULL when memory is out. */
 char *rename_tree_keep(struct rename_tree *tree, const char *text, size_t length);
 int rename_tree_read(struct rename_tree *tree);
+/* Between two of many things to do, after so many: is the job to go on? */
+int rename_go_on(struct dray_ctx *ctx, uint64_t done);
+/* Sort numbers of nodes; `compare` gets the nodes as its third argument. */
+int rename_sort(struct rename_tree *tree, uint64_t *items, uint64_t count,
+                int (*compare)(const void *, const void *, void *));
 void rename_tree_free(struct rename_tree *tree);
 int rename_compare(const char *a, size_t a_length, const char *b, size_t b_length);
 /* Do two entries get one path, or one a path below another's? */

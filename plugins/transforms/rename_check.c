@@ -126,6 +126,8 @@ static int check_mapping(struct rename_tree *tree)
                                            SHOWN(node->path, node->length));
             tree->ctx->host->hint(tree->ctx, "give `mapping` a path that nothing else has");
         }
+        if (result == DRAY_OK)
+            result = rename_go_on(tree->ctx, i);
     }
     free(folded);
     return result;
@@ -133,11 +135,13 @@ static int check_mapping(struct rename_tree *tree)
 
 int rename_tree_collide(struct rename_tree *tree)
 {
-    int result = DRAY_OK;
+    int result = rename_sort(tree, tree->order, tree->listed, by_key);
 
-    qsort_r(tree->order, tree->listed, sizeof(*tree->order), by_key, tree->nodes);
-    for (uint64_t i = 1; i < tree->listed && result == DRAY_OK; i++)
+    for (uint64_t i = 1; i < tree->listed && result == DRAY_OK; i++) {
         result = check_pair(tree, &tree->nodes[tree->order[i - 1]], &tree->nodes[tree->order[i]]);
+        if (result == DRAY_OK)
+            result = rename_go_on(tree->ctx, i);
+    }
     return result == DRAY_OK ? check_mapping(tree) : result;
 }
 
@@ -181,6 +185,8 @@ static int write_lines(struct rename_tree *tree, struct dray_writer *writer, cha
         buffer[at++] = '\t';
         at += add_field(buffer + at, node->old, node->old_length);
         buffer[at++] = '\n';
+        if (result == DRAY_OK)
+            result = rename_go_on(tree->ctx, i);
     }
     return result == DRAY_OK ? host->write(tree->ctx, writer, buffer, at) : result;
 }

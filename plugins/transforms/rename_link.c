@@ -13,27 +13,24 @@ struct walk {
     int moved; /* something on the way has another path now */
     int out;   /* it left the tree */
     int followed;
-    char rest[RENAME_ROOM]; /* still to be walked */
+    char
+        rest[RENAME_ROOM]; /* still to be walked, at its end: what is put before it moves nothing */
+    const char *next;      /* where that begins */
 };
 
-/* The entry of that name in a directory, or -1. Entries are sorted by their old paths. */
+/* The entry of that name in a directory, or -1. Entries are sorted by their old paths, so that all
+ * that is below it comes right behind it. */
 static int64_t find(const struct walk *walk, const char *name, size_t length)
 {
     const struct rename_node *folder = &walk->tree->nodes[walk->at];
-    char path[RENAME_ROOM];
-    size_t slash = folder->old_length > 0;
-    uint64_t low = 0, high = walk->tree->count;
+    size_t front = folder->old_length > 0 ? folder->old_length + (size_t)1 : 0;
+    int root = walk->at == walk->tree->count;
+    uint64_t low = root ? 0 : walk->at + 1, high = root ? walk->tree->count : folder->end;
 
-    if (folder->old_length + slash + length >= sizeof(path))
-        return -1;
-    memcpy(path, folder->old, folder->old_length);
-    path[folder->old_length] = '/';
-    memcpy(path + folder->old_length + slash, name, length);
-    length += folder->old_length + slash;
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         const struct rename_node *node = &walk->tree->nodes[middle];
-        int order = rename_compare(path, length, node->old, node->old_length);
+        int order = rename_compare(name, length, node->old + front, node->old_length - front);
         if (order == 0)
             return (int64_t)middle;
         if (order < 0)
@@ -49,15 +46,16 @@ static int follow(struct walk *walk, uint64_t id, const char *rest)
 {
     struct dray_entry entry = {.size = sizeof(entry)};
     struct dray_ctx *ctx = walk->tree->ctx;
-    size_t length = strlen(rest);
+    char *to = walk->rest + (rest - walk->rest);
 
     if (ctx->host->entry(ctx, id, &entry) != DRAY_OK || entry.link == NULL ||
         entry.link[0] == '/' || ++walk->followed > FOLLOWED ||
-        entry.link_length + 1 + length >= sizeof(walk->rest))
+        entry.link_length + 1 > (uint64_t)(rest - walk->rest))
         return -1;
-    memmove(walk->rest + entry.link_length + 1, rest, length + 1);
-    memcpy(walk->rest, entry.link, entry.link_length);
-    walk->rest[entry.link_length] = '/';
+    *--to = '/';
+    to -= entry.link_length;
+    memcpy(to, entry.link, entry.link_length);
+    walk->next = to;
     return 0;
 }
 
@@ -80,14 +78,14 @@ static int step(struct walk *walk, const char *name, size_t length, const char *
         walk->at = (uint64_t)id;
     }
     walk->moved = walk->moved || nodes[walk->at].changed;
-    memmove(walk->rest, rest, strlen(rest) + 1);
+    walk->next = rest;
     return walk->out ? -1 : 0;
 }
 
 static int walk_target(struct walk *walk)
 {
     for (;;) {
-        const char *name = walk->rest + strspn(walk->rest, "/");
+        const char *name = walk->next + strspn(walk->next, "/");
         size_t length = strcspn(name, "/");
         if (length == 0)
             return 0;
@@ -152,9 +150,10 @@ int rename_link_target(struct rename_tree *tree, uint64_t id, const char *link, 
     struct walk walk = {.tree = tree, .at = node->above, .moved = node->changed};
 
     *ret_target = NULL;
-    if (link[0] == '/' || strlen(link) >= sizeof(walk.rest))
+    size_t length = strlen(link);
+    if (link[0] == '/' || length >= sizeof(walk.rest))
         return DRAY_OK;
-    memcpy(walk.rest, link, strlen(link) + 1);
+    walk.next = memcpy(walk.rest + sizeof(walk.rest) - 1 - length, link, length + 1);
     walk.moved = walk.moved || tree->nodes[walk.at].changed;
     if (walk_target(&walk) != 0)
         return walk.out && node->changed ? fail_link(tree, node, link, "it leaves the dataset")

@@ -13,6 +13,12 @@
 #define MATCH_STEPS 100000
 #define MATCH_KIB   4096
 
+/* A call of the plugin, as PCRE2 sees it. */
+struct watch {
+    struct dray_ctx *ctx;
+    int cancelled;
+};
+
 struct rename_regex {
     uint64_t count;
     const struct dray_map *map;
@@ -168,9 +174,23 @@ static int fail_match(struct dray_ctx *ctx, const char *pattern, const struct re
                            SHOWN(path->bytes, path->length), reason);
 }
 
+/* After each match that is replaced: a path may have thousands, each within its own limit. */
+static int watch_match(pcre2_substitute_callout_block *block, void *arg)
+{
+    struct watch *watch = arg;
+
+    (void)block;
+    watch->cancelled = watch->ctx->host->cancelled(watch->ctx);
+    return watch->cancelled ? -1 : 0;
+}
+
 int rename_regex_apply(struct dray_ctx *ctx, const struct rename_regex *regex,
                        struct rename_path *path)
 {
+    struct watch watch = {.ctx = ctx};
+
+    if (regex != NULL)
+        (void)pcre2_set_substitute_callout(regex->context, watch_match, &watch);
     for (uint64_t i = 0; regex != NULL && i < regex->count; i++) {
         PCRE2_SIZE length = sizeof(path->spare);
         int found = pcre2_substitute(regex->codes[i], (PCRE2_SPTR)path->bytes, path->length, 0,
@@ -178,6 +198,8 @@ int rename_regex_apply(struct dray_ctx *ctx, const struct rename_regex *regex,
                                          PCRE2_SUBSTITUTE_OVERFLOW_LENGTH,
                                      NULL, regex->context, (PCRE2_SPTR)regex->map->values[i],
                                      PCRE2_ZERO_TERMINATED, (PCRE2_UCHAR *)path->spare, &length);
+        if (watch.cancelled || ctx->host->cancelled(ctx))
+            return ctx->host->fail(ctx, DRAY_CANCELLED, "cancelled");
         if (found < 0)
             return fail_match(ctx, regex->map->keys[i], path, found, length);
         if (found > 0) {

@@ -143,6 +143,8 @@ static void settle_directories(struct rename_tree *tree)
     for (uint64_t id = tree->count; id-- > 0;) {
         struct rename_node *node = &tree->nodes[id], *above = &tree->nodes[node->above];
         size_t length = node->length;
+        node->end = node->end > id ? node->end : id + 1;
+        above->end = above->end > node->end ? above->end : node->end;
         if (node->split)
             node->path = NULL;
         if (node->parent)
@@ -185,10 +187,8 @@ int rename_tree_read(struct rename_tree *tree)
         (struct rename_node){.old = "", .above = tree->count, .type = DRAY_DIRECTORY, .parent = 1};
     for (uint64_t id = 0; id < tree->count && result == DRAY_OK; id++) {
         result = read_entry(tree, id, &folder, path);
-        if (id % 4096 == 0)
-            ctx->host->progress(ctx, 0, 0);
-        if (result == DRAY_OK && id % 4096 == 0 && ctx->host->cancelled(ctx))
-            result = ctx->host->fail(ctx, DRAY_CANCELLED, "cancelled");
+        if (result == DRAY_OK)
+            result = rename_go_on(ctx, id);
     }
     free(path);
     if (result == DRAY_OK)

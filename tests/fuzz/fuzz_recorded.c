@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz_recorded.c - any bytes at all as what is recorded of files; the first one says what the
- * others are: a manifest (m), a bag's (b), its tags' (t), JSON lines (j), a bag's declaration (d),
- * its bag-info.txt (i). It gives records whose paths may be an entry's, which are then compared
- * with a tree; or it is refused, with the line that is to blame.
+ * others are: a manifest (m), a bag's (b), its tags' (t), one of another algorithm (o), JSON lines
+ * (j), a bag's declaration (d), its bag-info.txt (i), its fetch.txt (f). It gives records whose
+ * paths may be an entry's, which are then compared with a tree; or it is refused, with the line
+ * that is to blame.
  */
 #include <assert.h>
 #include <string.h>
@@ -77,12 +78,13 @@ static int read_kind(char kind, const char *text, size_t length, struct dray_rec
 {
     struct dray_bag_manifest manifest = {.name = "file",
                                          .base = kind == 't' ? "bag/" : "",
-                                         .digest_bytes =
-                                             kind == 't' ? DRAY_MD5_BYTES : DRAY_SHA256_BYTES,
-                                         .payload = kind == 'b',
+                                         .digest_bytes = kind == 'o'   ? 0
+                                                         : kind == 't' ? DRAY_MD5_BYTES
+                                                                       : DRAY_SHA256_BYTES,
+                                         .payload = kind == 'b' || kind == 'o',
                                          .percent = kind == 'b'};
     struct dray_bag_oxum oxum;
-    int percent;
+    int major;
 
     switch (kind) {
     case 'm':
@@ -90,9 +92,11 @@ static int read_kind(char kind, const char *text, size_t length, struct dray_rec
     case 'j':
         return dray_recorded_read("file", text, length, list, error);
     case 'd':
-        return dray_bag_declaration("file", text, length, &percent, error);
+        return dray_bag_declaration("file", text, length, &major, error);
     case 'i':
         return dray_bag_info("file", text, length, &oxum, error);
+    case 'f':
+        return dray_bag_fetch("file", "bag/", 1, text, length, list, error);
     default:
         return dray_bag_read(&manifest, text, length, list, error);
     }
@@ -103,7 +107,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct dray_recorded_list list = {0};
     struct dray_error error = {0};
 
-    if (size == 0 || strchr("mbtjdi", data[0]) == NULL || data[0] == '\0')
+    if (size == 0 || strchr("mbtjdiof", data[0]) == NULL || data[0] == '\0')
         return -1;
     int result = read_kind((char)data[0], (const char *)data + 1, size - 1, &list, &error);
     assert(result == error.class_);

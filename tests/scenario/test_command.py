@@ -324,3 +324,51 @@ def test_what_is_wrong_with_sources_is_said_at_its_place(dray, tmp_path, text, s
     file.write_text(f"version: 1\n{text}\n")
     result = dray("check", file, exit=2)
     assert says in result.err + result.out
+
+
+# ---- Read and compared, without a delivery ---------------------------------------------------------------
+
+
+def test_a_dataset_on_tape_is_recorded_and_verified(dray, site):
+    site.tool(COPY)
+    config = site.config(more=", strip: auto")
+    dray("dataset", "add", "ocean", "--source", f"sda:{site.path}/tape/x.tar")
+    recorded = dray("dataset", "verify", "ocean", "--record", "--config", config).out
+    assert "recorded: 2 files" in recorded and "recorded 20" in recorded
+    assert dray.json("dataset", "verify", "ocean", "--config", config)["verdict"] == "intact"
+    with tarfile.open(site.path / "tape/x.tar", "w") as bundle:
+        bundle.add(site.path / "tape/tree/deep", arcname="x/deep")
+        bundle.add(site.path / "tape/tree/deep/b.nc", arcname="x/a.nc")
+    damaged = dray("dataset", "verify", "ocean", "--config", config, exit=1)
+    assert "changed: a.nc" in damaged.out
+    assert left(dray) == []
+
+
+@pytest.mark.parametrize("change", [["delete", "ocean"], ["set", "ocean", "--source", "/usr/include"]])
+def test_a_list_is_not_recorded_for_a_dataset_that_changed_meanwhile(dray, site, change):
+    go = site.path / "tape/go"
+    os.mkfifo(go)
+    site.tool(f"read line <{go}; {COPY}")
+    config = site.config()
+    dray("dataset", "add", "ocean", "--source", f"sda:{site.path}/tape/x.tar")
+    reading = dray.start("dataset", "verify", "ocean", "--record", "--config", config, stderr=subprocess.PIPE)
+    fd = os.open(go, os.O_WRONLY)  # waits for the tool to read
+    dray("dataset", *change)
+    os.write(fd, b"\n")
+    os.close(fd)
+    error = reading.stderr.read().decode()
+    assert reading.wait(30) == 1 and "while it was read" in error and "nothing was recorded" in error, error
+
+
+def test_an_interrupt_ends_the_tool_and_leaves_nothing(dray, site):
+    site.tool('trap "" TERM; sleep 100')
+    dray("dataset", "add", "ocean", "--source", f"sda:{site.path}/tape/x.tar")
+    reading = dray.start("dataset", "verify", "ocean", "--record", "--config", site.config(), stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 30
+    while not left(dray) or not any((dray.state / "scratch" / left(dray)[0]).iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.3)
+    reading.send_signal(2)
+    assert reading.wait(30) == 130 and "interrupted" in reading.stderr.read().decode()
+    assert left(dray) == []

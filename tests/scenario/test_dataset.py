@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The catalog: datasets with names, and what is known of them."""
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -224,6 +225,49 @@ def test_what_only_the_catalog_can_refuse_leaves_all_as_it_was(dray, lines):
     assert [one["name"] for one in dray.json("dataset", "list")] == ["ocean", "sea"]
 
 
+def test_a_line_of_another_external_id_does_not_take_over_a_dataset_of_that_name(dray, lines):
+    dray("dataset", "add", "ocean", "--type", "RAW", "--external-id", "7", "--tag", "human")
+    before = dray.json("dataset", "list")
+    bad = lines({"name": "air"}, {"name": "ocean", "type": "RAW", "external_id": "8", "tags": ["mouse"]})
+    refused = dray("dataset", "import", bad, exit=2)
+    assert f'{bad}:2:1: error: the dataset "ocean" (id:1) has the external id "7", and this line says "8"' in refused.err
+    assert "dray dataset set id:1 --external-id 8" in refused.err
+    assert dray.json("dataset", "list") == before
+    # also where both stand in one file
+    twice = lines({"name": "sea", "external_id": "1"}, {"name": "sea", "external_id": "2"})
+    assert f'{twice}:2:1: error: the dataset "sea" (id:2) has the external id "1"' in \
+        dray("dataset", "import", twice, exit=2).err
+    assert dray.json("dataset", "list") == before
+    # one that has none yet gets it
+    dray("dataset", "add", "fish")
+    dray("dataset", "import", lines({"name": "fish", "external_id": "9"}, {"name": "ocean", "type": "RAW"}))
+    assert dray.json("dataset", "show", "fish")["external_id"] == "9"
+
+
+def test_another_source_drops_the_list_of_the_one_before(dray, world, lines):
+    listed = {"name": "ocean", "source": "data", "files": [{"path": "a.nc", "size": 1}]}
+    dray("dataset", "import", lines(listed))
+    assert dray("dataset", "set", "ocean", "--source", world / "data").out == "ocean (id:1) changed\n"
+    assert dray.json("dataset", "show", "ocean")["entries"] == 1
+    said = dray("dataset", "set", "ocean", "--source", world / "data/tmp")
+    assert said.out == ("ocean (id:1) changed; the list of its 1 file was of the source before, and is dropped\n")
+    shown = dray.json("dataset", "show", "ocean")
+    assert "listed" not in shown and "files" not in shown and "entries" not in shown
+    # an import too, and what it brings itself stays
+    dray("dataset", "import", lines(listed, {"name": "air", "files": [{"path": "x", "size": 1}]}))
+    assert dray.json("dataset", "show", "ocean")["entries"] == 1
+    moved = lines({"name": "ocean", "source": "old.tar"}, {"name": "air", "source": "old.tar"})
+    assert dray("dataset", "import", moved).out == ("0 added, 2 changed, 0 files, 1 list dropped, of another source "
+                                                    "than now\n")
+    assert "listed" not in dray.json("dataset", "show", "ocean")
+    assert dray.json("dataset", "show", "air")["entries"] == 1  # recorded before anybody said where
+    dray("dataset", "import", lines(listed))
+    assert dray.json("dataset", "set", "ocean", "--source", "")["list_dropped"] == 1
+    moved = lines({"name": "air", "source": "data", "files": [{"path": "y", "size": 2}, {"path": "z", "size": 2}]})
+    assert dray("dataset", "import", moved).out == "0 added, 1 changed, 2 files\n"
+    assert dray.json("dataset", "show", "air")["entries"] == 2
+
+
 def test_a_file_that_is_not_there_is_not_found(dray, tmp_path):
     assert "reading " in dray("dataset", "import", tmp_path / "none", exit=4).err
     assert "is a directory" in dray("dataset", "import", tmp_path, exit=2).err
@@ -359,9 +403,44 @@ def test_what_the_catalog_does_not_say_stops_the_delivery(dray, ocean, world, ru
     policies = rules("dataset.labels.consent: signed")
     refused = dray("run", ocean, "--policies", policies, exit=3)
     assert 'asks for dataset.labels.consent, which is not known of dataset "ocean"' in refused.err
-    dray("dataset", "add", "untagged", "--source", world / "data")
+    shutil.copytree(world / "data", world / "other")
+    dray("dataset", "add", "untagged", "--source", world / "other")
     dray("run", ocean, "--dataset", "untagged", "--policies", rules("dataset.tags: human"), exit=3)
     dray("run", ocean, "--dataset", "untagged", "--policies", rules('"dataset.tags?": human'))
+    assert "tmp/b" in contents(world / "out/untagged")
+
+
+def test_what_one_row_of_the_catalog_says_of_a_source_holds_for_all_that_have_it(dray, ocean, world, rules, workflow):
+    (world / "link").symlink_to("data")
+    (world / "linked").symlink_to("link")
+    dray("dataset", "add", "twin", "--source", world / "data", "--tag", "mouse", "--type", "DERIVED")
+    dray("dataset", "add", "other", "--source", world / "link", "--tag", "mouse")
+    own = ("version: 1\nsteps:\n  - {{ id: s, uses: source/directory, with: {{ path: ./{} }} }}\n"
+           "  - {{ id: out, uses: push/hpfs, with: {{ path: ./out/own }} }}\n")
+    for when in ('"dataset.tags?": human', '"dataset.type?": RAW_DATA', '"dataset.labels.project?": P1'):
+        policies = rules(when)
+        for name in ("twin", "other", world / "linked"):
+            seen = dray("preview", ocean, "--dataset", name, "--policies", policies).out
+            assert "tmp/b" in seen and "policy:site/r" in seen
+        seen = dray("preview", workflow(own.format("linked"), "own.yaml"), "--policies", policies).out
+        assert "policy:site/r" in seen
+    assert "policy:site/r" not in dray("preview", ocean, "--dataset", "twin", "--policies",
+                                       rules('"dataset.tags?": fish')).out
+    # of a name alone nothing is known
+    dray("run", ocean, "--dataset", world / "linked", "--policies", rules("dataset.owner: ana"), exit=3)
+
+
+def test_rows_that_bring_the_same_from_tape_are_weighed_together(dray, world, rules, files, workflow):
+    work = workflow(DELIVER.format("ocean"))
+    files(world, {"dray.yaml": "version: 1\nsources: { sda: { uses: source/command, with: { argv: [/bin/cp, \"{remote}\", "
+                               "\"{local}\"] } } }\n", "out/x": ""})
+    dray("dataset", "add", "ocean", "--source", "sda:/hpss/x.tar", "--tag", "human")
+    dray("dataset", "add", "twin", "--source", "sda:/hpss/x.tar", "--tag", "mouse")
+    dray("dataset", "add", "sea", "--source", "sda:/hpss/y.tar", "--tag", "mouse")
+    for name, held in (("twin", True), ("sea", False)):
+        plan = dray.json("plan", "--config", world / "dray.yaml", "--policies", rules("dataset.tags: human"),
+                         "--dataset", name, work)
+        assert ("filter/glob" in [step["uses"] for step in plan["steps"]]) == held
 
 
 def test_what_a_source_of_the_workflows_own_reads_is_not_what_the_catalog_speaks_of(dray, ocean, world, rules, files,

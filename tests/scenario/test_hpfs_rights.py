@@ -225,6 +225,11 @@ def test_attributes_are_kept_where_asked_for(dray, deliver, attributed, tmp_path
         assert_same(tmp_path / "x", attributed)
 
 
+def test_a_dataset_that_is_one_file_keeps_its_attributes(deliver, attributed, tmp_path):
+    deliver(attributed / "plain", "xattrs: user")
+    assert attributes(tmp_path / "x/plain") == {"user.mime_type": b"text/plain"}
+
+
 def test_attributes_are_left_out_by_default(deliver, attributed, tmp_path):
     deliver(attributed, "permissions: keep")
     assert {len(attributes(path)) for path, _ in everything(tmp_path / "x") if not path.is_symlink()} == {0}

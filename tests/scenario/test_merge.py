@@ -217,6 +217,24 @@ def test_plan_says_that_it_will_be_added(run, data, target):
     assert presence["goes_into"] is True and "goes_over" not in presence
 
 
+def test_preview_says_what_is_in_the_way(run, data, target):
+    """Without a byte of it: what has the same size may be the same."""
+    assert "nothing is in the way" in run(data, target, command="preview").out
+    (target / "a").write_bytes(b"longer than one")
+    (target / "d/b").write_bytes(b"owt")
+    before = texts(target)
+    said = run(data, target, command="preview").out
+    assert f"{target} is there, and a run adds to it; 2 names are in the way in" in said
+    assert '"a" is there; "d/b" is there; nothing was written' in said
+    [added] = run(data, target, "--json", command="preview").json_lines()[-1]["summary"]["adds_to"]
+    assert added["target"] == str(target) and '"a" is there' in added["in_the_way"]
+    for conflicts, way in (("replace", False), ("skip_same", True)):
+        said = run(data, target, command="preview", conflicts=conflicts).out
+        assert ("nothing is in the way" in said) != way and ('1 name is in the way' in said) == way
+        assert ('"a" is another one there' in said) == way
+    assert texts(target) == before and left(target) == []
+
+
 def test_conflicts_without_merge_is_a_mistake(run, data, target):
     result = run(data, target, existing="fail", conflicts="replace", command="check", exit=None)
     assert "`conflicts` is for `existing: merge`" in result.out + result.err
@@ -320,6 +338,29 @@ def torn(run, dray, many, tmp_path):
         pytest.fail("none could be killed between its journal and its marker")
 
     return tear
+
+
+@pytest.mark.parametrize("lost", ["state", "store"])
+def test_what_was_torn_is_finished_also_where_nobody_knows_of_it(dray, many, torn, lost):
+    place = torn()
+    if lost == "state":
+        shutil.rmtree(dray.state)
+    else:
+        for path in dray.state.glob("dray.db*"):
+            path.unlink()
+    result = dray("run", place.parent / "merge.yaml")
+    assert "already delivered" in result.out and "left alone" not in result.err
+    assert_merged(place, many)
+    dray("verify", place)
+
+
+def test_what_was_torn_and_cannot_be_finished_is_undone_and_delivered_where_nobody_knows_of_it(dray, many, torn):
+    place = torn()
+    staged = [path for path in place.glob(".dray-*/data/d*/f*")]
+    staged[-1].unlink()
+    shutil.rmtree(dray.state)
+    dray("run", place.parent / "merge.yaml")
+    assert_merged(place, many)
 
 
 def test_cancel_finishes_what_was_begun(dray, many, torn):

@@ -175,3 +175,18 @@ def test_mocks_are_not_installed(tmp_path):
     assert done.returncode == 0, done.stderr
     found = [name for _, _, names in os.walk(tmp_path) for name in names]
     assert "push-hpfs.so" in found and not [name for name in found if "mock" in name]
+
+
+def test_records_are_the_same_whether_a_push_takes_them_whole_or_in_pieces(dray, mocks, workflow, tmp_path, files):
+    """push/mock takes them whole (host->records), push/hpfs in pieces, of which there are several here."""
+    name = "long-" * 40
+    files(tmp_path / "data", {f"{name}{n % 7}/{name}{n}": "x" * (n % 3) for n in range(800)} | {"none/": None})
+    (tmp_path / "data/link").symlink_to(f"{name}0/{name}0")
+    (tmp_path / "mock").mkdir()
+    dray("run", workflow("version: 1\ndataset: ./data\nsteps:\n"
+                         "  - { id: mock, uses: push/mock, with: { path: ./mock } }\n"
+                         "  - { id: hpfs, uses: push/hpfs, with: { path: ./hpfs } }\n"))
+    assert contents(tmp_path / "mock/data") == contents(tmp_path / "hpfs") == contents(tmp_path / "data")
+    for record in ("manifest-sha256.txt", "tree.jsonl"):
+        whole = (tmp_path / "mock/data/.dray/data" / record).read_bytes()
+        assert len(whole) > 3 * 65536 and whole == (tmp_path / "hpfs/.dray/data" / record).read_bytes()

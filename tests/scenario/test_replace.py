@@ -4,6 +4,7 @@ else."""
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -232,6 +233,70 @@ def test_anything_else_is_refused_and_left_alone(run, old, tmp_path, change, rea
     assert listing(target.parent) == before and sorted(os.listdir(target.parent)) == names
 
 
+def failing(dray, target, call, error, *command):
+    """Runs with a file system whose `call` fails on this path."""
+    return subprocess.run(["strace", "-f", "-o", dray.home / "trace", "-P", target, "-e", f"trace={call}",
+                           "-e", f"inject={call}:error={error}", dray.program, *command],
+                          env=dray.env, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("where", ["d", ".dray", ".dray/data", "locked"])
+def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(dray, run, old, tmp_path, where):
+    target = tmp_path / "out" / "x"
+    run(old, target, command="plan")
+    before = listing(target)
+    done = failing(dray, target / where, "getdents64", "EIO", "run", tmp_path / "replace.yaml")
+    assert done.returncode == 1 and "listed: Input/output error" in done.stderr, done.stderr
+    assert listing(target) == before and left(target) == []
+
+
+def test_a_source_of_names_that_fails_in_the_sweep_is_no_end(dray, run, old, tmp_path):
+    """What stands behind the names that could be read is not known."""
+    run(old, tmp_path / "out" / "x", command="plan")
+    done = failing(dray, tmp_path / "out", "getdents64", "EIO", "run", tmp_path / "replace.yaml")
+    assert done.returncode != 0 and f"listing {tmp_path}/out: Input/output error" in done.stderr, done.stderr
+
+
+def test_times_that_are_kept_in_whole_seconds_are_no_edit(dray, run, old, tmp_path):
+    """As on ext3, or on a server that is asked for seconds: nothing is read again for it."""
+    target, workflow = tmp_path / "out" / "x", tmp_path / "replace.yaml"
+    for folder, _, names in os.walk(target):
+        for name in names:
+            path = os.path.join(folder, name)
+            second = os.lstat(path).st_mtime_ns // 10**9 * 10**9
+            os.utime(path, ns=(second, second), follow_symlinks=False)
+    run(old, target, command="plan")
+    done = subprocess.run(["strace", "-f", "-y", "-o", tmp_path / "trace", "-e", "trace=openat", dray.program,
+                           "run", workflow], env=dray.env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert_same(target, old)
+    opened = (tmp_path / "trace").read_text()
+    assert '"tree.jsonl"' in opened and '"gone"' not in opened and '"d/b", O_RDONLY' not in opened.replace(
+        str(old), "")
+
+
+@pytest.mark.parametrize("durability", ["syncfs", "fsync"])
+def test_root_and_parent_are_durable_and_never_more_open_than_in_the_end(dray, files, tmp_path, durability):
+    data, target, workflow = files(tmp_path / "data", {"a": b"a"}), tmp_path / "out" / "x", tmp_path / "private.yaml"
+    target.parent.mkdir()
+    data.chmod(0o755)
+    workflow.write_text(f"version: 1\nname: private\ndataset: {data}\nsteps:\n"
+                        "  - id: deliver\n    uses: push/hpfs\n"
+                        f"    with: {{path: {target}, permissions: private, durability: {durability}}}\n")
+    done = subprocess.run(["strace", "-f", "-y", "-o", tmp_path / "trace", "-e",
+                           "trace=fchmod,fchmodat,fsync,syncfs,rename,renameat,renameat2", dray.program, "run", workflow],
+                          env=dray.env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    calls = (tmp_path / "trace").read_text().splitlines()
+    root = re.compile(re.escape(f"<{target.parent}/.dray-") + "[^/>]*>")
+    modes = [re.search(r", (0\d+)\)", call)[1] for call in calls if "fchmod(" in call and root.search(call)]
+    assert set(modes) == {"0700"}
+    renamed = next(i for i, call in enumerate(calls) if "renameat2(" in call and '"x"' in call)
+    mode = max(i for i, call in enumerate(calls) if "fchmod(" in call and root.search(call))
+    assert [i for i, call in enumerate(calls) if "fsync(" in call and root.search(call) and mode < i < renamed]
+    assert [i for i, call in enumerate(calls) if "fsync(" in call and f"<{target.parent}>" in call and i > renamed]
+
+
 def stopped_while_copying(dray, run, old, target, change):
     """The runner is held while it reads the source, `change` is made, and it goes on."""
     with open(old / "large", "wb") as file:
@@ -365,12 +430,91 @@ def test_killed_between_exchange_and_removal(dray, run, tmp_path, lost):
     data, target = tmp_path / "data", tmp_path / "out" / "x"
     target.parent.mkdir()
     killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
+    [old] = left(target)
     if lost:
         shutil.rmtree(dray.state)
-    assert "already delivered" in run(data, target).out
-    assert whole(target, 50) == 1 and left(target) == []
-    if not lost:
+    result = run(data, target)
+    assert "already delivered" in result.out
+    assert whole(target, 50) == 1
+    if lost:
+        assert left(target) == [old] and f"rm -rf '{target.parent / old}'" in result.err
+    else:
+        assert left(target) == [] and list((dray.state / "made").iterdir()) == []
         assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+
+
+def edited(place, old):
+    (place / old / "d000/f001").write_bytes((place / old / "d000/f001").read_bytes()[::-1])
+
+
+def added(place, old):
+    (place / old / "d000/mine").write_bytes(b"mine")
+
+
+def swapped(place, old):
+    (place / old).rename(place.parent / "away")
+    shutil.copytree(place.parent / "away", place / old)
+
+
+@pytest.mark.parametrize("change, reason", [
+    (edited, "d000/f001 was changed"), (added, "1 entry is in it that was not delivered"),
+    (swapped, "nothing here says that a delivery of yours made it")])
+def test_an_old_delivery_that_was_touched_after_a_crash_is_left_and_named(dray, run, tmp_path, change, reason):
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
+    [old] = left(target)
+    change(target.parent, old)
+    before = listing(target.parent / old)
+    result = run(data, target)
+    assert "already delivered" in result.out and whole(target, 50) == 1
+    assert reason in result.err and f"rm -rf '{target.parent / old}'" in result.err
+    assert left(target) == [old] and listing(target.parent / old) == before
+    assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+    shutil.rmtree(target.parent / old)
+    assert "already delivered" in run(data, target).out
+
+
+def test_an_old_delivery_stays_while_the_new_one_is_not_there(dray, run, tmp_path):
+    """Somebody moved it away after the crash: then the old one is all that there is."""
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    killed_after_the_exchange(dray, run, data, target, tmp_path / "replace.yaml")
+    [old] = left(target)
+    target.rename(tmp_path / "away")
+    result = run(data, target)
+    assert whole(target, 50) == 1 and left(target) == [old] and whole(target.parent / old, 50) == 0
+    assert "which a newer one was to take the place of" in result.err
+
+
+def test_an_old_delivery_that_cannot_be_removed_fails_nothing(dray, run, tmp_path):
+    """Something is mounted in it, which is not entered."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system of its own")
+    data, target = tmp_path / "data", tmp_path / "out" / "x"
+    target.parent.mkdir()
+    tree_of(data, 0, 50)
+    (data / "empty").mkdir()
+    run(data, target)
+    subprocess.run(["mount", "-t", "tmpfs", "dray-test", target / "empty"], check=True)
+    try:
+        tree_of(data, 1, 50)
+        result = run(data, target)
+        [old] = left(target)
+        assert whole(target, 50) == 1
+        assert "another file system is mounted there" in result.err
+        assert f"rm -rf '{target.parent / old}'" in result.err
+        assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+        assert "already delivered" in run(data, target).out
+        run(data, target, "--again")
+        [old] = left(target)
+        run(data, target, "--again")
+        assert left(target) == [old], "not renamed again and again"
+        assert os.path.ismount(target.parent / old / "empty")
+    finally:
+        subprocess.run(["umount", "-l", target.parent / left(target)[0] / "empty"], check=False)
+    run(data, target, "--again")
+    assert whole(target, 50) == 1 and left(target) == [] and list((dray.state / "made").iterdir()) == []
 
 
 def test_killed_between_exchange_and_removal_and_another_request_comes(dray, run, tmp_path):

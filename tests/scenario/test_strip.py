@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """source/archive's `strip`: how much of the front of every path is taken off."""
+import gzip
 import os
+import resource
 import stat
 import subprocess
 
@@ -115,3 +117,43 @@ def test_strip_takes_no_path_away_from_a_policy(strip, tmp_path):
     (folder / "p.yaml").write_text(rule.format(mode="audit").replace("revision: 1", "revision: 2"))
     strip(tar, "1", "--policies", folder)
     assert (tmp_path / "out" / "a").exists()
+
+
+def many(path, count, front):
+    """A gzipped tar with `count` files, each in a directory of its own."""
+    with gzip.open(path, "wb", compresslevel=1) as out:
+        for number in range(count):
+            name = f"{front(number)}/f{number}".encode()
+            out.write(raw_header(b"././@LongLink", b"L", len(name) + 1))
+            out.write(name.ljust((len(name) // 512 + 1) * 512, b"\0"))
+            out.write(raw_header(name[:100], b"0", 0))
+        out.write(bytes(1024))
+    return path
+
+
+def raw_header(name, kind, size):
+    fields = (name.ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"%011o\0" % size + b"%011o\0" % 1_000_000_000 +
+              b" " * 8 + kind + bytes(100) + b"ustar  \0" + bytes(247))
+    return fields[:148] + b"%06o\0 " % sum(fields) + fields[156:]
+
+
+def test_deep_directories_that_are_taken_off_take_no_memory_by_their_depth(strip, tmp_path):
+    out = strip(many(tmp_path / "x.tar.gz", 2000, lambda number: f"{number}" + "/a" * 999), "1000")
+    assert len(os.listdir(out)) == 2001  # and .dray
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 1 << 20
+
+
+def test_an_archive_of_nothing_but_new_directories_is_refused(strip, tmp_path):
+    path = many(tmp_path / "x.tar.gz", 36000, lambda number: f"{number:06}/" + "/".join(["a" * 200] * 19))
+    failed = strip(path, "20", exit=1)
+    assert f"{path} has so many directories that strip takes off that their names take more than 64 MiB" in failed.err
+    assert "strip fewer segments" in failed.err and not (tmp_path / "out").exists()
+
+
+def test_directories_may_come_behind_what_is_in_them(strip, tmp_path):
+    entries = [("a/b/c/x", FILE), ("a.d/b/c/y", FILE), ("a/", FOLDER), ("a/b/", FOLDER), ("a.d/b/", FOLDER),
+               ("a/b/c/", FOLDER), ("a/b/c/", FOLDER)]
+    assert sorted(listing(strip(forge(tmp_path / "x.tar", *entries), "3"))) == [b"x", b"y"]
+    (tmp_path / "out").rename(tmp_path / "whole")
+    failed = strip(forge(tmp_path / "y.tar", *entries, ("a.d/b", FOLDER), ("a/bb/", FOLDER)), "3", exit=1)
+    assert 'the entry "a/bb" of' in failed.err and "would vanish" in failed.err

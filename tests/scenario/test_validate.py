@@ -298,8 +298,24 @@ def test_a_bag_is_compared_with_its_manifests(run, source, out, bag, options, pr
     (lambda bag: (bag / "manifest-sha256.txt").unlink(), "has no manifest of its payload"),
     (lambda bag: (bag / "manifest-sha256.txt").rename(bag / "manifest-sha512.txt"),
      "the bag's manifests are of sha512, and only SHA-256 and MD5 are compared"),
+    (lambda bag: (bag / "data").rename(bag / "payload"), "the bag has no payload directory data"),
+    (lambda bag: ((bag / "data").rename(bag / "payload"), (bag / "data").symlink_to("payload")),
+     "the bag has no payload directory data"),
+    (lambda bag: (bag / "manifest-sha512.txt").write_text("ee26  data/x\nee26  data/deep/y\nee26  data/z\n"),
+     "missing: data/z"),
+    (lambda bag: (bag / "manifest-sha512.txt").write_text("ee26  data/x\n"),
+     "manifest-sha512.txt does not list data/deep/y"),
+    (lambda bag: (bag / "manifest-sha512.txt").write_text("data/x\n"), "manifest-sha512.txt:1"),
+    (lambda bag: (bag / "manifest-md5.txt").write_text(f"{hashlib.md5(b'one').hexdigest()}  data/x\n"),
+     "manifest-md5.txt does not list data/deep/y"),
+    (lambda bag: (bag / "tagmanifest-sha512.txt").write_text("ee26  bagit.txt\nee26  about.txt\n"),
+     "tagmanifest-sha512.txt does not list manifest-sha256.txt; missing: about.txt"),
+    (lambda bag: (bag / "fetch.txt").write_text("https://example.edu/z 3 data/z\n"),
+     "its bag says: it is incomplete, and its fetch.txt says where to fetch what it does not hold; missing: data/z"),
+    (lambda bag: (bag / "fetch.txt").write_text("https://example.edu/z data/z\n"), "fetch.txt:1"),
 ], ids=["missing", "extra", "changed", "tag changed", "tag missing", "oxum", "declaration", "outside", "none",
-        "sha512"])
+        "sha512", "no payload", "a link", "other algorithm", "other partly", "other damaged", "md5 partly",
+        "tags partly", "fetch", "fetch damaged"])
 def test_nothing_is_delivered_of_a_bag_that_is_not_whole(run, source, out, bag, change, said):
     bag()
     change(source)
@@ -308,13 +324,35 @@ def test_nothing_is_delivered_of_a_bag_that_is_not_whole(run, source, out, bag, 
 
 def test_a_bag_that_is_to_be_fetched_is_told_apart(run, source, out, bag):
     bag(tags=False)
+    (source / "fetch.txt").write_text("https://example.edu/x 3 data/x\n")
     run("")
     (out / "data").rename(out / "whole")
-    (source / "fetch.txt").write_text("https://example.edu/x 3 data/x\n")
     (source / "bag-info.txt").unlink()
     (source / "data/x").unlink()
     failed = run("", exit=1)
-    assert "its bag says: its fetch.txt says where to fetch what it does not hold; missing: data/x" in failed.err
+    assert ("its bag says: it is incomplete, and its fetch.txt says where to fetch what it does not hold; "
+            "missing: data/x") in failed.err
+
+
+def test_a_bag_of_an_older_version_may_list_its_files_here_and_there(run, source, out, bag):
+    bag("md5sum", version="0.97", tags=False)
+    md5 = source / "manifest-md5.txt"
+    lines = md5.read_text().splitlines(keepends=True)
+    md5.write_text("".join(line for line in lines if "data/x" in line))
+    digest = hashlib.sha256((source / "data/deep/y").read_bytes()).hexdigest()
+    (source / "manifest-sha256.txt").write_text(f"{digest}  data/deep/y\n")
+    run("")
+    (source / "manifest-sha256.txt").rename(source / "manifest-sha512.txt")
+    (out / "data").rename(out / "whole")
+    failed = run("", exit=1)
+    assert "no manifest of SHA-256 or MD5 lists data/deep/y" in failed.err
+
+
+def test_what_a_manifest_of_a_bag_does_not_list_may_be_passed_on(run, source, out, bag):
+    bag(tags=False)
+    (source / "manifest-sha512.txt").write_text("ee26  data/x\n")
+    run("extra: ignore")
+    assert contents(out / "data") == contents(source)
 
 
 def test_names_in_a_bag_may_be_escaped_and_tags_need_not_be_listed(run, source, out, bag):
@@ -329,10 +367,10 @@ def test_names_in_a_bag_may_be_escaped_and_tags_need_not_be_listed(run, source, 
 
 
 def test_a_bag_with_digests_that_are_not_compared_needs_one_that_is(run, source, out, bag):
-    bag()
-    (source / "manifest-sha512.txt").write_text("not looked at\n")
+    bag(tags=False)
+    (source / "manifest-sha512.txt").write_text("ee26  data/x\nee26  data/deep/y\n")
     run("")
-    assert record(out / "data", "receipt.json")["verified"]["against_recorded_digests"] == 5
+    assert record(out / "data", "receipt.json")["verified"]["against_recorded_digests"] == 2
 
 
 def test_a_bag_in_a_folder_of_an_archive_is_found_and_none_means_none(run, dray, workflow, source, out, bag,

@@ -17,13 +17,17 @@ unit_tests += tests/unit/test_filter_size
 unit_tests += tests/unit/test_filter_time
 unit_tests += tests/unit/test_filter_type
 unit_tests += tests/unit/test_hpfs_commit
+unit_tests += tests/unit/test_hpfs_compare
 unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_listing
 unit_tests += tests/unit/test_load
 unit_tests += tests/unit/test_log
+unit_tests += tests/unit/test_made
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_memory
 unit_tests += tests/unit/test_merge
+unit_tests += tests/unit/test_merge_holder
+unit_tests += tests/unit/test_merge_races
 unit_tests += tests/unit/test_node
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_pattern
@@ -82,6 +86,8 @@ libdraytest_a_SOURCES = \
 	tests/unit/made.h \
 	tests/unit/made_plugins.c \
 	tests/unit/made_plugins.h \
+	tests/unit/merge_place.c \
+	tests/unit/merge_place.h \
 	tests/unit/plan_fixture.c \
 	tests/unit/plan_fixture.h \
 	tests/unit/stand_ins.c \
@@ -96,6 +102,9 @@ tests_unit_test_pattern_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc
 tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 
 # A file system that answers as it is told.
+tests_unit_test_merge_races_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=linkat,--wrap=unlinkat,--wrap=fsync,--wrap=write
+tests_unit_test_merge_holder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fcntl,--wrap=fcntl64
 tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync
 
@@ -113,12 +122,17 @@ tests_unit_test_verdicts_LDFLAGS = $(AM_LDFLAGS) \
 tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
 
 # Plugins that are linked into their test, from objects of its own.
+tests_unit_test_transform_rename_SOURCES = \
+	plugins/transforms/rename_sort.c \
+	tests/unit/test_transform_rename.c
+tests_unit_test_transform_rename_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_test_step_memory_SOURCES = \
 	plugins/transforms/rename_check.c \
 	plugins/transforms/rename_link.c \
 	plugins/transforms/rename_path.c \
 	plugins/transforms/rename_regex.c \
 	plugins/transforms/rename_safe.c \
+	plugins/transforms/rename_sort.c \
 	plugins/transforms/rename_tree.c \
 	tests/unit/linked_mime.c \
 	tests/unit/linked_regex.c \

@@ -310,6 +310,78 @@ static void any_change_since_the_walk_is_found(void **state)
     }
 }
 
+static void touch(const struct files *files, const struct dray_tree_entry *entry)
+{
+    files_text(files, "data/f", "");
+    set_back(files, "data/f", entry);
+}
+
+/* It is looked at, not opened; and its directory is held from the entry before it on. */
+static void any_change_of_an_empty_file_is_found(void **state)
+{
+    const struct files *files = *state;
+    size_t count = sizeof changes / sizeof *changes;
+    uint8_t sha256[DRAY_SHA256_BYTES];
+
+    for (size_t i = 0; i < 2 * (count + 1); i++) {
+        char name[32];
+        struct files below = {.fd = -1};
+        struct dray_error error = {0};
+        void (*change)(const struct files *, const struct dray_tree_entry *) =
+            i / 2 < count ? changes[i / 2] : touch;
+        (void)snprintf(name, sizeof name, "round%zu", i);
+        files_folder(files, name);
+        (void)snprintf(below.path, sizeof below.path, "%.200s/%s", files->path, name);
+        below.fd = open(below.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        files_folder(&below, "data");
+        files_text(&below, "data/e", "");
+        files_text(&below, "data/f", "");
+        struct source source = source_open(&below, "");
+        const struct dray_tree_entry *entry = tree_entry(source.tree, "data/f");
+        if (i % 2 == 1) {
+            assert_done(dray_bytes_copy(source.roots, tree_entry(source.tree, "data/e"), -1,
+                                        source.scratch, NULL, NULL, sha256, &error));
+            assert_sha256(sha256, "", 0);
+        }
+        (void)usleep(20000);
+        change(&below, entry);
+        int result =
+            dray_bytes_copy(source.roots, entry, -1, source.scratch, NULL, NULL, sha256, &error);
+        /* In a directory that is held it is still the file that was listed. */
+        if (change == replace_folder_by_link && i % 2 == 1)
+            assert_int_equal(result, 0);
+        else
+            assert_failed(result, DRAY_CHANGED, &error, "data/f: it ");
+        source_close(&source);
+        assert_int_equal(close(below.fd), 0);
+    }
+}
+
+static void neighbours_are_read_by_their_names_alone(void **state)
+{
+    const struct files *files = *state;
+    static const char *const names[] = {"a/b/1", "a/b/2", "a/b/3", "a/c/1", "top", "a/b/c/d"};
+    struct dray_error error = {0};
+
+    files_folder(files, "data");
+    files_folder(files, "data/a");
+    files_folder(files, "data/a/b");
+    files_folder(files, "data/a/b/c");
+    files_folder(files, "data/a/c");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof path, "data/%s", names[i]);
+        files_text(files, path, names[i]);
+    }
+    struct source source = source_open(files, "data");
+    for (size_t i = 0; i < 3 * sizeof names / sizeof *names; i++) {
+        const char *name = names[i / 3];
+        assert_done(copy_to(&source, files, tree_entry(source.tree, name), "copy", NULL, &error));
+        assert_file(files, "copy", (const uint8_t *)name, strlen(name));
+    }
+    source_close(&source);
+}
+
 static void a_change_while_it_is_read_is_found(void **state)
 {
     const struct files *files = *state;
@@ -790,6 +862,8 @@ int main(void)
         files_test(a_part_can_be_read_but_has_no_digest),
         files_test(only_files_can_be_read),
         files_test(any_change_since_the_walk_is_found),
+        files_test(any_change_of_an_empty_file_is_found),
+        files_test(neighbours_are_read_by_their_names_alone),
         files_test(a_change_while_it_is_read_is_found),
         files_test(a_change_while_it_is_copied_is_found),
         files_test(a_recorded_digest_decides_over_times),

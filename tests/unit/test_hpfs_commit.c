@@ -32,6 +32,10 @@ static struct answers {
     int appears;    /* something appears at the last moment before renameat */
     int syncfs;     /* errno */
     int fsync;
+    unsigned first; /* calls of fsync that succeed first */
+    unsigned syncs; /* calls of fsync */
+    int root;       /* descriptor of the root: how often it was synced */
+    unsigned root_syncs;
     unsigned plain; /* calls of renameat */
 } answers;
 
@@ -85,8 +89,8 @@ int __wrap_syncfs(int fd)
 
 int __wrap_fsync(int fd)
 {
-    (void)fd;
-    return answer(answers.fsync);
+    answers.root_syncs += fd == answers.root;
+    return answer(answers.syncs++ < answers.first ? 0 : answers.fsync);
 }
 
 /* Of place.c, for messages. */
@@ -103,8 +107,8 @@ int hpfs_rights_root(const struct hpfs *hpfs, struct dray_ctx *ctx,
 {
     (void)hpfs;
     (void)ctx;
-    (void)staging;
-    return DRAY_OK;
+    assert_int_equal(answers.root_syncs, 0); /* what comes after is not durable */
+    return fchmod(staging->directory, staging->mode) == 0 ? DRAY_OK : DRAY_TEMPORARY;
 }
 
 /* Of old.c. */
@@ -121,10 +125,13 @@ int hpfs_old_check(struct dray_ctx *ctx, const struct dray_staging *staging,
 int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging,
                         const struct hpfs_place *place, const struct hpfs_old *old)
 {
-    (void)staging;
+    struct stat status;
+
     (void)place;
     (void)old;
     (void)ctx;
+    assert_int_equal(fstat(staging->old, &status), 0);
+    assert_int_equal(status.st_mode & 07777, 0700); /* nobody else changes it any more */
     return answers.late ? DRAY_CONFLICT : DRAY_OK;
 }
 
@@ -211,6 +218,8 @@ static int prepare(void **state)
     ready->staging.directory =
         openat(ready->staging.parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     assert_true(ready->staging.directory >= 0);
+    ready->staging.old = -1;
+    answers.root = ready->staging.directory;
     *state = ready;
     return 0;
 }
@@ -224,6 +233,8 @@ static int clean(void **state)
     (void)unlinkat(ready->staging.parent, "staging", AT_REMOVEDIR);
     (void)unlinkat(ready->staging.parent, "ours", AT_REMOVEDIR);
     (void)close(ready->staging.directory);
+    if (ready->staging.old >= 0)
+        (void)close(ready->staging.old);
     (void)close(ready->staging.parent);
     assert_int_equal(rmdir(ready->parent), 0);
     free(ready);
@@ -247,6 +258,7 @@ static int commit_over(struct ready *ready)
     assert_int_equal(fstatat(ready->staging.parent, final, &status, 0), 0);
     old.device = status.st_dev;
     old.inode = status.st_ino;
+    ready->staging.old = openat(ready->staging.parent, final, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     return hpfs_commit(&ready->hpfs, &ready->fake.ctx, &ready->staging, &ready->place, &old);
 }
 
@@ -295,6 +307,7 @@ static void test_a_plain_rename_where_flags_are_unknown(void **state)
         assert_int_equal(commit(ready), DRAY_OK);
         assert_int_equal(answers.plain, i + 1);
         assert_true(is_there(ready, "final"));
+        answers.root_syncs = 0;
         assert_int_equal(
             __real_renameat(ready->staging.parent, "final", ready->staging.parent, "staging"), 0);
     }
@@ -343,9 +356,13 @@ static void test_nothing_appears_that_is_not_durable(void **state)
     assert_false(is_there(ready, "final"));
     answers.syncfs = 0;
     answers.fsync = EIO;
-    ready->hpfs.durability = HPFS_FSYNC;
-    assert_int_equal(commit(ready), DRAY_TEMPORARY);
-    assert_false(is_there(ready, "final"));
+    for (int64_t durability = HPFS_SYNCFS; durability <= HPFS_FSYNC; durability++) {
+        ready->hpfs.durability = durability;
+        answers.root_syncs = 0;
+        assert_int_equal(commit(ready), DRAY_TEMPORARY);
+        assert_int_equal(answers.root_syncs, 1);
+        assert_false(is_there(ready, "final"));
+    }
 }
 
 static void test_a_name_that_is_not_durable_is_told(void **state)
@@ -353,6 +370,7 @@ static void test_a_name_that_is_not_durable_is_told(void **state)
     struct ready *ready = *state;
 
     answers.fsync = EIO;
+    answers.first = 1; /* the root */
     assert_int_equal(commit(ready), DRAY_TEMPORARY);
     assert_told(ready, "was delivered, but making its name in");
     assert_true(is_there(ready, "final"));
@@ -382,7 +400,7 @@ static void test_an_old_delivery_gets_the_name_of_the_staging_directory(void **s
 
     assert_int_equal(commit_over(ready), DRAY_OK);
     assert_int_equal(mode_at(ready, "final"), 0750);
-    assert_int_equal(mode_at(ready, "staging"), 0711);
+    assert_int_equal(mode_at(ready, "staging"), 0700);
     assert_int_equal(answers.plain, 0);
 }
 
@@ -393,6 +411,7 @@ static void test_an_old_delivery_that_changed_is_left(void **state)
     answers.changed = 1;
     assert_int_equal(commit_over(ready), DRAY_CONFLICT);
     assert_int_equal(mode_at(ready, "final"), 0711);
+    assert_int_equal(mode_at(ready, "staging"), 0700); /* not opened for what is refused */
 }
 
 /* What somebody wrote into it while the names were exchanged is not removed with it. */

@@ -140,10 +140,10 @@ static void a_newer_schema_is_refused_and_left_alone(void **state)
 
     dray_store_closep(&fixture->store);
     tamper(fixture, "PRAGMA user_version = 99; PRAGMA journal_mode = DELETE");
-    REFUSED(DRAY_UNSUPPORTED, "has schema 99, and this Dray knows 3 and older",
+    REFUSED(DRAY_UNSUPPORTED, "has schema 99, and this Dray knows 4 and older",
             open_store(fixture, fixture->directory));
     assert_non_null(strstr(fixture->error.message, "opening the store in /tmp/dray-test-store-"));
-    tamper(fixture, "PRAGMA user_version = 3");
+    tamper(fixture, "PRAGMA user_version = 4");
     OK(open_store(fixture, fixture->directory));
 }
 
@@ -205,6 +205,16 @@ static void a_migration_is_taken_from_any_older_schema(void **state)
             "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"),
         11);
     assert_int_equal(ask(fixture, "SELECT COUNT(*) FROM push_job WHERE dataset = 'd'"), 1);
+    /* A catalog of before there were bundles in it is kept. */
+    tamper(fixture,
+           "ALTER TABLE dataset DROP COLUMN bundle; INSERT INTO dataset (name, type, files, "
+           "bytes, created_at, updated_at) VALUES ('ocean', '', 0, 0, 1, 1); "
+           "PRAGMA user_version = 3");
+    dray_store_closep(&fixture->store);
+    OK(open_store(fixture, fixture->directory));
+    assert_int_equal(ask(fixture, "SELECT COUNT(*) FROM dataset WHERE name = 'ocean' AND bundle IS "
+                                  "NULL"),
+                     1);
     /* The other of two that met here finds it done. */
     OK(dray_store_migrate(fixture->store, &fixture->error));
     assert_int_equal(ask(fixture, "PRAGMA user_version"), dray_store_schema);
@@ -630,6 +640,40 @@ static void a_lock_given_back_leaves_no_file(void **state)
     assert_int_equal(close(fd), 0);
 }
 
+static void locks_of_the_dead_are_swept(void **state)
+{
+    static const char dead[] = "89abcdef-89ab-4def-8123-456789abcdef";
+    static const char *const others[] = {"note.lock", "89abcdef-89ab-4def-8123-456789abcde.lock"};
+    struct fixture *fixture = *state;
+    dray_autofree char *folder = path_in(fixture, "jobs");
+    int lock = -1;
+    int free_lock = -1;
+
+    dray_store_sweep_locks(fixture->store); /* there is no such directory yet */
+    assert_int_equal(take_lock(fixture, fixture->store, &lock), 1);
+    assert_int_equal(dray_store_lock(fixture->store, dead, &free_lock, &fixture->error), 1);
+    OK(dray_store_cancel(fixture->store, dead, "smith", &fixture->error));
+    assert_int_equal(close(free_lock), 0);
+    for (size_t i = 0; i < DRAY_COUNT(others); i++) {
+        dray_autofree char *file = dray_format("%s/%s", folder, others[i]);
+        int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        assert_true(fd >= 0);
+        assert_int_equal(close(fd), 0);
+    }
+    dray_store_sweep_locks(fixture->store);
+    dray_autofree char *swept = dray_format("%s/%s.lock", folder, dead);
+    dray_autofree char *kept = dray_format("%s/%s.lock", folder, lock_id);
+    assert_int_equal(access(swept, F_OK), -1);
+    assert_int_equal(dray_store_cancel_asked(fixture->store, dead, NULL), 0);
+    assert_int_equal(access(kept, F_OK), 0);
+    assert_int_equal(take_lock(fixture, fixture->store, &free_lock), 0);
+    for (size_t i = 0; i < DRAY_COUNT(others); i++) {
+        dray_autofree char *file = dray_format("%s/%s", folder, others[i]);
+        assert_int_equal(access(file, F_OK), 0);
+    }
+    assert_int_equal(close(lock), 0);
+}
+
 static void a_lock_name_is_no_path(void **state)
 {
     static const char *const names[] = {"", "../dray", "../../../../../../../etc/passwd00000000000",
@@ -769,6 +813,7 @@ int main(void)
         WITH_STORE(a_lock_is_held_until_its_descriptor_is_closed),
         WITH_STORE(a_wish_to_cancel_is_kept_until_the_lock_is_given_back),
         WITH_STORE(a_lock_given_back_leaves_no_file),
+        WITH_STORE(locks_of_the_dead_are_swept),
         WITH_STORE(a_lock_name_is_no_path),
         WITH_DIRECTORY(the_lock_of_a_dead_process_is_free),
         WITH_STORE(a_program_that_was_started_does_not_keep_the_lock),

@@ -16,6 +16,8 @@
 
 #include <dray/plugin.h>
 
+#include "plugins/transforms/rename.h"
+
 #define MOST   64
 #define LENGTH 256
 #define ROUNDS 4000
@@ -34,7 +36,8 @@ struct fake {
     struct made entries[MOST];
     uint64_t count;
     int failed;
-    unsigned calls, fail_at; /* of services; 0: none fails */
+    unsigned calls, fail_at;   /* of services; 0: none fails */
+    unsigned asked, cancel_at; /* whether the job is cancelled: from which time on; 0: never */
     char message[1024], link[LENGTH], written[1024];
 };
 
@@ -156,8 +159,9 @@ static void fake_progress(struct dray_ctx *ctx, uint64_t entries, uint64_t bytes
 
 static int fake_cancelled(struct dray_ctx *ctx)
 {
-    (void)ctx;
-    return 0;
+    struct fake *fake = fake_of(ctx);
+
+    return ++fake->asked >= fake->cancel_at && fake->cancel_at > 0;
 }
 
 static const struct dray_host host = {
@@ -499,6 +503,9 @@ static void links_are_written_anew_where_they_would_lead_elsewhere(void **unused
     expect_link("p", "x/sub/l", "../..", "../.."); /* all of the root is in p/deep now */
     expect_link(NULL, "x/l", "../a/missing", "../a/missing");
     expect_link(NULL, "l", "/x/sub/f", "/x/sub/f");
+    expect_link(NULL, "l", "x/../x/../x/sub/../../x/../x/.././x/sub/../sub/../sub//f",
+                "deep/y/sub/f");
+    expect_link(NULL, "a/b/l", "../../a/b/../../a/b/../../x/../x/sub/f", "../../deep/y/sub/f");
     expect_link("p", "l", "l", "l"); /* in a circle */
 }
 
@@ -532,12 +539,102 @@ static void what_a_service_says_is_passed_on(void **unused)
     finish(&step);
 }
 
+static void who_cancels_is_heard_between_any_two_entries(void **unused)
+{
+    struct step step;
+    static struct fake tree;
+    int result = DRAY_CANCELLED;
+    unsigned at = 0;
+
+    (void)unused;
+    load(&step);
+    set_text(&step, "prefix", "p");
+    set_text(&step, "mapping", "m");
+    start(&step);
+    while (result != DRAY_OK) {
+        memset(&tree, 0, sizeof(tree));
+        for (tree.count = 0; tree.count < MOST; tree.count++) {
+            tree.entries[tree.count].type = DRAY_FILE;
+            (void)snprintf(tree.entries[tree.count].path, LENGTH, "%c%c",
+                           (char)('a' + tree.count / 8), (char)('a' + tree.count % 8));
+        }
+        tree.cancel_at = ++at;
+        result = apply(&step, &tree);
+        assert_int_equal(result, tree.asked >= at ? DRAY_CANCELLED : DRAY_OK);
+    }
+    /* While they are read, compared, passed on and listed. */
+    assert_true(at > 4 * (MOST - 1));
+    finish(&step);
+}
+
+static void who_cancels_is_heard_between_the_matches_in_one_path(void **unused)
+{
+    struct step step;
+    static struct fake tree;
+    const struct dray_map map = {1, (const char *const[]){"a"}, (const char *const[]){"b"}};
+
+    (void)unused;
+    load(&step);
+    set_map(&step, "regex", &map);
+    start(&step);
+    for (unsigned at = 0; at <= 100; at += 50) {
+        memset(&tree, 0, sizeof(tree));
+        tree.count = 1;
+        tree.entries[0].type = DRAY_FILE;
+        memset(tree.entries[0].path, 'a', 200);
+        tree.cancel_at = at;
+        assert_int_equal(apply(&step, &tree), at == 0 ? DRAY_OK : DRAY_CANCELLED);
+        assert_true(at == 0 ? tree.asked > 200 : tree.asked <= at + 1);
+    }
+    finish(&step);
+}
+
+#define MANY 100000
+
+static int by_number(const void *left, const void *right, void *nodes)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+
+    assert_null(nodes);
+    return (a > b) - (a < b);
+}
+
+static void many_are_sorted_in_pieces_and_who_cancels_is_heard(void **unused)
+{
+    static const uint64_t counts[] = {0, 1, 4096, 4097, 8193, 20000, MANY};
+    uint64_t *items = calloc(MANY, sizeof(*items));
+    static struct fake fake;
+    struct rename_tree tree = {.ctx = &fake.ctx};
+
+    (void)unused;
+    assert_non_null(items);
+    for (size_t i = 0; i < DRAY_COUNT(counts); i++) {
+        fake = (struct fake){.ctx = {&host}};
+        for (uint64_t k = 0; k < counts[i]; k++)
+            items[k] = k * 7919 % counts[i];
+        assert_int_equal(rename_sort(&tree, items, counts[i], by_number), DRAY_OK);
+        for (uint64_t k = 0; k < counts[i]; k++)
+            assert_int_equal(items[k], k);
+        assert_true(fake.asked >= counts[i] / 4096);
+    }
+    unsigned all = fake.asked;
+    for (unsigned at = 1; at <= all; at += all / 10) {
+        fake = (struct fake){.ctx = {&host}, .cancel_at = at};
+        assert_int_equal(rename_sort(&tree, items, MANY, by_number), DRAY_CANCELLED);
+        assert_int_equal(fake.asked, at);
+    }
+    free(items);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(of_random_trees_none_loses_an_entry_and_no_collision_is_missed),
         cmocka_unit_test(links_are_written_anew_where_they_would_lead_elsewhere),
         cmocka_unit_test(what_a_service_says_is_passed_on),
+        cmocka_unit_test(who_cancels_is_heard_between_any_two_entries),
+        cmocka_unit_test(who_cancels_is_heard_between_the_matches_in_one_path),
+        cmocka_unit_test(many_are_sorted_in_pieces_and_who_cancels_is_heard),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
