@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/base/io.h"
+#include "core/base/text.h"
 #include "tests/unit/merge_place.h"
 
 static void test_it_is_read_as_it_was_written(void **state)
@@ -82,6 +83,64 @@ static void test_paths_that_lead_out_are_refused(void **state)
         assert_int_equal(dray_merge_journal_read(text, strlen(text), &read, &error),
                          DRAY_INTEGRITY);
     }
+}
+
+/* A full disk cut it, and what was noted later begins on a line of its own. */
+static void test_a_word_that_was_cut_says_nothing(void **state)
+{
+    static const char *const tails[] = {"", "\nun", "\nundo\n", "\nun\ndone\n",
+                                        "\nundo\n\ndo\ndone\n"};
+    static const int says[][2] = {{0, 0}, {0, 0}, {1, 0}, {0, 1}, {1, 1}};
+    struct place *place = *state;
+    struct dray_error error = {0};
+
+    for (size_t i = 0; i < sizeof(tails) / sizeof(tails[0]); i++) {
+        dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 1 << 20};
+        dray_cleanup(dray_merge_journal_free) struct dray_merge_journal read = {0};
+        dray_merge_journal_print(&place->journal, &text);
+        dray_buffer_text(&text, tails[i]);
+        assert_int_equal(dray_merge_journal_read(text.data, text.length, &read, &error), 0);
+        assert_true(read.complete);
+        assert_int_equal(read.undo, says[i][0]);
+        assert_int_equal(read.done, says[i][1]);
+    }
+}
+
+static void test_noted_twice_it_is_read_again(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal read = {0};
+
+    place_write_journal(place);
+    assert_int_equal(dray_merge_journal_note(place->holder, "undo", &error), 0);
+    assert_int_equal(dray_merge_journal_note(place->holder, "done", &error), 0);
+    assert_int_equal(dray_merge_journal_load(place->holder, &read, &error), 1);
+    assert_true(read.complete && read.undo && read.done);
+}
+
+/* As many as a large dataset has: what is hashed for each line again takes hours. */
+static void test_a_long_journal_is_read_in_no_time(void **state)
+{
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0}, read = {0};
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = (size_t)1 << 30};
+    struct dray_error error = {0};
+    struct stat status = {.st_mode = S_IFREG | 0644, .st_ino = 123456789, .st_size = 1 << 20};
+    char path[64];
+
+    (void)state;
+    for (unsigned i = 0; i < 300000; i++) {
+        (void)snprintf(path, sizeof(path), "some/what/longer/path/name%06u.nc", i);
+        assert_int_equal(dray_merge_journal_add(&journal, DRAY_MERGE_PUT, &status, path, &error),
+                         0);
+    }
+    dray_merge_journal_print(&journal, &text);
+    assert_int_equal(text.failed, 0);
+    int64_t start = dray_monotonic();
+    assert_int_equal(dray_merge_journal_read(text.data, text.length, &read, &error), 0);
+    assert_true(read.complete);
+    assert_int_equal(read.count, 300000);
+    assert_true(dray_monotonic() - start < INT64_C(60) * 1000000000);
 }
 
 static void test_without_a_journal_nothing_was_begun(void **state)
@@ -213,6 +272,59 @@ static void test_what_others_may_write_is_not_believed(void **state)
     assert_false(place_has(place, "a"));
 }
 
+/* ---- While it goes on ---- */
+
+static void count(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static int is_cancelled(void *arg)
+{
+    return *(unsigned *)arg >= 3;
+}
+
+static void test_every_step_is_heard_of(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0}, kept = {0};
+    unsigned heard = 0;
+    const struct dray_merge_watch watch = {count, NULL, &heard};
+
+    place_write_journal(place);
+    assert_int_equal(
+        dray_merge_finish(place->target, place->holder, &place->journal, 0, &watch, &error), 0);
+    assert_true(heard >= place->journal.count);
+    heard = 0;
+    assert_int_equal(
+        dray_merge_undo(place->target, place->holder, &place->journal, &watch, &kept, &error), 0);
+    assert_true(heard >= place->journal.count);
+    place_assert_as_before(place);
+}
+
+/* Two files of some pieces that are the same. */
+static void test_it_can_be_cancelled_until_its_journal_is_written(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
+    unsigned heard = 0;
+    const struct dray_merge_watch watch = {count, is_cancelled, &heard};
+
+    assert_int_equal(mkdirat(place->holder, "new", 0700), 0);
+    dray_autoclose int data = openat(place->holder, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    place_write(data, "big", "");
+    place_write(place->target, "big", "");
+    for (int i = 0; i < 2; i++) {
+        dray_autoclose int fd = openat(i ? data : place->target, "big", O_WRONLY | O_CLOEXEC);
+        assert_int_equal(ftruncate(fd, 8 << 20), 0);
+    }
+    assert_int_equal(
+        dray_merge_plan(place->target, data, DRAY_CONFLICTS_SKIP_SAME, &watch, &journal, &error),
+        DRAY_CANCELLED);
+    assert_int_equal(heard, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -221,6 +333,9 @@ int main(void)
         TEST(test_cut_anywhere_it_is_not_complete),
         TEST(test_a_changed_byte_never_passes),
         TEST(test_paths_that_lead_out_are_refused),
+        TEST(test_a_word_that_was_cut_says_nothing),
+        TEST(test_noted_twice_it_is_read_again),
+        TEST(test_a_long_journal_is_read_in_no_time),
         TEST(test_without_a_journal_nothing_was_begun),
         TEST(test_what_it_says_is_done),
         TEST(test_killed_after_any_step_it_is_finished),
@@ -231,6 +346,8 @@ int main(void)
         TEST(test_an_undoing_that_was_killed_goes_on),
         TEST(test_files_of_others_are_kept_where_the_journal_is_lost),
         TEST(test_what_others_may_write_is_not_believed),
+        TEST(test_every_step_is_heard_of),
+        TEST(test_it_can_be_cancelled_until_its_journal_is_written),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
