@@ -88,16 +88,22 @@ DRAY_MUST_CHECK int dray_merge_undo(int target, int holder,
                                     const struct dray_merge_watch *watch,
                                     struct dray_error *ret_kept, struct dray_error *error);
 
-/* Make a holder in a target, durable and locked for as long as *ret_lock is open. */
-DRAY_MUST_CHECK int dray_merge_holder_make(int target, const char *name, int *ret_holder,
-                                           int *ret_lock, struct dray_error *error);
-/* Whoever made it is still at work: said now and then where locks are not known. */
-void dray_merge_holder_touch(int lock);
-/* Bring a holder that an attempt left to its end and remove it. It may be gone. `own`: the holder,
- * open, of the caller itself, which is not finished but undone; -1: another's, which may be at work
- * (DRAY_TEMPORARY). 1 with *error: it is left alone, since it is not known to be one or belongs to
- * somebody else, or it is at its end and something in it or of it stays. */
-DRAY_MUST_CHECK int dray_merge_settle(int target, const char *name, int own,
+/* A holder of the caller's own. */
+struct dray_merge_holder {
+    int directory; /* -1: none */
+    int lock;      /* held for as long as it is open */
+};
+/* Make one in a target, durable and locked. */
+DRAY_MUST_CHECK int dray_merge_holder_make(int target, const char *name,
+                                           struct dray_merge_holder *ret_holder,
+                                           struct dray_error *error);
+/* It is still in use: said now and then, where locks are not known. */
+void dray_merge_holder_touch(const struct dray_merge_holder *holder);
+/* Bring a holder that an attempt left to its end and remove it. It may be gone. `own`: the
+ * caller's, which is not finished but undone, and not locked any more afterwards; NULL: another's,
+ * which may be at work (DRAY_TEMPORARY). 1 with *error: it is left alone, since it is not known to
+ * be one (DRAY_DENIED) or belongs to somebody else, or it is at its end and something stays. */
+DRAY_MUST_CHECK int dray_merge_settle(int target, const char *name, struct dray_merge_holder *own,
                                       struct dray_error *error);
 /* The name of a holder? */
 int dray_merge_is_holder(const char *name);

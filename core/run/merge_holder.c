@@ -97,9 +97,9 @@ static int lock_mark(int fd)
     return errno == EACCES ? EAGAIN : errno;
 }
 
-void dray_merge_holder_touch(int lock)
+void dray_merge_holder_touch(const struct dray_merge_holder *holder)
 {
-    (void)!futimens(lock, NULL);
+    (void)!futimens(holder->lock, NULL);
 }
 
 /* ---- Making one ---- */
@@ -129,7 +129,7 @@ static int close_to_others(int directory)
                                            : fchmod(directory, 0700 | (status.st_mode & S_ISGID));
 }
 
-int dray_merge_holder_make(int target, const char *name, int *ret_holder, int *ret_lock,
+int dray_merge_holder_make(int target, const char *name, struct dray_merge_holder *ret_holder,
                            struct dray_error *error)
 {
     if (mkdirat(target, name, 0700) != 0)
@@ -148,8 +148,8 @@ int dray_merge_holder_make(int target, const char *name, int *ret_holder, int *r
     if (write_mark(target, directory, lock) != 0 || mkdirat(directory, "old", 0700) != 0 ||
         mkdirat(directory, "data", 0700) != 0 || fsync(directory) != 0 || fsync(target) != 0)
         return fail_making(target, directory, name, error);
-    *ret_holder = DRAY_TAKE_FD(directory);
-    *ret_lock = DRAY_TAKE_FD(lock);
+    ret_holder->directory = DRAY_TAKE_FD(directory);
+    ret_holder->lock = DRAY_TAKE_FD(lock);
     return 0;
 }
 
@@ -168,9 +168,9 @@ static int leave_to_owner(const struct stat *status, struct dray_error *error)
     char room[4096];
 
     if (getpwuid_r(status->st_uid, &entry, room, sizeof(room), &found) == 0 && found)
-        dray_fail(error, DRAY_DENIED, "it belongs to %s", found->pw_name);
+        dray_fail(error, DRAY_TEMPORARY, "it belongs to %s", found->pw_name);
     else
-        dray_fail(error, DRAY_DENIED, "it belongs to user %lu", (unsigned long)status->st_uid);
+        dray_fail(error, DRAY_TEMPORARY, "it belongs to user %lu", (unsigned long)status->st_uid);
     return 1;
 }
 
@@ -299,16 +299,10 @@ static int fail_kept(struct holder *holder, const struct dray_merge_journal *jou
                      holder->name);
 }
 
-/* The journal goes after all that it speaks of, and the mark after the journal: whatever is left is
- * known. */
 static int remove_parts(struct holder *holder, struct dray_error *error)
 {
     const struct dray_merge_journal *journal = &holder->journal;
     int finished = journal->complete && !journal->undo;
-    int result = dray_remove_tree(holder->directory, "data", error);
-
-    if (result != 0)
-        return result;
     dray_autoclose int old = openat(holder->directory, "old", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     for (size_t i = 0; old >= 0 && finished && i < journal->count; i++)
         remove_old(old, &journal->lines[i], i);
@@ -316,7 +310,17 @@ static int remove_parts(struct holder *holder, struct dray_error *error)
         return errno == ENOTEMPTY || errno == EEXIST
                    ? fail_kept(holder, journal, error)
                    : dray_fail_errno(error, errno, "removing \"%s/old\"", holder->name);
+    return dray_remove_tree(holder->directory, "data", error);
+}
+
+/* The journal goes after all that it speaks of, and the mark after the journal: whatever is left is
+ * known. NFS keeps what is open by another name, in the directory that is to be removed. */
+static int remove_files(struct holder *holder, struct dray_error *error)
+{
     static const char *const names[] = {"journal.new", "journal", MARK};
+
+    dray_close_descriptor(&holder->lock);
+    holder->lock = -1;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
         if (unlinkat(holder->directory, names[i], 0) != 0 && errno != ENOENT)
             return dray_fail_errno(error, errno, "removing \"%s/%s\"", holder->name, names[i]);
@@ -373,6 +377,8 @@ static int settle(struct holder *holder, int own, struct dray_error *error)
     if (result != 0)
         return result;
     result = remove_parts(holder, error);
+    if (result == 0)
+        result = remove_files(holder, error);
     /* What was done is done, whatever is left of it. */
     if (result != 0)
         return journal->complete && !journal->undo ? 1 : result;
@@ -413,19 +419,26 @@ static int take(struct holder *holder, struct dray_error *error)
     return result == 0 ? lock_holder(holder, mark, error) : result;
 }
 
-int dray_merge_settle(int target, const char *name, int own, struct dray_error *error)
+int dray_merge_settle(int target, const char *name, struct dray_merge_holder *own,
+                      struct dray_error *error)
 {
     struct dray_error why = {0};
     dray_cleanup(free_holder) struct holder holder = {
         .target = target, .directory = -1, .lock = -1, .name = name};
+    int taken = 0;
 
-    holder.directory = own >= 0
-                           ? fcntl(own, F_DUPFD_CLOEXEC, 0)
-                           : openat(target, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int taken = own >= 0 && holder.directory >= 0 ? 0 : take(&holder, error);
+    if (own) {
+        holder.directory = fcntl(own->directory, F_DUPFD_CLOEXEC, 0);
+        holder.lock = DRAY_TAKE_FD(own->lock);
+        if (holder.directory < 0)
+            return dray_fail_errno(error, errno, "opening \"%s\"", name);
+    } else {
+        holder.directory = openat(target, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        taken = take(&holder, error);
+    }
     if (taken != 0)
         return taken == 2 ? 0 : taken;
-    int result = settle(&holder, own >= 0, &why);
+    int result = settle(&holder, own != NULL, &why);
     if (result == 0)
         return 0;
     *error = why;

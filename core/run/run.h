@@ -12,6 +12,7 @@
 #include "core/plan/plan.h"
 #include "core/plugin/load.h"
 #include "core/run/blame.h"
+#include "core/run/merge.h"
 #include "core/run/pipe.h"
 #include "core/run/sweep.h"
 #include "core/tree/bytes.h"
@@ -46,13 +47,12 @@ struct dray_rule_count {
 
 /* The staging directory of a push to a file system, made before the sandbox is. */
 struct dray_staging_place {
-    int directory, parent; /* -1: none */
-    int old;               /* the directory that the push goes over; -1: none */
-    int into;              /* the directory that it adds to; -1: none */
-    int holder;            /* in which staging is then, by the name below; -1: none */
-    int lock;              /* of the holder, for as long as this process lives; -1: none */
-    int64_t touched;       /* atomic: when the holder was last said to be in use, ns */
-    int merged;            /* something was in it */
+    int directory, parent;           /* -1: none */
+    int old;                         /* the directory that the push goes over; -1: none */
+    int into;                        /* the directory that it adds to; -1: none */
+    struct dray_merge_holder holder; /* in which staging is then, by the name below */
+    int64_t touched;                 /* atomic: when it was last said to be in use, ns */
+    int merged;                      /* something was in it */
     char *name;
     struct dray_made made;             /* what is known to be ours in parent */
     uint64_t left;                     /* so much is left there of earlier attempts */

@@ -94,6 +94,9 @@ static int compare_bytes(struct look *look, const struct dray_entry *entry, int 
 
     *ret_same = 1;
     for (int64_t got = 1; got > 0;) {
+        if (host->cancelled(look->ctx))
+            return host->fail(look->ctx, DRAY_CANCELLED, "cancelled");
+        host->progress(look->ctx, 0, 0);
         got = host->read(look->ctx, reader, buffer, READ_STEP);
         if (got < 0)
             return (int)got;

@@ -66,8 +66,10 @@ int place_make(void **state)
     (void)snprintf(place->path, sizeof(place->path), "/tmp/dray-test-merge-XXXXXX");
     assert_non_null(mkdtemp(place->path));
     place->target = open(place->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    assert_int_equal(
-        dray_merge_holder_make(place->target, HOLDER, &place->holder, &place->lock, &error), 0);
+    struct dray_merge_holder holder;
+    assert_int_equal(dray_merge_holder_make(place->target, HOLDER, &holder, &error), 0);
+    place->holder = holder.directory;
+    place->lock = holder.lock;
     assert_int_equal(fstat(place->holder, &status), 0);
     place->journal.holder = status.st_ino;
     assert_int_equal(mkdirat(place->holder, "data/d", 0700), 0);
@@ -133,7 +135,16 @@ int place_try_to_settle(struct place *place, struct dray_error *error)
 {
     dray_close_descriptor(&place->lock);
     place->lock = -1;
-    return dray_merge_settle(place->target, HOLDER, -1, error);
+    return dray_merge_settle(place->target, HOLDER, NULL, error);
+}
+
+int place_settle_own(struct place *place, struct dray_error *error)
+{
+    struct dray_merge_holder own = {place->holder, place->lock};
+    int result = dray_merge_settle(place->target, HOLDER, &own, error);
+
+    place->lock = own.lock;
+    return result;
 }
 
 void place_settle(struct place *place)

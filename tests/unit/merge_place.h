@@ -11,7 +11,7 @@
  * the directory `d` into it, and `mine` in the place of `mine`. */
 struct place {
     char path[64];
-    int target, holder, lock;
+    int target, holder, lock; /* of the holder, which is locked */
     struct dray_merge_journal journal;
 };
 
@@ -27,7 +27,9 @@ void place_write_journal(struct place *place);
 void place_do_steps(struct place *place, size_t steps);
 /* Settle as the next process does: whoever made the holder is gone. */
 int place_try_to_settle(struct place *place, struct dray_error *error);
-/* It must succeed. */
+/* As whoever made it does. */
+int place_settle_own(struct place *place, struct dray_error *error);
+/* As the next process does; it must succeed. */
 void place_settle(struct place *place);
 void place_assert_merged(struct place *place);
 void place_assert_as_before(struct place *place);

@@ -130,7 +130,7 @@ static void test_what_is_no_directory_is_left(void **state)
     struct dray_error error = {0};
 
     place_write(place->target, "file", "text");
-    assert_int_equal(dray_merge_settle(place->target, "file", -1, &error), 1);
+    assert_int_equal(dray_merge_settle(place->target, "file", NULL, &error), 1);
     assert_true(place_holds(place, "file", "text"));
 }
 
@@ -144,7 +144,7 @@ static void test_one_without_anything_in_it_goes(void **state)
         assert_int_equal(mkdirat(place->target, "new", 0700), 0);
         if (marked)
             place_write(place->target, "new/holder", "");
-        assert_int_equal(dray_merge_settle(place->target, "new", -1, &error), 0);
+        assert_int_equal(dray_merge_settle(place->target, "new", NULL, &error), 0);
         assert_false(place_has(place, "new"));
     }
 }
@@ -169,7 +169,7 @@ static void test_one_that_is_locked_is_at_work(void **state)
     struct dray_error error = {0};
 
     place_write_journal(place);
-    assert_int_equal(dray_merge_settle(place->target, HOLDER, -1, &error), DRAY_TEMPORARY);
+    assert_int_equal(dray_merge_settle(place->target, HOLDER, NULL, &error), DRAY_TEMPORARY);
     assert_non_null(strstr(error.message, "is at work"));
     place_settle(place);
 }
@@ -235,7 +235,7 @@ static void test_it_is_heard_of_while_it_works(void **state)
     struct stat status;
 
     assert_int_equal(futimens(place->lock, times), 0);
-    dray_merge_holder_touch(place->lock);
+    dray_merge_holder_touch(&(struct dray_merge_holder){place->holder, place->lock});
     assert_int_equal(fstatat(place->holder, "holder", &status, 0), 0);
     assert_true(status.st_mtim.tv_sec > time(NULL) - 60);
 }
@@ -248,18 +248,18 @@ static void test_the_set_group_id_bit_stays(void **state)
     struct place *place = *state;
     struct dray_error error = {0};
     struct stat status;
-    int holder = -1, lock = -1;
+    struct dray_merge_holder holder = {-1, -1};
 
     assert_int_equal(fchmod(place->target, 02775), 0);
-    assert_int_equal(dray_merge_holder_make(place->target, HOLDER "2", &holder, &lock, &error), 0);
+    assert_int_equal(dray_merge_holder_make(place->target, HOLDER "2", &holder, &error), 0);
     for (size_t i = 0; i < 3; i++) {
-        assert_int_equal(fstatat(holder, parts[i], &status, 0), 0);
+        assert_int_equal(fstatat(holder.directory, parts[i], &status, 0), 0);
         assert_int_equal(status.st_mode & 07777, 02700);
     }
-    assert_int_equal(fstat(lock, &status), 0);
+    assert_int_equal(fstat(holder.lock, &status), 0);
     assert_int_equal(status.st_mode & 0777, 0600);
-    (void)close(holder);
-    (void)close(lock);
+    (void)close(holder.directory);
+    (void)close(holder.lock);
 }
 
 /* ---- Records ---- */

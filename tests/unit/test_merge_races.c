@@ -401,7 +401,7 @@ static void test_a_journal_that_is_not_durable_is_none(void **state)
     assert_int_equal(happened, 2);
     assert_false(place_has(place, HOLDER "/journal"));
     assert_false(place_has(place, HOLDER "/journal.new"));
-    assert_int_equal(dray_merge_settle(place->target, HOLDER, place->holder, &error), 0);
+    assert_int_equal(place_settle_own(place, &error), 0);
     place_assert_as_before(place);
 }
 
@@ -412,7 +412,7 @@ static void test_ones_own_that_failed_is_undone(void **state)
     (void)state;
     place_write_journal(place);
     place_do_steps(place, 3);
-    assert_int_equal(dray_merge_settle(place->target, HOLDER, place->holder, &error), 0);
+    assert_int_equal(place_settle_own(place, &error), 0);
     place_assert_as_before(place);
     assert_false(place_has(place, HOLDER));
 }
@@ -451,25 +451,25 @@ static int watch_fsync(const char *call, const char *from, const char *to)
 static void test_a_new_holder_is_durable(void **state)
 {
     struct dray_error error = {0};
-    int holder = -1, lock = -1;
+    struct dray_merge_holder holder = {-1, -1};
 
     (void)state;
     before = watch_fsync;
-    assert_int_equal(dray_merge_holder_make(place->target, HOLDER "2", &holder, &lock, &error), 0);
+    assert_int_equal(dray_merge_holder_make(place->target, HOLDER "2", &holder, &error), 0);
     before = NULL;
     assert_int_equal(happened, 3);
-    (void)close(holder);
-    (void)close(lock);
+    (void)close(holder.directory);
+    (void)close(holder.lock);
 }
 
 static void test_a_holder_that_cannot_be_made_leaves_nothing(void **state)
 {
     struct dray_error error = {0};
-    int holder = -1, lock = -1;
+    struct dray_merge_holder holder = {-1, -1};
 
     (void)state;
     before = disk_is_full;
-    assert_int_equal(dray_merge_holder_make(place->target, HOLDER "2", &holder, &lock, &error),
+    assert_int_equal(dray_merge_holder_make(place->target, HOLDER "2", &holder, &error),
                      DRAY_NO_SPACE);
     before = NULL;
     assert_false(place_has(place, HOLDER "2"));
