@@ -175,7 +175,44 @@ def test_what_another_user_left_blocks_nobody(merge, data, target):
     assert holder.is_dir() and (target / "a").read_bytes() == b"one"
 
 
+# ---- Modes that keep their owner out ----
+
+def test_directories_that_may_not_be_written_are_merged_and_undone(bound, merge, files, target, tmp_path):
+    """Without the rights of root, moving them needs that they are writable for a moment."""
+    locked = files(tmp_path / "locked", {"l/a": b"a", "l/m/b": b"b", "z": b"z"})
+    for folder in (locked / "l/m", locked / "l"):
+        folder.chmod(0o555)
+    (target / "z").mkdir()
+    assert '"z" is a directory there' in merge(locked, target, exit=1).err
+    (target / "z").rmdir()
+    merge(locked, target)
+    assert [oct((target / name).stat().st_mode & 0o7777) for name in ("l", "l/m")] == ["0o555", "0o555"]
+    (target / "l/m").chmod(0o755)
+    (target / "l").chmod(0o755)
+
+
 # ---- Of others, at the same time ----
+
+def test_a_replace_leaves_alone_what_is_merged_into(dray, workflow, files, data, tmp_path):
+    target = tmp_path / "y"
+    dray("push", data, "--to", target)
+    slow = files(tmp_path / "slow", {f"f{number}": os.urandom(4096) for number in range(2000)})
+    running = dray.start("run", workflow(MERGE.format(data=slow, target=target, conflicts="fail")),
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not list(target.glob(".dray-*/data/f*")):
+        assert running.poll() is None
+        time.sleep(0.0005)
+    os.killpg(running.pid, signal.SIGSTOP)
+    (data / "a").write_bytes(b"corrected")
+    replace = MERGE.format(data=data, target=target, conflicts="fail").replace("existing: merge, conflicts: fail",
+                                                                               "existing: replace")
+    said = dray("run", workflow(replace, "replace.yaml"), env={"DRAY_STATE": str(tmp_path / "other")}, exit=75)
+    assert "another delivery is at work in the target" in said.err
+    os.killpg(running.pid, signal.SIGCONT)
+    assert running.wait() == 0
+    assert (target / "a").read_bytes() == b"one" and len(list(target.glob("f*"))) == 2000
+    dray("verify", target)
+
 
 def test_two_at_once_do_not_touch_each_other(dray, workflow, files, target, tmp_path):
     """Of two state directories: one is stopped while it writes, the other waits its turn."""

@@ -103,7 +103,7 @@ tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 
 # A file system that answers as it is told.
 tests_unit_test_merge_races_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=linkat,--wrap=unlinkat,--wrap=fsync,--wrap=write
+	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=linkat,--wrap=unlinkat,--wrap=fsync,--wrap=write,--wrap=syscall
 tests_unit_test_merge_holder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fcntl,--wrap=fcntl64
 tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync

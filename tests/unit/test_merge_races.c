@@ -41,6 +41,8 @@ int __real_linkat(int from, const char *old, int to, const char *name, int flags
 int __real_unlinkat(int directory, const char *name, int flags);
 int __real_fsync(int fd);
 ssize_t __real_write(int fd, const void *data, size_t length);
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
 int __wrap_renameat2(int from, const char *old, int to, const char *name, unsigned flags);
 int __wrap_renameat(int from, const char *old, int to, const char *name);
 int __wrap_linkat(int from, const char *old, int to, const char *name, int flags);
@@ -73,6 +75,24 @@ int __wrap_fsync(int fd)
     return refused("fsync", "", "") ? -1 : __real_fsync(fd);
 }
 
+/* An old kernel has neither openat2 nor fchmodat2. */
+static int old_kernel;
+
+long __wrap_syscall(long number, ...)
+{
+    va_list arguments;
+    long word[4];
+
+    va_start(arguments, number);
+    for (size_t i = 0; i < 4; i++)
+        word[i] = va_arg(arguments, long);
+    va_end(arguments);
+    if (!old_kernel)
+        return __real_syscall(number, word[0], word[1], word[2], word[3]);
+    errno = ENOSYS;
+    return -1;
+}
+
 /* One that is refused writes two bytes before. */
 ssize_t __wrap_write(int fd, const void *data, size_t length)
 {
@@ -88,7 +108,7 @@ ssize_t __wrap_write(int fd, const void *data, size_t length)
 static int setup(void **state)
 {
     before = NULL;
-    happened = 0;
+    happened = old_kernel = 0;
     int result = place_make(state);
     place = *state;
     return result;
@@ -351,17 +371,32 @@ static int swap_for_a_link(const char *call, const char *from, const char *to)
 
 static void test_no_mode_is_set_through_a_link(void **state)
 {
-    struct dray_error error = {0};
-    struct stat status;
+    for (int old = 0; old < 2; old++) {
+        struct dray_error error = {0};
+        struct stat status;
+        assert_int_equal(teardown(state), 0);
+        assert_int_equal(setup(state), 0);
+        old_kernel = old;
+        before = swap_for_a_link;
+        assert_int_equal(finish(&error), DRAY_CONFLICT);
+        assert_int_equal(happened, 2);
+        assert_int_equal(fstatat(place->target, "mine", &status, 0), 0);
+        assert_int_equal(status.st_mode & 07777, 0644);
+        assert_int_equal(fstatat(place->target, "away", &status, 0), 0);
+        assert_int_equal(status.st_mode & 07777, 0555);
+    }
+}
+
+static void test_an_old_kernel_does_it_too(void **state)
+{
+    struct dray_error error = {0}, kept = {0};
 
     (void)state;
-    before = swap_for_a_link;
-    assert_int_equal(finish(&error), DRAY_CONFLICT);
-    assert_int_equal(happened, 2);
-    assert_int_equal(fstatat(place->target, "mine", &status, 0), 0);
-    assert_int_equal(status.st_mode & 07777, 0644);
-    assert_int_equal(fstatat(place->target, "away", &status, 0), 0);
-    assert_int_equal(status.st_mode & 07777, 0555);
+    old_kernel = 1;
+    assert_int_equal(finish(&error), 0);
+    place_assert_merged(place);
+    undo(&kept, &error);
+    place_assert_as_before(place);
 }
 
 static void test_a_mode_that_a_kill_left_is_set_right(void **state)
@@ -491,6 +526,7 @@ int main(void)
         TEST(test_an_edit_of_the_same_size_stays_and_is_named),
         TEST(test_what_has_the_holders_name_at_the_end_is_not_emptied),
         TEST(test_no_mode_is_set_through_a_link),
+        TEST(test_an_old_kernel_does_it_too),
         TEST(test_a_mode_that_a_kill_left_is_set_right),
         TEST(test_a_journal_that_is_not_durable_is_none),
         TEST(test_ones_own_that_failed_is_undone),
