@@ -23,7 +23,7 @@ struct list {
 /* The command line as it was read; each command uses its part. */
 struct options {
     int json, again, stage, no_sandbox, from_catalog, schema, print_workflow, all, kept, dropped;
-    int record;
+    int record, dry_run;
     const char *dataset, *to, *state, *user, *listing;
     const char *config; /* NULL: the system's, where there is one */
     const char *key;
@@ -105,6 +105,7 @@ int command_policy(struct options *options);
 int command_recipe(struct options *options);
 int command_dataset(struct options *options);
 int command_init(struct options *options);
+int command_admin(struct options *options);
 
 /* Does the error only stand for the diagnostics? Then it is one of them, with its place. */
 int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics *diagnostics);

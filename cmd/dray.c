@@ -134,6 +134,15 @@ const struct command dray_commands[] = {
      "\n"
      "  dray dataset add ocean --source ./run-0042 --type RAW_DATA --tag human\n",
      "jnABCEFHIOQV", 1, 2, command_dataset},
+    {"admin", "gc [--dry-run]", "Keep an installation in order",
+     "gc removes what nobody needs any more of scratch: what sources brought and no job waits for, "
+     "what\n"
+     "processes that are dead left there, and their locks. It says what it removed, and what stays "
+     "and\n"
+     "why; what is in use it leaves alone. Each delivery does so, too.\n"
+     "\n"
+     "  dray admin gc --dry-run\n",
+     "jr", 1, 1, command_admin},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 

@@ -6,6 +6,7 @@ program_libs = libdraycore.a $(core_libs)
 bin_PROGRAMS += dray
 dray_SOURCES = \
 	cmd/command.h \
+	cmd/admin.c \
 	cmd/cancel.c \
 	cmd/cost.c \
 	cmd/dataset.c \

@@ -70,6 +70,7 @@ static const struct option_row rows[] = {
     {'H', "external-id", 1, "--external-id ID     what the platform calls it that knows it, too"},
     {'I', "name", 1, "--name NAME          another name for it"},
     {'O', "record", 0, "--record             store the files that were found as its list"},
+    {'r', "dry-run", 0, "--dry-run            only say what would be done"},
     {ALWAYS, "config", 1,
      "--config FILE        the configuration (/etc/dray/dray.yaml, where it is)"},
     {'j', "json", 0, "--json               print JSON"},
@@ -258,6 +259,7 @@ static void set_flag(struct options *options, const char *name)
     options->json |= strcmp(name, "json") == 0;
     options->schema |= strcmp(name, "schema") == 0;
     options->from_catalog |= strcmp(name, "from-catalog") == 0;
+    options->dry_run |= strcmp(name, "dry-run") == 0;
     options->record |= strcmp(name, "record") == 0;
     options->again |= strcmp(name, "again") == 0;
     options->stage |= strcmp(name, "stage") == 0;

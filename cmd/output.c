@@ -415,6 +415,35 @@ static void show_progress(struct progress *progress, const json_t *event)
     progress->line_open = 1;
 }
 
+/* What is waited for. */
+static void show_waiting(const json_t *event)
+{
+    char bytes[24];
+
+    (void)fputs("waiting: ", stderr);
+    if (json_object_get(event, "source")) {
+        (void)fprintf(stderr, "the source %s serves %llu at a time\n", text(event, "source"),
+                      number(event, "concurrency"));
+    } else if (json_object_get(event, "staging")) {
+        (void)fputs("another process brings ", stderr);
+        print_text(stderr, text(event, "staging"));
+        (void)fputs(", or uses it\n", stderr);
+    } else if (json_object_get(event, "scratch")) {
+        (void)fprintf(stderr, "room in scratch, where %s are free: ",
+                      dray_size_print(number(event, "free"), bytes));
+        print_text(stderr, text(event, "scratch"));
+        (void)fputc('\n', stderr);
+    } else if (json_object_get(event, "later")) {
+        print_text(stderr, text(event, "message"));
+        (void)fprintf(stderr, "; %s asks again in %.1f s\n", text(event, "later"),
+                      (double)number(event, "milliseconds") / 1000);
+    } else {
+        (void)fputs("another delivery to ", stderr);
+        print_text(stderr, text(event, "for"));
+        (void)fprintf(stderr, " is under way, job %.8s\n", text(event, "job"));
+    }
+}
+
 static void show_event(struct progress *progress, const json_t *event)
 {
     const char *name = text(event, "event");
@@ -428,13 +457,8 @@ static void show_event(struct progress *progress, const json_t *event)
         print_step_line(stderr, text(event, "step"), text(event, "uses"), text(event, "outcome"),
                         event, (double)number(event, "nanoseconds") / 1e9);
         print_rules(stderr, json_object_get(event, "rules"));
-    } else if (strcmp(name, "waiting") == 0 && json_object_get(event, "source")) {
-        (void)fprintf(stderr, "waiting: the source %s serves %llu at a time\n",
-                      text(event, "source"), number(event, "concurrency"));
     } else if (strcmp(name, "waiting") == 0) {
-        (void)fputs("waiting: another delivery to ", stderr);
-        print_text(stderr, text(event, "for"));
-        (void)fprintf(stderr, " is under way, job %.8s\n", text(event, "job"));
+        show_waiting(event);
     } else if (strcmp(name, "retrying") == 0) {
         (void)fprintf(stderr, "  %s failed for now: ", text(event, "step"));
         print_text(stderr, text(event, "message"));

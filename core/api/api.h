@@ -159,6 +159,12 @@ DRAY_MUST_CHECK int dray_api_show(struct dray_api *api, const char *job, json_t 
 DRAY_MUST_CHECK int dray_api_cancel(struct dray_api *api, const char *const *ids, size_t count,
                                     json_t **ret_jobs, struct dray_error *error);
 
+/* Remove what nobody needs of scratch, or say only what that is: {"dry_run", "items": [{"what",
+ * "path", "why", "removed", "bytes", "until"?, "failed"?}], "removed_bytes", "kept_bytes"}.
+ * DRAY_PERMANENT, with *ret_answer set, when some of it could not be. */
+DRAY_MUST_CHECK int dray_api_gc(struct dray_api *api, int dry, json_t **ret_answer,
+                                struct dray_diagnostics *diagnostics, struct dray_error *error);
+
 /* Save a recipe's file, or the filters and transforms of a workflow, as the next version of a
  * recipe: {"recipe", "version", "new"}; `new` is false when the newest version has this text. */
 DRAY_MUST_CHECK int dray_api_recipe_save(struct dray_api *api, const char *name, const char *file,

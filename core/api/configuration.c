@@ -14,11 +14,11 @@
 
 #define SYSTEM_FILE "/etc/dray/dray.yaml"
 
-/* Keys of the whole format. Of the top ones this release reads the first three. */
+/* Keys of the whole format. Of the top ones this release reads the first four. */
 static const char *const top_keys[] = {
-    "version", "policies", "sources",  "database", "listen",  "scratch", "receipts", "plugins",
-    "hpfs",    "secrets",  "outgoing", "limits",   "windows", "globus",  "audit",    "notify"};
-#define READ_KEYS 3
+    "version", "policies", "sources",  "scratch", "database", "listen", "receipts", "plugins",
+    "hpfs",    "secrets",  "outgoing", "limits",  "windows",  "globus", "audit",    "notify"};
+#define READ_KEYS 4
 static const char *const policies_keys[] = {"path", "mandatory", "verify_key"};
 
 struct reader {
@@ -36,6 +36,7 @@ void dray_configuration_clear(struct dray_configuration *configuration)
     free(configuration->policies);
     dray_key_free(configuration->policy_key);
     json_decref(configuration->sources);
+    free(configuration->scratch.path);
     *configuration = (struct dray_configuration){0};
 }
 
@@ -155,6 +156,9 @@ static void read_root(struct reader *reader, const struct dray_node *root, uint3
     read_version(reader, root);
     refuse_others(reader, root);
     read_policies(reader, dray_node_get(root, "policies"));
+    if (dray_configuration_scratch(dray_node_get(root, "scratch"), reader->base,
+                                   reader->diagnostics, &reader->configuration->scratch) != 0)
+        reader->no_memory = 1;
     if (dray_configuration_sources(dray_node_get(root, "sources"), reader->diagnostics,
                                    &reader->configuration->sources) != 0)
         reader->no_memory = 1;
@@ -203,12 +207,15 @@ static int load(const char *path, struct dray_diagnostics *diagnostics,
 int dray_configuration_load(const char *path, struct dray_diagnostics *diagnostics,
                             struct dray_configuration *ret_configuration, struct dray_error *error)
 {
-    dray_cleanup(dray_configuration_clear) struct dray_configuration configuration = {0};
+    dray_cleanup(dray_configuration_clear) struct dray_configuration configuration = {
+        .scratch = {.keep_failed = DRAY_KEEP_FAILED}};
     struct stat status;
 
     /* A link to nothing says that there should be one. */
-    if (!path && lstat(SYSTEM_FILE, &status) != 0 && errno == ENOENT)
+    if (!path && lstat(SYSTEM_FILE, &status) != 0 && errno == ENOENT) {
+        *ret_configuration = configuration;
         return 0;
+    }
     int result = load(path ? path : SYSTEM_FILE, diagnostics, &configuration, error);
     if (result != 0)
         return result;
@@ -236,7 +243,7 @@ int dray_configuration_is(const char *path)
     const struct dray_node *policies = dray_node_get(root, "policies");
     int known = strcmp(slash ? slash + 1 : path, "dray.yaml") == 0 ||
                 (policies && policies->kind == DRAY_NODE_MAPPING) ||
-                dray_node_pair(root, "sources") != NULL;
+                dray_node_pair(root, "sources") != NULL || dray_node_pair(root, "scratch") != NULL;
     for (size_t i = READ_KEYS; !known && i < DRAY_COUNT(top_keys); i++)
         known = dray_node_pair(root, top_keys[i]) != NULL;
     return known;

@@ -8,6 +8,17 @@
 #include "core/base/sign.h"
 #include "core/conf/node.h"
 
+/* How long what was brought is kept for another try, ns, where it does not say: 48 hours. */
+#define DRAY_KEEP_FAILED (INT64_C(48) * 3600 * 1000000000)
+
+/* `scratch:` */
+struct dray_configuration_scratch {
+    char *path;          /* absolute; NULL: in the state directory */
+    int64_t keep_failed; /* ns, DRAY_NONE: for ever */
+    int64_t reserve;     /* bytes that stay free, */
+    int reserve_percent; /* or percents of the file system, where that is not 0 */
+};
+
 /* What it says; all of it as if there were no file when there is none. */
 struct dray_configuration {
     char *policies;              /* directory of policies; NULL: the system's */
@@ -15,6 +26,7 @@ struct dray_configuration {
     struct dray_key *policy_key; /* that signs policies; NULL: signatures are not looked at */
     json_t *sources; /* {NAME: {"with": options of source/command as written, "grants": {"exec",
                         "read": paths, "connect": ports}}}; NULL: none */
+    struct dray_configuration_scratch scratch;
 };
 
 /* Read a configuration. `path` NULL: the system's, where there is one. Problems go to diagnostics;
@@ -27,6 +39,10 @@ void dray_configuration_clear(struct dray_configuration *configuration);
 DRAY_MUST_CHECK int dray_configuration_sources(const struct dray_node *node,
                                                struct dray_diagnostics *diagnostics,
                                                json_t **ret_sources);
+/* Read `scratch:` (NULL: none), which changes what *scratch has by default. */
+DRAY_MUST_CHECK int dray_configuration_scratch(const struct dray_node *node, const char *base,
+                                               struct dray_diagnostics *diagnostics,
+                                               struct dray_configuration_scratch *scratch);
 /* Is a file a configuration, rather than a workflow or a policy? By its keys; 0 also when it cannot
  * be read. */
 int dray_configuration_is(const char *path);

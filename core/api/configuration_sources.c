@@ -11,7 +11,8 @@
 #include "core/plan/draft.h"
 
 static const char *const source_keys[] = {"uses", "with", "grants", "concurrency"};
-static const char *const with_keys[] = {"argv", "exits", "timeout", "outputs", "strip"};
+static const char *const with_keys[] = {"argv",    "exits",   "later_exits",
+                                        "timeout", "outputs", "strip"};
 static const char *const grant_keys[] = {"exec", "read", "connect"};
 static const char *const exit_words[] = {"retry",  "permanent", "not_found",
                                          "denied", "no_space",  "credential"};
@@ -63,26 +64,27 @@ static json_t *read_texts(struct sources *sources, const struct dray_node *node,
 
 /* ---- argv */
 
-/* The placeholders of one word: {local}, {remote}, and {{ for a brace. */
+static const char *const places[] = {"{local}", "{remote}", "{local:hsi}", "{remote:hsi}"};
+
+/* The placeholders of one word, and {{ for a brace. */
 static void check_word(struct sources *sources, const struct dray_node *word, int *local,
                        int *remote)
 {
     for (const char *at = strchr(word->text, '{'); at; at = strchr(at, '{')) {
         struct dray_place place = dray_node_place_at(word, (size_t)(at - word->text));
-        if (at[1] == '{') {
-            at += 2;
-        } else if (strncmp(at, "{local}", 7) == 0) {
-            *local = 1;
-            at += 7;
-        } else if (strncmp(at, "{remote}", 8) == 0) {
-            *remote = 1;
-            at += 8;
-        } else {
-            problem(sources, place, "no such placeholder in a command's words");
-            dray_diagnose_hint(sources->diagnostics,
-                               "{remote} and {local} are filled in; {{ is the character {");
-            at++;
-        }
+        size_t length = at[1] == '{' ? 2 : 0;
+        for (size_t i = 0; length == 0 && i < DRAY_COUNT(places); i++)
+            if (strncmp(at, places[i], strlen(places[i])) == 0) {
+                length = strlen(places[i]);
+                *(i % 2 ? remote : local) = 1;
+            }
+        at += length > 0 ? length : 1;
+        if (length > 0)
+            continue;
+        problem(sources, place, "no such placeholder in a command's words");
+        dray_diagnose_hint(sources->diagnostics,
+                           "{remote} and {local} are filled in, {remote:hsi} and {local:hsi} as "
+                           "hsi quotes them; {{ is the character {");
     }
 }
 
@@ -142,6 +144,26 @@ static void read_exits(struct sources *sources, const struct dray_node *node, js
     set(sources, with, "exits", exits);
 }
 
+/* Each is listed once, and means nothing else. */
+static void read_later(struct sources *sources, const struct dray_node *node, json_t *with)
+{
+    json_t *later = read_texts(sources, node, "later_exits"), *exit;
+    size_t i;
+
+    json_array_foreach(later, i, exit)
+    {
+        const char *text = json_string_value(exit), *why;
+        int64_t number = 0;
+        if (dray_int_parse(text, strlen(text), &number, &why) != 0 || number < 1 || number > 255)
+            problem(sources, node->place, "%s is no exit status of a failure, which is 1 to 255",
+                    text);
+        else if (json_object_get(json_object_get(with, "exits"), text))
+            problem(sources, node->place, "the exit status %s is in `exits`, too", text);
+    }
+    if (later)
+        set(sources, with, "later_exits", later);
+}
+
 static void read_timeout(struct sources *sources, const struct dray_node *node, json_t *with)
 {
     const char *why = NULL;
@@ -194,6 +216,7 @@ static void read_with(struct sources *sources, const struct dray_node *node, jso
         set(sources, with, "outputs", paths);
     }
     read_exits(sources, dray_node_get(node, "exits"), with);
+    read_later(sources, dray_node_get(node, "later_exits"), with);
     read_timeout(sources, dray_node_get(node, "timeout"), with);
     if (is_kind(sources, strip, "strip", DRAY_NODE_SCALAR, "auto or a number"))
         set(sources, with, "strip", json_string(strip->text));

@@ -13,8 +13,10 @@ struct dray_api {
     char *here;  /* the working directory */
     char *state; /* the state directory */
     char *user;
-    struct dray_configuration configuration; /* and these, once something is planned: */
-    char **policies;                         /* directories, the site's first; NULL: not yet */
+    struct dray_configuration configuration; /* once it was asked for, */
+    int configured;
+    /* and these, once something is planned: */
+    char **policies; /* directories, the site's first; NULL: not yet */
     size_t policy_count;
     struct dray_recipes saved;
     struct dray_catalog catalog;
@@ -23,6 +25,9 @@ struct dray_api {
     int only_read;             /* what it holds then can only be read */
 };
 
+/* Read the configuration, once. */
+DRAY_MUST_CHECK int dray_api_configure(struct dray_api *api, struct dray_diagnostics *diagnostics,
+                                       struct dray_error *error);
 /* What every plan of this caller is made with: the policies that hold here and how they are judged
  * (the configuration is read for that, once), names, plugins and recipes. */
 DRAY_MUST_CHECK int dray_api_plan_request(struct dray_api *api,

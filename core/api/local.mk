@@ -4,6 +4,7 @@ libdraycore_a_SOURCES += \
 	core/api/api.h \
 	core/api/configuration.c \
 	core/api/configuration.h \
+	core/api/configuration_scratch.c \
 	core/api/configuration_sources.c \
 	core/api/cost.c \
 	core/api/dataset_import.c \
@@ -14,6 +15,7 @@ libdraycore_a_SOURCES += \
 	core/api/datasets.h \
 	core/api/emptied.c \
 	core/api/explain.c \
+	core/api/gc.c \
 	core/api/init.c \
 	core/api/internal.h \
 	core/api/jobs.c \

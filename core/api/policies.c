@@ -42,22 +42,37 @@ static int highest(void *arg, const char *directory, const char *policy,
                                                    &ret_ruled->since, error);
 }
 
+int dray_api_configure(struct dray_api *api, struct dray_diagnostics *diagnostics,
+                       struct dray_error *error)
+{
+    const struct dray_configuration_scratch *scratch = &api->configuration.scratch;
+
+    if (api->configured)
+        return 0;
+    int result = dray_configuration_load(api->settings->configuration, diagnostics,
+                                         &api->configuration, error);
+    if (result != 0)
+        return result;
+    api->configured = 1;
+    api->engine.sources = api->configuration.sources;
+    api->engine.scratch = scratch->path;
+    api->engine.keep_failed = scratch->keep_failed;
+    api->engine.reserve = scratch->reserve;
+    api->engine.reserve_percent = scratch->reserve_percent;
+    return 0;
+}
+
 int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_request,
                           struct dray_diagnostics *diagnostics, struct dray_error *error)
 {
-    int result = 0;
+    int result = dray_api_configure(api, diagnostics, error);
 
-    if (!api->policies) {
-        result = dray_configuration_load(api->settings->configuration, diagnostics,
-                                         &api->configuration, error);
-        if (result == 0)
-            result = collect(api, error);
-    }
+    if (result == 0 && !api->policies)
+        result = collect(api, error);
     if (result != 0)
         return result;
     api->saved = dray_api_saved(api);
     api->catalog = dray_api_catalog(api);
-    api->engine.sources = api->configuration.sources;
     *ret_request = (struct dray_plan_request){
         .dataset_base = api->here,
         .policy_directories = (const char *const *)api->policies,

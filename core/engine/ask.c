@@ -7,8 +7,8 @@
 
 #include "core/base/io.h"
 #include "core/base/text.h"
-#include "core/engine/deliver.h"
 #include "core/engine/launch.h"
+#include "core/engine/staged.h"
 
 /* The error that an event carries, or that the runner's end says. */
 static int failed(const json_t *event, struct dray_error *error)
@@ -165,13 +165,20 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
                         const struct dray_preview_request *request, int fd,
                         struct dray_error *error)
 {
+    const struct dray_bringing who = {.engine = engine, .plan = plan, .job = "preview"};
+    struct dray_stagings stagings = {0};
     dray_autofree char *scratch = NULL;
     dray_autoclose int recorded = -1;
     struct dray_runner runner;
     json_t *message = NULL;
+    size_t step;
     json_t *start = dray_orders_make(engine, plan, "preview", "preview", 0, error);
     int result = start ? 0 : error->class_;
 
+    if (result == 0 && request->stage)
+        result = dray_stagings_take(&who, NULL, &stagings, &step, error);
+    if (result == 0 && request->stage)
+        result = dray_stagings_order(&stagings, plan, start, error);
     if (result == 0 && request->stage)
         result = scratch_of_preview(engine, &scratch, error);
     if (result == 0 &&
@@ -201,5 +208,8 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
         *error = removal;
         result = removal.class_;
     }
+    /* The delivery that it was a preview of may come. */
+    dray_stagings_release(&who, &stagings,
+                          dray_in_doubt(result) ? DRAY_RELEASE_BAD : DRAY_RELEASE_KEEP);
     return result;
 }

@@ -9,8 +9,9 @@
 
 #include "core/base/io.h"
 #include "core/base/text.h"
-#include "core/engine/deliver.h"
+#include "core/engine/staged.h"
 #include "core/run/made.h"
+#include "core/run/run.h"
 
 char *dray_made_directory(const struct dray_engine *engine)
 {
@@ -66,11 +67,11 @@ static int sweep_scratch(const char *parent, const char *job, struct dray_error 
 int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt,
                       char **ret_path, struct dray_error *error)
 {
-    dray_autofree char *parent = dray_format("%s/scratch", engine->state);
+    dray_autofree char *parent = dray_scratch_parent(engine, error);
     dray_autofree char *path = parent ? dray_format("%s/%s.%u", parent, job, attempt) : NULL;
 
     if (!path)
-        return dray_fail_memory(error);
+        return parent ? dray_fail_memory(error) : error->class_;
     int result = dray_make_directories(parent, 0700, error);
     if (result == 0)
         result = sweep_scratch(parent, job, error);
@@ -153,10 +154,13 @@ static int store_step(struct dray_attempt *attempt, const json_t *message,
     long step = step_number(attempt->plan, message);
     if (step >= 0)
         row.version = attempt->plan->steps[step].version;
+    int64_t began = row.started;
+    /* What a source brought before is part of its step. */
+    if (step >= 0 && row.started != 0 && attempt->running[step])
+        row.started = (int64_t)number(attempt->running[step], "started");
     if (!row.outcome)
         row.outcome = (char *)(uintptr_t) "running";
-    else if (__builtin_add_overflow(row.started, (int64_t)number(message, "nanoseconds"),
-                                    &row.ended))
+    else if (__builtin_add_overflow(began, (int64_t)number(message, "nanoseconds"), &row.ended))
         row.ended = row.started;
     return dray_store_step(attempt->engine->store, attempt->job, attempt->number, &row, error);
 }
@@ -464,9 +468,10 @@ static int start_runner(struct dray_attempt *attempt, const char *mode, const ch
     }
     if (scratch)
         (void)json_object_set_new(start, "scratch", json_string(scratch));
-    int result = strcmp(mode, "run") == 0
-                     ? dray_recorded_order(attempt->engine, attempt->plan, start, &recorded, error)
-                     : 0;
+    int result =
+        attempt->stagings ? dray_stagings_order(attempt->stagings, attempt->plan, start, error) : 0;
+    if (result == 0 && strcmp(mode, "run") == 0)
+        result = dray_recorded_order(attempt->engine, attempt->plan, start, &recorded, error);
     log = result == 0 ? dray_log_open(attempt->engine, attempt->job, 0, error) : -1;
     if (log < 0) {
         json_decref(start);
@@ -520,10 +525,10 @@ int dray_attempt_discard(struct dray_engine *engine, const struct dray_plan *pla
         result = received < 0 ? received : dray_runner_end(&runner, &step, error);
     dray_runner_drop(&runner);
     drop_made(engine, plan);
-    dray_autofree char *scratch = dray_format("%s/scratch", engine->state);
-    if (!scratch)
-        return dray_fail_memory(error);
-    return result == 0 ? sweep_scratch(scratch, job, error) : result;
+    dray_autofree char *scratch = result == 0 ? dray_scratch_parent(engine, error) : NULL;
+    if (result == 0)
+        result = scratch ? sweep_scratch(scratch, job, error) : error->class_;
+    return result;
 }
 
 /* A push that failed after its commit has delivered: its failure is no reason for anything. */
@@ -574,18 +579,112 @@ static int discard_rest(struct dray_attempt *attempt, struct dray_error *error)
                                 0, error);
 }
 
-int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
+/* ---- What sources bring, before anything else runs */
+
+static int hear_source(void *arg, const json_t *event, struct dray_error *error)
 {
-    dray_cleanup(dray_slots_free) struct dray_slots slots = {0};
+    struct dray_attempt *attempt = arg;
+    const char *name = text(event, "event");
+    long step = step_number(attempt->plan, event);
+    int result = 0;
+
+    if (step >= 0 && strcmp(name, "step-started") == 0 && !attempt->running[step]) {
+        result = store_step(attempt, event, NULL, error);
+        attempt->running[step] = json_incref((json_t *)(uintptr_t)event);
+    }
+    dray_event_send(attempt->engine, attempt->job, attempt->number,
+                    json_incref((json_t *)(uintptr_t)event));
+    return result;
+}
+
+/* The end of a step that no runner tells. */
+static int end_step(struct dray_attempt *attempt, size_t index, const char *outcome,
+                    const struct dray_error *why, struct dray_error *error)
+{
+    const struct dray_step *step = &attempt->plan->steps[index];
+    json_t *message = attempt->running[index]
+                          ? json_deep_copy(attempt->running[index])
+                          : json_pack("{s:s, s:s}", "step", step->id, "uses", step->uses);
+    int failed = !message ||
+                 json_object_set_new(message, "event", json_string("step-ended")) != 0 ||
+                 json_object_set_new(message, "outcome", json_string(outcome)) != 0;
+
+    if (!failed && attempt->running[index])
+        failed = json_object_set_new(
+                     message, "nanoseconds",
+                     json_integer(dray_now() - (int64_t)number(message, "started"))) != 0;
+    if (!failed && why)
+        failed = json_object_set_new(message, "error", dray_error_to_json(why)) != 0;
+    int result = failed ? dray_fail_memory(error) : step_ended(attempt, message, error);
+    dray_event_send(attempt->engine, attempt->job, attempt->number, message);
+    return result;
+}
+
+/* Without what a source brings no step begins. */
+static int end_without(struct dray_attempt *attempt, size_t source, const struct dray_error *why,
+                       struct dray_error *error)
+{
+    const char *outcome = why->class_ == DRAY_CANCELLED ? "cancelled" : "failed";
+    int result = end_step(attempt, source, outcome, why, error);
+
+    for (size_t i = 0; result == 0 && i < attempt->plan->step_count; i++) {
+        long target = target_number(attempt->plan, (long)i);
+        if (i != source && !attempt->told[i] && (target < 0 || !attempt->skip[target]))
+            result = end_step(attempt, i, "skipped", NULL, error);
+    }
+    return result;
+}
+
+/* *ret_ready: all is there. */
+static int take_stagings(struct dray_attempt *attempt, const struct dray_bringing *who,
+                         struct dray_stagings *stagings, int *ret_ready, struct dray_error *error)
+{
+    const struct dray_plan *plan = attempt->plan;
+    dray_autofree uint8_t *needed = calloc(plan->step_count + 1, 1);
+    struct dray_error why = {0};
+    size_t step = 0;
+
+    if (!needed)
+        return dray_fail_memory(error);
+    for (size_t i = 0; i < plan->target_count; i++)
+        for (size_t j = 0; !attempt->skip[i] && !attempt->given_up[i] && j < plan->step_count; j++)
+            needed[j] |= dray_plan_depends(plan, plan->targets[i].step, j) != 0;
+    int result = dray_stagings_take(who, needed, stagings, &step, &why);
+    *ret_ready = result == 0;
+    return result == 0 ? 0 : end_without(attempt, step, &why, error);
+}
+
+/* Are the bytes that were brought what the attempt failed for? */
+static int in_doubt(const struct dray_attempt *attempt)
+{
+    for (size_t i = 0; i < attempt->plan->step_count; i++) {
+        int class_ = attempt->failures[i].class_;
+        if (class_ == DRAY_INTEGRITY && attempt->failures[i].side != DRAY_SIDE_TARGET)
+            return 1;
+        if (attempt->plan->steps[i].role == DRAY_STEP_SOURCE && dray_in_doubt(class_))
+            return 1;
+    }
+    return 0;
+}
+
+static enum dray_release release_of(const struct dray_attempt *attempt)
+{
+    int all = 1;
+
+    for (size_t i = 0; i < attempt->plan->target_count; i++)
+        all &= attempt->skip[i] || attempt->delivered[i];
+    if (all || attempt->engine->cancelled_by)
+        return DRAY_RELEASE_DONE;
+    return in_doubt(attempt) ? DRAY_RELEASE_BAD : DRAY_RELEASE_KEEP;
+}
+
+/* Run the plan, on what its sources brought. */
+static int run(struct dray_attempt *attempt, struct dray_error *error)
+{
     dray_autofree char *scratch = NULL;
     struct dray_runner runner;
-    int result = recheck(attempt, NULL, error);
+    int result = dray_scratch_make(attempt->engine, attempt->job, attempt->number, &scratch, error);
 
-    if (result == 0)
-        result = dray_slots_take(attempt, &slots, error);
-    if (result != 0)
-        return result;
-    result = dray_scratch_make(attempt->engine, attempt->job, attempt->number, &scratch, error);
     if (result == 0)
         result = start_runner(attempt, "run", scratch, &runner, error);
     if (result == 0) {
@@ -606,5 +705,27 @@ int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
             dray_hint(result != 0 ? error : &attempt->error, "not all of it could be removed: %s",
                       left.message);
     }
+    return result;
+}
+
+int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error)
+{
+    struct dray_bringing who = {.engine = attempt->engine,
+                                .plan = attempt->plan,
+                                .job = attempt->job,
+                                .attempt = attempt->number,
+                                .is_job = 1,
+                                .hear = hear_source,
+                                .arg = attempt};
+    struct dray_stagings stagings = {0};
+    int result = recheck(attempt, NULL, error), ready = 0;
+
+    if (result == 0)
+        result = take_stagings(attempt, &who, &stagings, &ready, error);
+    attempt->stagings = &stagings;
+    if (result == 0 && ready)
+        result = run(attempt, error);
+    attempt->stagings = NULL;
+    dray_stagings_release(&who, &stagings, release_of(attempt));
     return result;
 }

@@ -21,8 +21,7 @@ void dray_outcome_free(struct dray_outcome *outcome)
 
 /* ---- Waiting ---- */
 
-/* 1 when the time is over, 0 when somebody wants to stop. */
-static int sleep_ms(struct dray_engine *engine, int64_t ms)
+int dray_engine_sleep(struct dray_engine *engine, int64_t ms)
 {
     for (int64_t left = ms; left > 0 && !engine->interrupted; left -= LOCK_TICK) {
         struct pollfd ready = {.fd = engine->interrupt_fd, .events = POLLIN};
@@ -47,7 +46,7 @@ static int lock_job(struct dray_engine *engine, const char *job, const char *uri
             dray_event_send(engine, job, 0,
                             json_pack("{s:s, s:s}", "event", "waiting", "for", uri));
         *ret_waited = 1;
-        if (!sleep_ms(engine, LOCK_TICK))
+        if (!dray_engine_sleep(engine, LOCK_TICK))
             return dray_fail(error, DRAY_CANCELLED, "interrupted while waiting for job %.8s", job);
     }
 }
@@ -334,7 +333,7 @@ static int wait_to_retry(struct dray_attempt *attempt, const struct dray_step *s
                               step->id, "milliseconds", (json_int_t)ms, "try",
                               (json_int_t)tried + 1, "tries", (json_int_t)step->retry.tries,
                               "message", attempt->failures[step - attempt->plan->steps].message));
-    return sleep_ms(attempt->engine, ms);
+    return dray_engine_sleep(attempt->engine, ms);
 }
 
 static int attempts(struct dray_attempt *attempt, struct dray_error *error)

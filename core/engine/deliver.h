@@ -14,6 +14,8 @@ DRAY_MUST_CHECK json_t *dray_orders_make(struct dray_engine *engine, const struc
  * name go into the orders. *ret_fd (-1: there is none) is the caller's, also after a failure. */
 DRAY_MUST_CHECK int dray_recorded_order(struct dray_engine *engine, const struct dray_plan *plan,
                                         json_t *start, int *ret_fd, struct dray_error *error);
+/* The directory of all scratch; the caller frees it. NULL with *error. */
+char *dray_scratch_parent(const struct dray_engine *engine, struct dray_error *error);
 /* A new, empty scratch directory for an attempt. The caller frees the path and removes the
  * directory. */
 DRAY_MUST_CHECK int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt,
@@ -62,6 +64,7 @@ struct dray_attempt {
     struct dray_error *failures;    /* by step: its failure in this attempt, but for a cancel */
     uint8_t *given_up;              /* by target: it failed for good in this run */
     struct dray_error lasting;      /* the first reason for that */
+    struct dray_stagings *stagings; /* what its sources brought */
     int abandoned;                  /* a push was left without having cleaned up */
     int settled;                    /* one that failed turned out to have delivered */
 };
@@ -74,6 +77,9 @@ DRAY_MUST_CHECK int dray_attempt_settle(struct dray_attempt *attempt, struct dra
  * step that may pass and waits longest. */
 int dray_retry_decide(struct dray_attempt *attempt, uint32_t tried,
                       const struct dray_step **ret_step, int64_t *ret_pause);
+/* The pause after try number `tried`, ns: exponential backoff with full jitter; `patient`: at least
+ * half of it. */
+int64_t dray_retry_pause(const struct dray_retry *retry, uint32_t tried, int patient);
 /* Let the pushes of a job that died clean up behind it; skip[i]: not that of target i. `settled`:
  * the others have what they were to have, and what that took the place of goes. What has to be left
  * is told. */
@@ -114,14 +120,7 @@ DRAY_MUST_CHECK int dray_job_bury(struct dray_engine *engine, const char *id, en
 /* Pass an event on, with job, attempt and time, and write it to the job's log. Takes `event`. */
 void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event);
 
-/* ---- slots.c: the site's sources that an attempt holds; start with `= { 0 }`. */
-struct dray_slots {
-    int *fds;
-    size_t count;
-};
-/* Wait until each source of the plan has room for one more. */
-DRAY_MUST_CHECK int dray_slots_take(const struct dray_attempt *attempt, struct dray_slots *slots,
-                                    struct dray_error *error);
-void dray_slots_free(struct dray_slots *slots);
+/* Wait: 1 when the time is over, 0 when somebody wants to stop. */
+int dray_engine_sleep(struct dray_engine *engine, int64_t ms);
 
 #endif

@@ -24,6 +24,11 @@ struct dray_engine {
     int unconfined;        /* run plugins without the sandbox */
     const json_t *sources; /* what the site configured, as struct dray_plan_request; with "grants":
                               {"exec", "read", "connect"} */
+    const char *scratch;   /* where it has a directory; NULL: in the state directory */
+    int64_t keep_failed;   /* how long what was brought is kept for another try, ns, DRAY_NONE: for
+                              ever */
+    int64_t reserve;       /* bytes of scratch that stay free, */
+    int reserve_percent;   /* or percents of its file system, where that is not 0 */
     int interrupt_fd;      /* readable: the user wants to stop (signalfd); -1: none */
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);
@@ -89,6 +94,22 @@ void dray_outcome_free(struct dray_outcome *outcome);
 DRAY_MUST_CHECK int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
                                         const char *workflow_file, int again,
                                         struct dray_outcome *ret_outcome, struct dray_error *error);
+
+/* What nobody needs of scratch and its locks is removed, or only told (`dry`). `hear` returns 0, or
+ * a class after it filled *error. */
+struct dray_collected {
+    const char *what; /* "staged", "scratch", "lock" */
+    const char *path;
+    const char *why; /* it is or is not removed */
+    uint64_t bytes;  /* on disk */
+    int64_t until;   /* when it will not be needed any more, ns; 0: not known */
+    int removed;     /* or would be */
+    int failed;      /* it should have been */
+};
+DRAY_MUST_CHECK int dray_engine_collect(struct dray_engine *engine, int dry,
+                                        int (*hear)(void *arg,
+                                                    const struct dray_collected *collected),
+                                        void *arg, struct dray_error *error);
 
 /* Have a job cancelled, in the name of the engine's actor: by the process that has it in hand,
  * which is waited for, or here, where there is none. What was begun is undone. 0 also when the job

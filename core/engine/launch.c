@@ -44,24 +44,45 @@ static int append_all(json_t *start, const char *key, json_t *values)
     return values ? json_array_extend(list, values) : 0;
 }
 
-/* A program is run for a plan only as the site's configuration of now has it: the plan may be old,
- * or somebody else's. */
-static int grant_program(struct dray_engine *engine, const json_t *with, json_t *start,
+static const json_t *source_of(const struct dray_engine *engine, const json_t *with)
+{
+    const char *name = json_string_value(json_object_get(with, "source"));
+
+    return name ? json_object_get(engine->sources, name) : NULL;
+}
+
+/* The plan may be old, or somebody else's. */
+static int check_program(const struct dray_engine *engine, const json_t *with,
                          struct dray_error *error)
 {
     const char *name = json_string_value(json_object_get(with, "source"));
-    const json_t *source = name ? json_object_get(engine->sources, name) : NULL;
-    const json_t *grants = json_object_get(source, "grants");
-    const json_t *argv = json_object_get(json_object_get(source, "with"), "argv");
+    const json_t *argv = json_object_get(json_object_get(source_of(engine, with), "with"), "argv");
 
-    if (!argv || !json_equal(argv, json_object_get(with, "argv"))) {
-        (void)dray_fail(error, DRAY_DENIED,
-                        "the configuration does not let source/command run what this plan has for "
-                        "the source %s",
-                        name ? name : "without a name");
-        dray_hint(error, "plan it anew");
-        return DRAY_DENIED;
-    }
+    if (argv && json_equal(argv, json_object_get(with, "argv")))
+        return 0;
+    (void)dray_fail(error, DRAY_DENIED,
+                    "the configuration does not let source/command run what this plan has for "
+                    "the source %s",
+                    name ? name : "without a name");
+    dray_hint(error, "plan it anew");
+    return DRAY_DENIED;
+}
+
+int dray_program_allowed(const struct dray_engine *engine, const struct dray_step *step,
+                         struct dray_error *error)
+{
+    return strcmp(step->uses, "source/command") == 0 ? check_program(engine, step->with, error) : 0;
+}
+
+static int grant_program(struct dray_engine *engine, const json_t *with, json_t *start,
+                         struct dray_error *error)
+{
+    const json_t *grants = json_object_get(source_of(engine, with), "grants");
+    const json_t *argv = json_object_get(with, "argv");
+    int result = check_program(engine, with, error);
+
+    if (result != 0)
+        return result;
     if (append_text(start, "programs", json_string_value(json_array_get(argv, 0))) != 0 ||
         append_all(start, "exec", json_object_get(grants, "exec")) != 0 ||
         append_all(start, "reads", json_object_get(grants, "read")) != 0 ||
@@ -97,10 +118,9 @@ int dray_grants_of_step(struct dray_engine *engine, const char *uses, const char
             ((flags & written) && append_text(start, "writes", path) != 0))
             result = dray_fail_memory(error);
     }
-    /* Who only asks or cleans up runs none. */
+    /* Who does not bring it runs none. */
     const char *mode = json_string_value(json_object_get(start, "mode"));
-    int runs = mode && (strcmp(mode, "run") == 0 || strcmp(mode, "preview") == 0 ||
-                        strcmp(mode, "verify") == 0);
+    int runs = mode && strcmp(mode, "bring") == 0;
     if (result == 0 && runs && strcmp(uses, "source/command") == 0)
         result = grant_program(engine, with, start, error);
     return result;
@@ -202,7 +222,6 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
         steps = json_object_get(json_object_get(start, "request"), "steps");
     *runner = (struct dray_runner){.steps = json_incref((json_t *)(uintptr_t)steps),
                                    .process = {.pid = -1, .pidfd = -1},
-                                   .program = {.pid = -1, .pidfd = -1},
                                    .pipe = {.in = -1, .out = -1}};
     int result =
         start ? dray_blame_create(&runner->blame, &blame_fd, error) : dray_fail_memory(error);
@@ -267,18 +286,43 @@ void dray_runner_cancel(struct dray_runner *runner)
         return;
 }
 
+/* Watch those no more that have ended; `all`: kill the others. */
+static void forget_programs(struct dray_runner *runner, int all)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < runner->program_count; i++) {
+        struct pollfd ended = {.fd = runner->programs[i].pidfd, .events = POLLIN};
+        if (!all && poll(&ended, 1, 0) == 0)
+            runner->programs[kept++] = runner->programs[i];
+        else
+            dray_process_unwatch(&runner->programs[i], all);
+    }
+    runner->program_count = kept;
+    if (!all)
+        return;
+    free(runner->programs);
+    runner->programs = NULL;
+    runner->program_capacity = 0;
+}
+
 /* A runner may say what it likes: only a child of it is taken for its program. */
 static int is_program(struct dray_runner *runner, const json_t *message)
 {
     const char *event = json_string_value(json_object_get(message, "event"));
     pid_t pid = (pid_t)json_integer_value(json_object_get(message, "pid"));
+    struct dray_process program = {.pid = -1, .pidfd = -1};
 
     if (!event || strcmp(event, "program") != 0)
         return 0;
-    dray_process_unwatch(&runner->program, 0);
+    forget_programs(runner, 0);
     /* One that has ended by now needs no watching. */
-    if (dray_process_watch(&runner->program, pid, runner->process.pid) != 0)
-        runner->program.pidfd = -1;
+    if (dray_process_watch(&program, pid, runner->process.pid) != 0)
+        return 1;
+    if (DRAY_GROW(runner->programs, runner->program_count, runner->program_capacity) != 0)
+        dray_process_unwatch(&program, 1); /* rather than let one go that nobody watches */
+    else
+        runner->programs[runner->program_count++] = program;
     return 1;
 }
 
@@ -352,7 +396,7 @@ int dray_runner_end(struct dray_runner *runner, long *ret_step, struct dray_erro
         (void)dray_process_wait(&runner->process, -1, &status);
     }
     runner->running = 0;
-    dray_process_unwatch(&runner->program, 1);
+    forget_programs(runner, 1);
     const struct dray_blame_slot *slot = dray_blame_find(runner->blame);
     int well = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (slot && slot->operation != DRAY_OPERATION_NONE) {

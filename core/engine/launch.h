@@ -12,11 +12,16 @@ struct dray_runner {
     struct dray_process process;
     struct dray_pipe pipe;
     struct dray_blame_page *blame;
-    json_t *steps;               /* what it runs, [{"id", "uses"}], to name who is to blame */
-    struct dray_process program; /* what a source of it runs: it must not outlive the runner */
-    int64_t cancelled_at;        /* CLOCK_MONOTONIC, ns; 0: not */
+    json_t *steps;                 /* what it runs, [{"id", "uses"}], to name who is to blame */
+    struct dray_process *programs; /* that a source of it runs: none may outlive the runner */
+    size_t program_count, program_capacity;
+    int64_t cancelled_at; /* CLOCK_MONOTONIC, ns; 0: not */
     int running;
 };
+
+/* A program is run for a step only as the site's configuration of now has it. DRAY_DENIED. */
+DRAY_MUST_CHECK int dray_program_allowed(const struct dray_engine *engine,
+                                         const struct dray_step *step, struct dray_error *error);
 
 /* Descriptors that a runner gets, borrowed; -1: the null device. */
 struct dray_runner_files {

@@ -7,8 +7,7 @@
 #include "core/engine/deliver.h"
 #include "core/run/run.h"
 
-/* Exponential backoff with full jitter, ns. */
-static int64_t backoff(const struct dray_retry *retry, uint32_t tried)
+int64_t dray_retry_pause(const struct dray_retry *retry, uint32_t tried, int patient)
 {
     int64_t longest = retry->backoff;
     uint32_t random = 0;
@@ -19,7 +18,8 @@ static int64_t backoff(const struct dray_retry *retry, uint32_t tried)
         longest = retry->max_backoff;
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         random = UINT32_MAX;
-    return longest / 65536 * (int64_t)(random >> 16);
+    int64_t pause = longest / 65536 * (int64_t)(random >> 16);
+    return patient ? longest / 2 + pause / 2 : pause;
 }
 
 static int is_open(const struct dray_attempt *attempt, size_t target)
@@ -123,7 +123,7 @@ int dray_retry_decide(struct dray_attempt *attempt, uint32_t tried,
     for (size_t i = 0; i < attempt->plan->step_count; i++) {
         if (!may_pass(attempt, i, tried) || !is_needed(attempt, i))
             continue;
-        int64_t pause = backoff(&attempt->plan->steps[i].retry, tried);
+        int64_t pause = dray_retry_pause(&attempt->plan->steps[i].retry, tried, 0);
         if (!*ret_step || pause > *ret_pause) {
             *ret_step = &attempt->plan->steps[i];
             *ret_pause = pause;

@@ -1,56 +1,102 @@
 /* SPDX-License-Identifier: MIT */
-/* scratch.c - what processes that died left in scratch. */
-#include <dirent.h>
+/*
+ * scratch.c - where scratch lies: in the state directory, or in one that the site configured, which
+ * others may use as well. There each state directory has a directory of its own, whose name it
+ * keeps: what lies in it is judged by the locks of that state.
+ */
 #include <errno.h>
-#include <signal.h>
-#include <stdlib.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "core/base/io.h"
 #include "core/engine/deliver.h"
 
-#define PREVIEW "preview-"
+#define DIGITS 16
 
-/* A job's directory: only its living engine holds its lock. */
-static void sweep_job(struct dray_engine *engine, int scratch, const char *name, const char *dot)
+static int make_name(const char *file, struct dray_error *error)
 {
-    dray_autofree char *job = strndup(name, (size_t)(dot - name));
-    struct dray_error ignored = {0};
-    int lock = -1;
+    dray_autofree char *fresh = dray_format("%s.%ld", file, (long)getpid());
+    uint64_t random = 0;
 
-    if (!job || dray_store_lock(engine->store, job, &lock, &ignored) != 1)
-        return;
-    /* What cannot be removed now is tried again next time. */
-    if (dray_remove_tree(scratch, name, &ignored) == 0)
-        dray_store_unlock(engine->store, job, &lock);
-    dray_close_descriptor(&lock);
+    if (!fresh)
+        return dray_fail_memory(error);
+    if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
+        return dray_fail_errno(error, errno, "making a name for scratch");
+    dray_autofree char *text = dray_format("%016llx\n", (unsigned long long)random);
+    if (!text)
+        return dray_fail_memory(error);
+    int result = dray_write_file(fresh, text, strlen(text), 0600, error);
+    /* Another process may have been first: then it is that name. */
+    if (result == 0 && link(fresh, file) != 0 && errno != EEXIST)
+        result = dray_fail_errno(error, errno, "making %s", file);
+    (void)unlink(fresh);
+    return result;
 }
 
-/* A preview's directory is named for its process. */
-static void sweep_preview(int scratch, const char *name)
+/* The name that this state directory has where others have theirs. */
+static int read_name(const struct dray_engine *engine, char ret_name[static DIGITS + 1],
+                     struct dray_error *error)
 {
-    long process = strtol(name + strlen(PREVIEW), NULL, 10);
-    struct dray_error ignored = {0};
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 64};
+    dray_autofree char *file = dray_format("%s/scratch.id", engine->state);
 
-    if (process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH &&
-        dray_remove_tree(scratch, name, &ignored) != 0)
-        return;
+    if (!file)
+        return dray_fail_memory(error);
+    int result = access(file, F_OK) == 0 ? 0 : dray_make_directories(engine->state, 0700, error);
+    if (result == 0 && access(file, F_OK) != 0)
+        result = make_name(file, error);
+    if (result == 0)
+        result = dray_read_file(file, &text, error);
+    if (result != 0)
+        return result;
+    if (text.length < DIGITS || strspn(text.data, "0123456789abcdef") < DIGITS)
+        return dray_fail(error, DRAY_INVALID, "%s is damaged: it names the directory in scratch",
+                         file);
+    memcpy(ret_name, text.data, DIGITS);
+    ret_name[DIGITS] = '\0';
+    return 0;
 }
 
-void dray_scratch_sweep(struct dray_engine *engine)
+/* Others may write where it lies, and must not have put something there. */
+static int make_own(const char *path, struct dray_error *error)
 {
-    dray_autofree char *path = dray_format("%s/scratch", engine->state);
-    DIR *listing = path ? opendir(path) : NULL;
+    struct stat status;
 
-    dray_store_sweep_locks(engine->store);
-    if (!listing)
-        return;
-    for (const struct dirent *one; (one = readdir(listing));) {
-        const char *dot = strchr(one->d_name, '.');
-        if (strncmp(one->d_name, PREVIEW, strlen(PREVIEW)) == 0)
-            sweep_preview(dirfd(listing), one->d_name);
-        else if (dot && dot > one->d_name)
-            sweep_job(engine, dirfd(listing), one->d_name, dot);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        (void)dray_fail_errno(error, errno, "making the scratch directory %s", path);
+        dray_hint(error, "`scratch.path` of the configuration names a directory that has to be "
+                         "there, and that you may write");
+        return error->class_;
     }
-    (void)closedir(listing);
+    if (lstat(path, &status) != 0)
+        return dray_fail_errno(error, errno, "looking at %s", path);
+    if (!S_ISDIR(status.st_mode) || status.st_uid != geteuid() || (status.st_mode & 077) != 0) {
+        (void)dray_fail(error, DRAY_DENIED, "%s is not a directory that only you may enter", path);
+        dray_hint(error, "nothing is put there: have it removed, or make it yours, mode 0700");
+        return DRAY_DENIED;
+    }
+    return 0;
+}
+
+char *dray_scratch_parent(const struct dray_engine *engine, struct dray_error *error)
+{
+    dray_autofree char *path = NULL;
+    char name[DIGITS + 1];
+    int result = 0;
+
+    if (engine->scratch)
+        result = read_name(engine, name, error);
+    if (result != 0)
+        return NULL;
+    path = engine->scratch ? dray_format("%s/dray-%s", engine->scratch, name)
+                           : dray_format("%s/scratch", engine->state);
+    if (!path) {
+        dray_fail_memory(error);
+        return NULL;
+    }
+    result = engine->scratch ? make_own(path, error) : 0;
+    return result == 0 ? DRAY_TAKE(path) : NULL;
 }

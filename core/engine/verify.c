@@ -7,7 +7,7 @@
 
 #include "core/base/io.h"
 #include "core/base/text.h"
-#include "core/engine/deliver.h"
+#include "core/engine/staged.h"
 
 struct verifying {
     struct dray_engine *engine;
@@ -81,7 +81,7 @@ static int listen(struct verifying *verifying, struct dray_error *error)
 }
 
 static int start(struct verifying *verifying, const struct dray_plan *plan, const char *scratch,
-                 struct dray_error *error)
+                 const struct dray_stagings *stagings, struct dray_error *error)
 {
     struct dray_engine *engine = verifying->engine;
     struct dray_runner_files files = DRAY_RUNNER_FILES;
@@ -91,6 +91,8 @@ static int start(struct verifying *verifying, const struct dray_plan *plan, cons
 
     if (result == 0 && json_object_set_new(orders, "scratch", json_string(scratch)) != 0)
         result = dray_fail_memory(error);
+    if (result == 0)
+        result = dray_stagings_order(stagings, plan, orders, error);
     if (result == 0 && verifying->record && json_object_set_new(orders, "record", json_true()) != 0)
         result = dray_fail_memory(error);
     if (result == 0 && !verifying->record)
@@ -117,12 +119,17 @@ int dray_engine_verify(struct dray_engine *engine, const struct dray_plan *plan,
     /* Such a directory is swept when its process is gone. */
     dray_autofree char *name = dray_format("preview-%ld", (long)getpid());
     dray_autofree char *scratch = NULL;
+    const struct dray_bringing who = {.engine = engine, .plan = plan, .job = "verify"};
+    struct dray_stagings stagings = {0};
+    size_t step;
 
     if (!name)
         return dray_fail_memory(error);
-    int result = dray_scratch_make(engine, name, 0, &scratch, error);
+    int result = dray_stagings_take(&who, NULL, &stagings, &step, error);
     if (result == 0)
-        result = start(&verifying, plan, scratch, error);
+        result = dray_scratch_make(engine, name, 0, &scratch, error);
+    if (result == 0)
+        result = start(&verifying, plan, scratch, &stagings, error);
     if (result == 0) {
         result = listen(&verifying, error);
         dray_runner_drop(&verifying.runner);
@@ -132,5 +139,6 @@ int dray_engine_verify(struct dray_engine *engine, const struct dray_plan *plan,
         *error = removal;
         result = removal.class_;
     }
+    dray_stagings_release(&who, &stagings, DRAY_RELEASE_DONE);
     return result;
 }

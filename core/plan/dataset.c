@@ -10,6 +10,7 @@
 
 #include "core/base/io.h"
 #include "core/base/text.h"
+#include "core/tree/tree.h"
 
 static const char *const archive_suffixes[] = {
     ".tar.gz",  ".tgz",  ".tar.bz2", ".tbz2", ".tar.xz", ".txz",
@@ -209,6 +210,36 @@ static int take_known(struct dray_draft *draft, const struct dray_place *place)
     return refuse(draft, place, DRAY_INVALID, message, hint);
 }
 
+/* SOURCE:REMOTE as a workflow or the command line has it, of a source of the site. */
+static int is_direct(const struct dray_draft *draft, const char *text)
+{
+    const char *colon = strchr(text, ':');
+    dray_autofree char *name = dray_is_remote(text) ? strndup(text, (size_t)(colon - text)) : NULL;
+
+    /* id:N is the catalog's. */
+    return name && strcmp(name, "id") != 0 && json_object_get(draft->sources, name) != NULL;
+}
+
+/* It is called what the file is called there, and known by where it is. */
+static int take_direct(struct dray_draft *draft, const char *text, const struct dray_place *place)
+{
+    const char *colon = strchr(text, ':'), *slash = strrchr(colon + 1, '/');
+    const char *name = slash ? slash + 1 : colon + 1;
+
+    if (!dray_utf8_valid(text, strlen(text)) || dray_path_fault(name, strlen(name)))
+        return refuse(draft, place, DRAY_INVALID, "what to bring has no name at its end",
+                      "SOURCE:PATH, as sda:/hpss/project/ocean-2024.tar");
+    draft->dataset = dray_draft_copy(draft, name, strlen(name) - archive_suffix(name));
+    draft->dataset_id = dray_draft_copy(draft, text, strlen(text));
+    if (!draft->dataset || !draft->dataset_id)
+        return DRAY_NO_MEMORY;
+    if (draft->has_sources)
+        return 0;
+    draft->source_name = dray_draft_copy(draft, text, (size_t)(colon - text));
+    draft->source_remote = dray_draft_copy(draft, colon + 1, strlen(colon + 1));
+    return draft->source_name && draft->source_remote ? 0 : DRAY_NO_MEMORY;
+}
+
 static int take_name(struct dray_draft *draft, const char *text, const char *base,
                      const struct dray_place *place)
 {
@@ -218,11 +249,17 @@ static int take_name(struct dray_draft *draft, const char *text, const char *bas
         return refuse_name(draft, text, base, place, NULL);
     if (draft->checking)
         return 0;
+    if (is_direct(draft, text))
+        return take_direct(draft, text, place);
     if (!draft->catalog)
         return refuse_name(draft, text, base, place, NULL);
     int result = draft->catalog->find(draft->catalog->arg, text, &draft->known, &error);
     if (result == 0)
         return take_known(draft, place);
+    if (result == DRAY_NOT_FOUND && dray_is_remote(text) && strncmp(text, "id:", 3) != 0)
+        return refuse_name(draft, text, base, place,
+                           "what stands before the colon is no source of the configuration "
+                           "(`sources` of /etc/dray/dray.yaml, or of --config)");
     if (result == DRAY_NOT_FOUND)
         return refuse_name(draft, text, base, place, error.hint);
     if (result == DRAY_INVALID)

@@ -142,7 +142,7 @@ static int is_way(const struct dray_step *step, const char *name)
         (strcmp(name, "sha256") == 0 || strcmp(name, "md5") == 0 || strcmp(name, "size") == 0))
         return 1;
     return command && (strcmp(name, "argv") == 0 || strcmp(name, "exits") == 0 ||
-                       strcmp(name, "timeout") == 0);
+                       strcmp(name, "later_exits") == 0 || strcmp(name, "timeout") == 0);
 }
 
 /* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical

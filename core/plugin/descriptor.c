@@ -125,7 +125,12 @@ static const char *missing_operation(const struct dray_loaded *loaded)
     case DRAY_KIND_SOURCE:
         if (loaded->operations.source.identify == NULL)
             return "identify";
-        return loaded->operations.source.stage == NULL ? "stage" : NULL;
+        if (loaded->operations.source.stage == NULL)
+            return "stage";
+        return (loaded->plugin.head.caps & DRAY_CAP_BRINGS) &&
+                       loaded->operations.source.bring == NULL
+                   ? "bring"
+                   : NULL;
     case DRAY_KIND_FILTER:
         return loaded->operations.filter.decide == NULL ? "decide" : NULL;
     case DRAY_KIND_TRANSFORM:

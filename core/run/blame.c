@@ -45,6 +45,8 @@ const char *dray_operation_name(enum dray_operation operation)
         return "discard";
     case DRAY_OPERATION_DESTROY:
         return "destroy";
+    case DRAY_OPERATION_BRING:
+        return "bring";
     }
     return "an unknown operation";
 }

@@ -29,6 +29,7 @@ enum dray_operation {
     DRAY_OPERATION_PUSH,
     DRAY_OPERATION_DISCARD,
     DRAY_OPERATION_DESTROY,
+    DRAY_OPERATION_BRING,
 };
 const char *dray_operation_name(enum dray_operation operation);
 

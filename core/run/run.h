@@ -141,6 +141,8 @@ struct dray_run {
     const json_t *places;   /* of a preview: where elements of lists are written (part 3 of
                                docs/formats.md); NULL: not known */
     const json_t *programs; /* that sources may run, absolute paths; NULL: none */
+    const json_t *brought;  /* by id of a source's step: the directory of what it brought */
+    const char *bringing;   /* the source that does so now, and nothing else is done; NULL: none */
     uint64_t listed;        /* how many entries it has */
     int unread;             /* atomic: of a preview: there are entries without their bytes */
     int verifying;          /* differences from the record are told, and fail nothing */
@@ -151,6 +153,7 @@ struct dray_run {
     int settled;            /* discarding: the target has its delivery */
     const char *made;       /* the directory of struct dray_made */
 
+    struct dray_running *running; /* programs of a source; guarded by lock */
     pthread_mutex_t lock;
     pthread_cond_t changed;     /* a step ended, a reply came, or the job was cancelled */
     struct dray_reply *replies; /* waited for */
@@ -216,6 +219,8 @@ int dray_service_finish(struct dray_ctx *ctx, struct dray_writer *writer);
 int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char **ret_path);
 int dray_service_program(struct dray_ctx *ctx, const struct dray_program *program,
                          struct dray_program_end *ret_end);
+/* Kill all programs: the engine is gone, and nobody waits for them any more. */
+void dray_programs_kill(struct dray_run *run);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);

@@ -135,6 +135,23 @@ static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *ru
     return result;
 }
 
+/* What a source brought is written by itself alone, and while it brings it. */
+static int grant_brought(struct dray_sandbox *sandbox, const struct dray_run *run,
+                         struct dray_error *error)
+{
+    enum dray_grant_kind kind = run->bringing ? DRAY_GRANT_WRITE : DRAY_GRANT_READ;
+    const char *step;
+    json_t *path;
+    int result = 0;
+
+    json_object_foreach((json_t *)(uintptr_t)run->brought, step, path)
+    {
+        if (result == 0)
+            result = dray_sandbox_path(sandbox, kind, json_string_value(path), error);
+    }
+    return result;
+}
+
 static int enter_sandbox(struct orders *orders, struct dray_error *error)
 {
     const json_t *wanted = json_object_get(orders->message, "sandbox");
@@ -147,6 +164,8 @@ static int enter_sandbox(struct orders *orders, struct dray_error *error)
         result = grant_programs(&sandbox, orders, error);
     if (result == 0 && orders->run.scratch)
         result = dray_sandbox_path(&sandbox, DRAY_GRANT_WRITE, orders->run.scratch, error);
+    if (result == 0)
+        result = grant_brought(&sandbox, &orders->run, error);
     if (result == 0 && orders->run.steps && !orders->run.planning)
         result = grant_staging(&sandbox, &orders->run, error);
     if (result == 0 && !orders->run.preview)
@@ -183,6 +202,7 @@ static void *listen(void *arg)
     }
     /* The engine is gone and nobody is left to say whether a commit is allowed: stop at once. What
      * is left in staging is removed by the next attempt. */
+    dray_programs_kill(run);
     _exit(DRAY_RUNNER_ORPHANED);
 }
 
@@ -248,6 +268,8 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->recorded = json_string_value(json_object_get(orders->message, "recorded"));
     run->unread = run->listing != NULL;
     run->programs = json_object_get(orders->message, "programs");
+    run->brought = json_object_get(orders->message, "brought");
+    run->bringing = json_string_value(json_object_get(orders->message, "bring"));
     run->settled = strcmp(orders->mode, "settle") == 0;
     run->discarding = run->settled || strcmp(orders->mode, "discard") == 0;
     run->made = json_string_value(json_object_get(orders->message, "made"));
@@ -391,6 +413,17 @@ static void skip_given_up(struct orders *orders)
     }
 }
 
+/* One source brings what it stages later, and nothing else is done. */
+static void skip_all_but(struct dray_run *run, const char *source)
+{
+    for (size_t i = 0; i < run->plan->step_count; i++) {
+        if (strcmp(run->plan->steps[i].id, source) == 0)
+            continue;
+        run->steps[i].state = DRAY_STEP_SKIPPED;
+        run->steps[i].target = NULL;
+    }
+}
+
 /* Staging of pushes that never began, because something before them failed or they could not be
  * started. */
 static int remove_unused(struct dray_run *run, struct dray_error *error)
@@ -416,7 +449,9 @@ static int run_plan(struct orders *orders, struct dray_error *error)
         skip_delivered(orders);
     if (result == 0)
         skip_given_up(orders);
-    if (result == 0 && !run->preview)
+    if (result == 0 && run->bringing)
+        skip_all_but(run, run->bringing);
+    if (result == 0 && !run->preview && !run->bringing)
         result = dray_staging_prepare(run, error);
     if (result == 0)
         result = enter_sandbox(orders, error);
@@ -434,7 +469,7 @@ static int run_plan(struct orders *orders, struct dray_error *error)
     if (run->discarding)
         return discard_all(run, error);
     int abandoned = dray_run_schedule(run);
-    if (!run->preview)
+    if (!run->preview && !run->bringing)
         result = remove_unused(run, error);
     if (run->preview)
         result = run_preview(orders, error);

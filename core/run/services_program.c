@@ -21,7 +21,8 @@
 /* So much of what a program writes goes to the log; the rest is read and dropped. */
 #define MOST_LOGGED ((uint64_t)1 << 20)
 
-struct running {
+struct dray_running {
+    struct dray_running *next; /* of run->running */
     struct dray_call *call;
     struct dray_process process;
     int output;
@@ -42,18 +43,19 @@ int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char 
 {
     struct dray_call *call = call_of(ctx);
     struct dray_run *run = call->step->run;
+    const char *brought = json_string_value(json_object_get(run->brought, call->step->step->id));
 
-    if (!run->scratch)
+    if (!brought)
         return dray_fail(&call->error, DRAY_UNSUPPORTED,
                          "plugin %s needs scratch space, which this command does not give",
                          call->step->step->uses);
     if (strchr(name, '/'))
         return dray_fail(&call->error, DRAY_BUG, "a scratch directory's name has a slash: %s",
                          name);
-    dray_autofree char *path = dray_format("%s/step-%zu-%s", run->scratch, call->step->index, name);
+    dray_autofree char *path = dray_format("%s/%s", brought, name);
     if (!path)
         return dray_fail_memory(&call->error);
-    if (mkdir(path, 0700) != 0)
+    if (run->bringing && mkdir(path, 0700) != 0)
         return dray_fail_errno(&call->error, errno, "making the scratch directory %s", path);
     *ret_path = DRAY_TAKE(path);
     return DRAY_OK;
@@ -61,7 +63,7 @@ int dray_service_scratch_directory(struct dray_ctx *ctx, const char *name, char 
 
 /* ---- What it writes ---- */
 
-static void log_output(struct running *running, const char *data, size_t length)
+static void log_output(struct dray_running *running, const char *data, size_t length)
 {
     static const char more[] = "\n(what else the program writes is left out)\n";
     uint64_t left = MOST_LOGGED - running->logged;
@@ -76,7 +78,7 @@ static void log_output(struct running *running, const char *data, size_t length)
         running->logged = MOST_LOGGED;
 }
 
-static void keep_line(struct running *running, const char *data, size_t length)
+static void keep_line(struct dray_running *running, const char *data, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)data[i];
@@ -94,7 +96,7 @@ static void keep_line(struct running *running, const char *data, size_t length)
 }
 
 /* What there is now, without waiting: more than a pipe holds. 0 at its end. */
-static int take_output(struct running *running)
+static int take_output(struct dray_running *running)
 {
     char data[16384];
 
@@ -112,7 +114,7 @@ static int take_output(struct running *running)
 
 /* ---- Its life ---- */
 
-static void stop(struct running *running, int class_)
+static void stop(struct dray_running *running, int class_)
 {
     if (running->asked == 0) {
         running->asked = dray_monotonic();
@@ -124,7 +126,7 @@ static void stop(struct running *running, int class_)
 }
 
 /* Until it has ended; not yet waited for, so that its group is still there. */
-static void attend(struct running *running, int64_t timeout)
+static void attend(struct dray_running *running, int64_t timeout)
 {
     int64_t begun = dray_monotonic();
     int open = 1;
@@ -145,6 +147,40 @@ static void attend(struct running *running, int64_t timeout)
     }
 }
 
+/* ---- All that run */
+
+static void note_running(struct dray_running *running)
+{
+    struct dray_run *run = running->call->step->run;
+
+    pthread_mutex_lock(&run->lock);
+    running->next = run->running;
+    run->running = running;
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* Before it is waited for: from then on its number may be another's. */
+static void note_ended(struct dray_running *running)
+{
+    struct dray_run *run = running->call->step->run;
+
+    pthread_mutex_lock(&run->lock);
+    for (struct dray_running **at = &run->running; *at; at = &(*at)->next)
+        if (*at == running) {
+            *at = running->next;
+            break;
+        }
+    pthread_mutex_unlock(&run->lock);
+}
+
+void dray_programs_kill(struct dray_run *run)
+{
+    pthread_mutex_lock(&run->lock);
+    for (const struct dray_running *one = run->running; one; one = one->next)
+        dray_process_signal_group(&one->process, SIGKILL);
+    pthread_mutex_unlock(&run->lock);
+}
+
 static int is_allowed(const struct dray_run *run, const char *program)
 {
     const json_t *one;
@@ -155,7 +191,7 @@ static int is_allowed(const struct dray_run *run, const char *program)
     return 0;
 }
 
-static int start(struct running *running, const char *const *argv, struct dray_error *error)
+static int start(struct dray_running *running, const char *const *argv, struct dray_error *error)
 {
     int ends[2];
 
@@ -173,7 +209,7 @@ static int start(struct running *running, const char *const *argv, struct dray_e
     return result;
 }
 
-static void say_end(struct running *running, int status, struct dray_program_end *ret_end)
+static void say_end(struct dray_running *running, int status, struct dray_program_end *ret_end)
 {
     int exited = status != DRAY_STATUS_UNKNOWN && WIFEXITED(status);
     int killed = status != DRAY_STATUS_UNKNOWN && WIFSIGNALED(status);
@@ -187,24 +223,27 @@ static void say_end(struct running *running, int status, struct dray_program_end
 int dray_service_program(struct dray_ctx *ctx, const struct dray_program *program,
                          struct dray_program_end *ret_end)
 {
-    struct running running = {.call = call_of(ctx), .output = -1};
+    struct dray_running running = {.call = call_of(ctx), .output = -1};
     struct dray_error *error = &running.call->error;
     const char *name = program->count > 0 ? program->argv[0] : "nothing";
     int status = 0;
 
-    if (!running.call->step->builder || running.call->step->step->role != DRAY_STEP_SOURCE)
-        return dray_fail(error, DRAY_BUG, "plugin %s asks for a program, which only sources may",
+    if (!running.call->step->run->bringing)
+        return dray_fail(error, DRAY_BUG,
+                         "plugin %s asks for a program, which only a source may that brings bytes",
                          running.call->step->step->uses);
     if (!is_allowed(running.call->step->run, name))
         return dray_fail(error, DRAY_DENIED, "the configuration does not let %s run %s",
                          running.call->step->step->uses, name);
     int result = start(&running, program->argv, error);
     if (result == 0) {
+        note_running(&running);
         dray_run_tell(running.call->step->run,
                       json_pack("{s:s, s:i}", "event", "program", "pid", (int)running.process.pid));
         attend(&running, program->timeout);
         /* What it started and left behind must not write any more. */
         dray_process_signal_group(&running.process, SIGKILL);
+        note_ended(&running);
         (void)dray_process_wait(&running.process, -1, &status);
         (void)take_output(&running);
         say_end(&running, status, ret_end);

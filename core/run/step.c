@@ -150,6 +150,18 @@ static int stage(struct dray_step_run *step, struct dray_error *error)
     return result;
 }
 
+/* Only what stage reads later. */
+static int bring(struct dray_step_run *step, struct dray_error *error)
+{
+    const struct dray_source_operations *source = &step->instance->loaded->operations.source;
+    struct dray_call call;
+
+    if (!source->bring)
+        return dray_fail(error, DRAY_BUG, "plugin %s has no operation bring", step->step->uses);
+    dray_call_init(&call, step);
+    return CALL(step, &call, DRAY_OPERATION_BRING, source->bring(step->instance->self, &call.ctx));
+}
+
 static int source_execute(struct dray_step_run *step, struct dray_error *error)
 {
     enum dray_symlinks symlinks = symlinks_of(step->run->plan);
@@ -397,7 +409,7 @@ int dray_step_execute(struct dray_step_run *step, struct dray_error *error)
 
     switch (step->step->role) {
     case DRAY_STEP_SOURCE:
-        result = source_execute(step, error);
+        result = step->run->bringing ? bring(step, error) : source_execute(step, error);
         break;
     case DRAY_STEP_VALIDATE:
         result = dray_validate_execute(step, error);

@@ -19,6 +19,8 @@ static int load_step(struct dray_step_run *step, struct dray_error *error)
 
     if (!step->step->file)
         return 0;
+    if (step->run->bringing && strcmp(step->run->bringing, step->step->id) != 0)
+        return 0;
     struct dray_blame_note before = dray_blame_enter((uint32_t)step->index, DRAY_OPERATION_LOAD);
     int result = dray_plugin_load(step->step->file, step->step->digest, &loaded, error);
     dray_blame_leave(before);

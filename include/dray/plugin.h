@@ -55,10 +55,11 @@ extern "C" {
 #define DRAY_KIND_NOTIFY    5u
 
 /* Capabilities (head.caps): what a plugin can do beyond its contract. Unknown bits are ignored. */
-#define DRAY_CAP_REENTRANT UINT64_C(1) /* operations may run on several threads at once */
-#define DRAY_CAP_STREAM    UINT64_C(2) /* a push that takes entries of unknown size */
-#define DRAY_CAP_LINKS     UINT64_C(4) /* a push whose target holds links and empty directories */
-#define DRAY_CAP_CONTENT   UINT64_C(8) /* a filter that reads bytes (host->open): see decide */
+#define DRAY_CAP_REENTRANT UINT64_C(1)  /* operations may run on several threads at once */
+#define DRAY_CAP_STREAM    UINT64_C(2)  /* a push that takes entries of unknown size */
+#define DRAY_CAP_LINKS     UINT64_C(4)  /* a push whose target holds links and empty directories */
+#define DRAY_CAP_CONTENT   UINT64_C(8)  /* a filter that reads bytes (host->open): see decide */
+#define DRAY_CAP_BRINGS    UINT64_C(16) /* a source with the operation `bring` */
 
 /* Needs (head.needs): what a plugin cannot do without. A host refuses bits that it does not know.
  * None is defined yet. */
@@ -487,10 +488,10 @@ struct dray_host {
      * what becomes of files that have a name which is needed. DRAY_CONFLICT: something has one. */
     int (*merge)(struct dray_ctx *ctx, uint32_t conflicts);
 
-    /* [source, stage] Make an empty directory in scratch, and say its absolute path (made with
-     * alloc). It goes with the attempt. */
+    /* [source, bring] Make an empty directory in what is kept, and say its absolute path (made
+     * with alloc). [source, stage] Say that path: what bring put there can be read. */
     int (*scratch_directory)(struct dray_ctx *ctx, const char *name, char **ret_path);
-    /* [source, stage] Run a program that the site's configuration lets this job run, and wait for
+    /* [source, bring] Run a program that the site's configuration lets this job run, and wait for
      * its end, whatever that is. What it writes goes to the job's log. It is stopped, with all
      * that it started, when the time is over (DRAY_TIMED_OUT) or the job is cancelled. */
     int (*program)(struct dray_ctx *ctx, const struct dray_program *program,
@@ -605,6 +606,12 @@ struct dray_source_operations {
     int (*identify)(void *self, struct dray_ctx *ctx, char **ret_revision);
     /* Make the entries readable and add each of them. */
     int (*stage)(void *self, struct dray_ctx *ctx);
+    /* [DRAY_CAP_BRINGS, since 0.3] Put what stage reads into directories of
+     * host->scratch_directory, where bringing it once for each attempt would cost too much: the
+     * host keeps it, and other attempts and jobs with the same options use it, too. It runs by
+     * itself, before anything else of an attempt. DRAY_LATER: ask again later; no try is used up.
+     */
+    int (*bring)(void *self, struct dray_ctx *ctx);
 };
 
 /* A filter gives each entry a verdict. It is pure: the same entry, the same verdict. Directories

@@ -19,6 +19,7 @@ struct command {
     const char *remote;
     struct dray_strings argv;
     struct dray_map exits;
+    struct dray_strings later_exits;
     int64_t timeout;
     struct dray_strings outputs;
     const char *revision;
@@ -41,6 +42,8 @@ static const struct dray_option options[] = {
     DRAY_OPTION_MAP(struct command, exits, 0,
                     "What exit statuses mean: retry, permanent, not_found, denied, no_space or "
                     "credential; permanent, where none is named"),
+    DRAY_OPTION_STRINGS(struct command, later_exits, 0,
+                        "Exit statuses that mean to ask again later; that is no try"),
     DRAY_OPTION_DURATION(struct command, timeout, "24h", "How long the program may take"),
     DRAY_OPTION_STRINGS(struct command, outputs, 0,
                         "What must be there afterwards, below {local}, which is an empty directory "
@@ -74,17 +77,13 @@ static const char *last_part(const char *path)
 static int check_remote(const struct command *command, struct dray_ctx *ctx)
 {
     const char *name = last_part(command->remote);
-    int64_t unfit = command_unfit(&command->argv, command->remote, "{remote}");
+    int64_t unfit = command_unfit(&command->argv, command->remote, 1);
 
-    if (unfit >= 0) {
-        int result = ctx->host->fail_option(
+    if (unfit >= 0)
+        return ctx->host->fail_option(
             ctx, "remote", DRAY_NO_INDEX, (uint64_t)unfit,
             "%s:%s has a character that the source's command would take for the end of a word",
             command->source, command->remote);
-        ctx->host->hint(ctx, "what stands inside a longer word of `argv` must have no quote, "
-                             "newline, backslash, `;` or `:`");
-        return result;
-    }
     if (command->remote[0] == '-')
         return ctx->host->fail_option(ctx, "remote", DRAY_NO_INDEX, 0,
                                       "%s:%s begins as an option of a program", command->source,
@@ -121,6 +120,9 @@ static int class_of_exit(const struct command *command, int32_t status)
                  {"not_found", DRAY_NOT_FOUND}, {"denied", DRAY_DENIED},
                  {"no_space", DRAY_NO_SPACE},   {"credential", DRAY_CREDENTIAL}};
 
+    for (uint64_t i = 0; i < command->later_exits.count; i++)
+        if (strtol(command->later_exits.items[i], NULL, 10) == status)
+            return DRAY_LATER;
     for (uint64_t i = 0; i < command->exits.count; i++)
         for (size_t k = 0;
              strtol(command->exits.keys[i], NULL, 10) == status && k < DRAY_COUNT(words); k++)
@@ -144,7 +146,7 @@ static int fail_end(const struct command *command, struct dray_ctx *ctx,
     else
         result = host->fail(ctx, class_of_exit(command, end->status), "%s exit %" PRId32 ": %s",
                             program, end->status, said);
-    if (result == DRAY_TEMPORARY)
+    if (result == DRAY_TEMPORARY || result == DRAY_LATER)
         return result;
     host->hint(ctx,
                "what it wrote is in the job's log; if the bytes are elsewhere now: dray dataset "
@@ -227,18 +229,9 @@ static int fail_directory(const struct command *command, struct dray_ctx *ctx)
     return result;
 }
 
-static int take(const struct command *command, struct dray_ctx *ctx, const char *local)
+/* Is it what the command is to bring? */
+static int check_brought(const struct command *command, struct dray_ctx *ctx, const char *local)
 {
-    const struct archive_source archive = {.path = local,
-                                           .max_bytes = command->max_bytes,
-                                           .max_ratio = command->max_ratio,
-                                           .max_entries = command->max_entries,
-                                           .strip = command->strip,
-                                           .segments = command->segments,
-                                           .sha256 = command->sha256,
-                                           .md5 = command->md5,
-                                           .size = command->size};
-    int recorded = command->sha256 != NULL || command->md5 != NULL || command->size != DRAY_NONE;
     struct stat status;
     int result = check_outputs(command, ctx, local);
 
@@ -252,17 +245,12 @@ static int take(const struct command *command, struct dray_ctx *ctx, const char 
         return ctx->host->fail(ctx, DRAY_PERMANENT,
                                "what %s brought of %s:%s is neither a file nor a directory",
                                last_part(command->argv.items[0]), command->source, command->remote);
-    if (S_ISREG(status.st_mode) && is_archive(local))
-        return archive_stage(&archive, ctx);
-    if (recorded && !S_ISREG(status.st_mode))
-        return fail_directory(command, ctx);
-    result = recorded ? archive_check_file(&archive, ctx) : DRAY_OK;
-    return result == DRAY_OK ? ctx->host->walk(ctx, local) : result;
+    return DRAY_OK;
 }
 
-static int stage(void *self, struct dray_ctx *ctx)
+/* {local}. The caller frees it. */
+static int place(const struct command *command, struct dray_ctx *ctx, char **ret_local)
 {
-    const struct command *command = self;
     const struct dray_host *host = ctx->host;
     char *directory = NULL;
     int result = host->scratch_directory(ctx, "brought", &directory);
@@ -273,21 +261,75 @@ static int stage(void *self, struct dray_ctx *ctx)
                    "are recorded");
     if (result != DRAY_OK)
         return result;
-    char *local = command->outputs.count > 0
-                      ? host->format("%s", directory)
-                      : host->format("%s/%s", directory, last_part(command->remote));
+    *ret_local = command->outputs.count > 0
+                     ? host->format("%s", directory)
+                     : host->format("%s/%s", directory, last_part(command->remote));
     host->free(directory);
-    if (local == NULL)
-        return host->fail(ctx, DRAY_NO_MEMORY, "bringing %s: out of memory", command->remote);
-    result = command_unfit(&command->argv, local, "{local}") >= 0
+    return *ret_local != NULL
+               ? DRAY_OK
+               : host->fail(ctx, DRAY_NO_MEMORY, "bringing %s: out of memory", command->remote);
+}
+
+static int bring(void *self, struct dray_ctx *ctx)
+{
+    const struct command *command = self;
+    const struct dray_host *host = ctx->host;
+    char *local = NULL;
+    int result = place(command, ctx, &local);
+
+    if (result != DRAY_OK)
+        return result;
+    result = command_unfit(&command->argv, local, 0) >= 0
                  ? host->fail(ctx, DRAY_INVALID,
                               "%s has a character that the command of the source %s would take for "
                               "the end of a word",
                               local, command->source)
                  : run(command, ctx, local);
     if (result == DRAY_OK)
-        result = take(command, ctx, local);
+        result = check_brought(command, ctx, local);
     host->free(local);
+    return result;
+}
+
+static int take(const struct command *command, struct dray_ctx *ctx,
+                const struct archive_source *archive)
+{
+    int recorded = command->sha256 != NULL || command->md5 != NULL || command->size != DRAY_NONE;
+    struct stat status;
+    int result = DRAY_OK;
+
+    if (lstat(archive->path, &status) != 0)
+        return ctx->host->fail_errno(ctx, errno, "looking at %s", archive->path);
+    if (S_ISREG(status.st_mode) && is_archive(archive->path))
+        return archive_stage(archive, ctx);
+    if (recorded && !S_ISREG(status.st_mode))
+        return fail_directory(command, ctx);
+    if (recorded)
+        result = archive_check_file(archive, ctx);
+    return result == DRAY_OK ? ctx->host->walk(ctx, archive->path) : result;
+}
+
+static int stage(void *self, struct dray_ctx *ctx)
+{
+    const struct command *command = self;
+    char *local = NULL;
+    int result = place(command, ctx, &local);
+
+    if (result != DRAY_OK)
+        return result;
+    const struct archive_source archive = {.path = local,
+                                           .max_bytes = command->max_bytes,
+                                           .max_ratio = command->max_ratio,
+                                           .max_entries = command->max_entries,
+                                           .strip = command->strip,
+                                           .segments = command->segments,
+                                           .sha256 = command->sha256,
+                                           .md5 = command->md5,
+                                           .size = command->size};
+    result = check_brought(command, ctx, local);
+    if (result == DRAY_OK)
+        result = take(command, ctx, &archive);
+    ctx->host->free(local);
     return result;
 }
 
@@ -306,8 +348,9 @@ static const struct dray_source_operations operations = {
     .size = sizeof(operations),
     .identify = identify,
     .stage = stage,
+    .bring = bring,
 };
 
-DRAY_PLUGIN(DRAY_KIND_SOURCE, 0, "command", "1.0.0",
+DRAY_PLUGIN(DRAY_KIND_SOURCE, DRAY_CAP_BRINGS, "command", "1.0.0",
             "Bring a dataset by a program that the site configured", struct command, options,
             &operations, .prepare = prepare);

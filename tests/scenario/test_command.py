@@ -56,7 +56,9 @@ COPY = 'cp -r "$1" "$2"'
 
 
 def left(dray):
-    return sorted(os.listdir(dray.state / "scratch")) if (dray.state / "scratch").exists() else []
+    """What lies in scratch, but for the folder and the one lock that stay."""
+    return sorted(str(path.relative_to(dray.state / "scratch"))
+                  for path in (dray.state / "scratch").rglob("*") if path.name not in ("staged", "room.lock"))
 
 
 @pytest.mark.parametrize("remote", ["x.tar", "x.tgz"])
@@ -222,8 +224,8 @@ def test_no_more_attempts_use_a_source_than_it_serves(dray, site):
     config = site.config()
     config.write_text(config.read_text() + "    concurrency: 1\n")
     running = []
-    for name in ("one", "two"):
-        dray("dataset", "add", name, "--source", f"sda:{site.path}/tape/x.tar")
+    for name, bundle in ("one", "x.tar"), ("two", "x.tgz"):
+        dray("dataset", "add", name, "--source", f"sda:{site.path}/tape/{bundle}")
         work = site.path / f"{name}.yaml"
         work.write_text(f"version: 1\ndataset: {name}\nsteps:\n  - {{ id: deliver, uses: push/hpfs, "
                         f"with: {{ path: {site.path}/{name} }} }}\n")
@@ -289,7 +291,109 @@ def test_preview_does_not_recall_tape(dray, site):
     assert "x/a.nc" in dray("preview", work, "--stage", "--config", site.config()).out
 
 
+def test_a_dataset_that_no_catalog_knows(dray, site):
+    """SOURCE:REMOTE, in a workflow and on the command line."""
+    site.tool(COPY)
+    work = site.path / "work.yaml"
+    steps = f"steps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ into: {site.path} }} }}\n"
+    work.write_text(f"version: 1\ndataset: sda:{site.path}/tape/x.tgz\n{steps}")
+    said = dray.json("run", work, "--config", site.config())
+    assert said["dataset"] == "x" and (site.path / "x/x/a.nc").read_text() == "aaa"
+    again = dray("run", work, "--config", site.config())
+    assert "already delivered" in again.out + again.err
+    (site.path / "two").mkdir()
+    dray("push", f"sda:{site.path}/tape/tree/a.nc", "--to", f"{site.path}/two/", "--config", site.config())
+    assert (site.path / "two/a.nc/a.nc").read_text() == "aaa" and left(dray) == []
+    work.write_text(f"version: 1\n{steps}")
+    dray("run", work, "--dataset", f"sda:{site.path}/tape/tree", "--config", site.config())
+    assert (site.path / "tree/deep/b.nc").read_text() == "b"
+
+
+@pytest.mark.parametrize("dataset, code, says", [
+    ("tape:/x/y", 4, "what stands before the colon is no source of the configuration"),
+    ("sda:/x/", 2, "what to bring has no name at its end"),
+    ("sda:/x/..", 2, "what to bring has no name at its end"),
+    ("sda:-rf", 2, "begins as an option of a program"),
+    ("id:7", 4, "there is no dataset")])
+def test_what_names_no_dataset(dray, site, dataset, code, says):
+    site.tool(COPY)
+    refused = dray("push", dataset, "--to", f"{site.path}/", "--config", site.config(), exit=code)
+    assert says in refused.err
+
+
+def test_a_program_that_says_later_is_asked_again_and_no_try_is_used_up(dray, site):
+    (site.path / "tape/busy").write_text("")
+    site.tool(f'[ ! -e "$2.half" ] || exit 9\n'
+              f'[ ! -e "{site.path}/tape/busy" ] || {{ echo half >"$2.half"; echo "all drives are busy" >&2; exit 75; }}\n{COPY}')
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    running = dray.start("run", work, "--config", site.config(more=", later_exits: [75]"),
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "waiting: hsi exit 75: all drives are busy; stage asks again in" in running.stderr.readline()
+    (site.path / "tape/busy").unlink()
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 0, said
+    [attempt] = dray.json("show", dray.json("jobs")[0]["job"])["attempts"]
+    assert attempt["outcome"] == "delivered"
+    assert (site.path / "x/x/a.nc").read_text() == "aaa" and left(dray) == []
+
+
+def test_who_waits_to_ask_again_can_be_cancelled(dray, site):
+    site.tool("echo busy >&2; exit 75")
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    running = dray.start("run", work, "--config", site.config(more=", later_exits: [75]"),
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = running.stderr.readline()
+    assert "waiting: hsi exit 75: busy; stage asks again in" in line
+    dray("cancel", dray.json("jobs")[0]["job"])
+    running.communicate(timeout=30)
+    assert running.returncode == 5 and left(dray) == []
+
+
+def test_a_tool_ends_with_its_engine(dray, site):
+    site.tool('echo $$ >"$2"\nsleep 1000')
+    dray("dataset", "add", "x", "--source", f"sda:{site.path}/tape/x.tar")
+    work = site.path / "work.yaml"
+    work.write_text(f"version: 1\ndataset: x\nsteps:\n  - {{ id: deliver, uses: push/hpfs, with: {{ path: {site.path}/x }} }}\n")
+    running = dray.start("run", work, "--config", site.config(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    pids = []
+    for _ in range(200):
+        pids = [int(file.read_text()) for file in (dray.state / "scratch").rglob("x.tar") if file.read_text().strip()]
+        if pids:
+            break
+        time.sleep(0.1)
+    running.kill()
+    running.communicate()
+    with pytest.raises(ProcessLookupError):
+        for _ in range(50):
+            os.kill(pids[0], 0)
+            time.sleep(0.1)
+
+
+def test_values_are_quoted_for_hsi(dray, site):
+    (site.path / "tape/my bundle: 1").write_text("bytes")
+    site.tool(f'[ "$1" = "get \\"$2\\" : \\"{site.path}/tape/my bundle: 1\\"" ] || exit 9\ncp "{site.path}/tape/my bundle: 1" "$2"')
+    config = site.config('"get {local:hsi} : {remote:hsi}", "{local}"')
+    _, out = deliver(dray, site, "my bundle: 1", config=config)
+    assert (out / "my bundle: 1").read_text() == "bytes"
+    for wrong in ("a;b", "a*b", "a?b"):
+        refused, _ = deliver(dray, site, wrong, exit=2, config=config)
+        assert "would take for the end of a word" in refused.err
+        dray("dataset", "delete", "d1")
+
+
 @pytest.mark.parametrize("text, says", [
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote:sh}', '{local}'] } } }",
+     ":2:59: error: no such placeholder in a command's words"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], later_exits: 75 } } }",
+     ":2:95: error: `later_exits` of the source a is a list of texts, not"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], later_exits: [0] } } }",
+     ":2:95: error: 0 is no exit status of a failure"),
+    ("sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'], exits: { 7: retry }, later_exits: [7] } } }",
+     ":2:116: error: the exit status 7 is in `exits`, too"),
     ("sources: [a]", ":2:10: error: `sources` is a mapping of names, not a list"),
     ("sources: { A: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'] } } }",
      ":2:12: error: \"A\" cannot be the name of a source"),
@@ -365,7 +469,7 @@ def test_an_interrupt_ends_the_tool_and_leaves_nothing(dray, site):
     dray("dataset", "add", "ocean", "--source", f"sda:{site.path}/tape/x.tar")
     reading = dray.start("dataset", "verify", "ocean", "--record", "--config", site.config(), stderr=subprocess.PIPE)
     deadline = time.monotonic() + 30
-    while not left(dray) or not any((dray.state / "scratch" / left(dray)[0]).iterdir()):
+    while not list((dray.state / "scratch").rglob("brought")):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     time.sleep(0.3)

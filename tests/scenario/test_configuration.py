@@ -104,7 +104,7 @@ def test_one_with_a_problem_stops_every_plan_and_says_where(dray, site, text, sa
     assert error["error"]["class"] == "invalid" and error["error"]["where"].startswith(str(config))
 
 
-@pytest.mark.parametrize("key", ["database: x", "listen: { socket: x }", "scratch: {}", "receipts: { key: x }",
+@pytest.mark.parametrize("key", ["database: x", "listen: { socket: x }", "receipts: { key: x }",
                                  "plugins: { path: [] }", "hpfs: { roots: [] }", "secrets: {}",
                                  "outgoing: {}", "limits: {}", "windows: []", "globus: {}", "audit: {}",
                                  "notify: []"])

@@ -7,7 +7,7 @@ import shlex
 import pytest
 
 COMMANDS = ["push", "run", "plan", "preview", "check", "init", "jobs", "show", "cancel", "verify", "plugin",
-            "policy", "recipe", "dataset"]
+            "policy", "recipe", "dataset", "admin"]
 
 # An option of each command that takes a value.
 VALUED = {"push": "--to", "run": "--set", "plan": "--dataset", "preview": "--policies", "jobs": "--since",

@@ -38,11 +38,32 @@ static void a_value_inside_a_longer_word_must_not_end_it(void **state)
 
     (void)state;
     for (size_t i = 0; i < DRAY_COUNT(unfit); i++) {
-        assert_int_equal(command_unfit(&argv, unfit[i], "{remote}"), 1);
-        assert_int_equal(command_unfit(&copy, unfit[i], "{remote}"), -1);
+        assert_int_equal(command_unfit(&argv, unfit[i], 1), 1);
+        assert_int_equal(command_unfit(&copy, unfit[i], 1), -1);
     }
-    assert_int_equal(command_unfit(&argv, "/hpss/with space.tar", "{remote}"), -1);
-    assert_int_equal(command_unfit(&argv, "", "{remote}"), -1);
+    assert_int_equal(command_unfit(&argv, "/hpss/with space.tar", 1), -1);
+    assert_int_equal(command_unfit(&argv, "", 1), -1);
+}
+
+static void the_rule_of_hsi_quotes_and_refuses_what_it_cannot_keep(void **state)
+{
+    static const char *const words_[] = {"/bin/hsi", "get {local:hsi} : {remote:hsi}",
+                                         "{remote:hsi}"};
+    static const struct dray_strings hsi = {3, words_};
+    static const char *const unfit[] = {"a'b", "a\"b", "a\nb", "a;b",   "a\\b",
+                                        "a`b", "a*b",  "a?b",  "a[b",   "a]b",
+                                        "a{b", "a}b",  "a^b",  "a\x7f", "a\xc3\xa9"};
+
+    (void)state;
+    for (size_t i = 0; i < DRAY_COUNT(unfit); i++)
+        assert_int_equal(command_unfit(&hsi, unfit[i], 1), 1);
+    assert_int_equal(command_unfit(&hsi, "/hpss/with space (2024): a|b.tar", 1), -1);
+    assert_int_equal(command_unfit(&hsi, "a;b", 0), 1);
+    char **words = command_words(&hsi, "/s/x y", "/hpss/a b");
+    assert_non_null(words);
+    assert_string_equal(words[1], "get \"/s/x y\" : \"/hpss/a b\"");
+    assert_string_equal(words[2], "\"/hpss/a b\"");
+    command_free(words);
 }
 
 int main(void)
@@ -50,6 +71,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(placeholders_are_filled_in_and_braces_kept),
         cmocka_unit_test(a_value_inside_a_longer_word_must_not_end_it),
+        cmocka_unit_test(the_rule_of_hsi_quotes_and_refuses_what_it_cannot_keep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -156,7 +156,8 @@ static void test_a_failed_allocation_is_reported(void **state)
     static const char text[] =
         "version: 1\npolicies: { path: ../usr, mandatory: true }\n"
         "sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'],"
-        " exits: { 7: retry }, timeout: 1h, outputs: [x], strip: auto }, concurrency: 2,"
+        " exits: { 7: retry }, later_exits: [8], timeout: 1h, outputs: [x], strip: auto }, "
+        "concurrency: 2,"
         " grants: { exec: [/c], read: [/d], connect: ['h:1'] } } }\n";
     long number = 0;
 
