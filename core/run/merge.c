@@ -238,7 +238,13 @@ static int list_folder(struct merging *merging, const struct folder *folder)
         dray_close_descriptor(&fd);
         return result;
     }
-    for (const struct dirent *one; result == 0 && (one = readdir(listing));) {
+    while (result == 0) {
+        errno = 0;
+        const struct dirent *one = readdir(listing);
+        if (!one && errno != 0)
+            result = fail_at(merging, "listing", folder->path);
+        if (!one)
+            break;
         if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0 ||
             (folder->path[0] == '\0' && strcmp(one->d_name, ".dray") == 0))
             continue;

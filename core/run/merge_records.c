@@ -58,16 +58,21 @@ int dray_merge_is_records(int directory, const char *dataset)
 {
     int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *listing = copy >= 0 ? fdopendir(copy) : NULL;
-    int only = 1;
+    int only = 1, reason = 0;
 
     if (!listing) {
-        int reason = errno;
+        reason = errno;
         dray_close_descriptor(&copy);
         errno = reason;
         return -1;
     }
-    for (const struct dirent *one; only && (one = readdir(listing));) {
+    while (only) {
+        errno = 0;
+        const struct dirent *one = readdir(listing);
         struct stat status;
+        reason = one ? 0 : errno;
+        if (!one)
+            break;
         if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0)
             continue;
         only = dray_merge_is_record(one->d_name) &&
@@ -75,5 +80,6 @@ int dray_merge_is_records(int directory, const char *dataset)
                S_ISREG(status.st_mode);
     }
     (void)closedir(listing);
-    return only ? has_marker(directory, dataset) : 0;
+    errno = reason;
+    return reason != 0 ? -1 : only ? has_marker(directory, dataset) : 0;
 }

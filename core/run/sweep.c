@@ -79,8 +79,10 @@ static void tell_more(const struct sweep *sweep)
 
 /* ---- One name ---- */
 
-int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **name, int held,
-                      struct dray_error *error)
+/* So that the attempt that made it, should it live after all, can no longer rename it into place.
+ */
+static int take_over(const struct dray_plan_target *target, int parent, char **name,
+                     struct dray_error *error)
 {
     dray_autofree char *prefix = dray_sweep_prefix(target);
     dray_autofree char *gone = prefix ? dray_format("%sold-", prefix) : NULL;
@@ -89,7 +91,7 @@ int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **
     if (!gone)
         return dray_fail_memory(error);
     if (strncmp(*name, gone, strlen(gone)) == 0) /* so it was, but not all in it could be removed */
-        return dray_remove_held(parent, *name, held, error);
+        return 0;
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return dray_fail_errno(error, errno, "asking for random bytes");
     dray_autofree char *doomed = dray_format("%s%016" PRIx64, gone, random);
@@ -99,7 +101,15 @@ int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **
         return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "renaming it");
     free(*name);
     *name = DRAY_TAKE(doomed);
-    return dray_remove_held(parent, *name, held, error);
+    return 0;
+}
+
+int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **name, int held,
+                      struct dray_error *error)
+{
+    int result = take_over(target, parent, name, error);
+
+    return result == 0 ? dray_remove_held(parent, *name, held, error) : result;
 }
 
 /* The newest is held: an older one was left alone before, and is now. Nobody else gets into it any

@@ -193,8 +193,10 @@ int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const c
         hpfs_close(&copy);
         return 0;
     }
-    for (const struct dirent *one; only && (one = readdir(listing)) != NULL;)
+    errno = 0;
+    for (const struct dirent *one; only && (one = readdir(listing)) != NULL; errno = 0)
         only = is_record(one->d_name);
+    only = only && errno == 0;
     (void)closedir(listing);
     return only;
 }

@@ -110,6 +110,9 @@ tests_unit_test_merge_holder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fcntl,--wrap=fcn
 tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync
 
+# A directory that cannot be read to its end.
+tests_unit_test_merge_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=readdir
+
 # These fail each allocation in turn: the linker sends our calls to the test's own functions.
 fail_allocations = $(AM_LDFLAGS) \
 	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup

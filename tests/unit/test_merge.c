@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The journal of a merge: read back as written, cut, corrupt, finished and undone. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -16,6 +17,23 @@
 #include "core/base/io.h"
 #include "core/base/text.h"
 #include "tests/unit/merge_place.h"
+
+/* So many names can be read, and then the disk fails; -1: all. */
+static int readable = -1;
+
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+struct dirent *__real_readdir(DIR *listing);
+struct dirent *__wrap_readdir(DIR *listing);
+struct dirent *__wrap_readdir(DIR *listing)
+{
+    if (readable == 0) {
+        errno = EIO;
+        return NULL;
+    }
+    readable -= readable > 0;
+    return __real_readdir(listing);
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
 
 static void test_it_is_read_as_it_was_written(void **state)
 {
@@ -260,6 +278,31 @@ static void test_files_of_others_are_kept_where_the_journal_is_lost(void **state
     assert_true(place_holds(place, HOLDER "/old/1", "theirs"));
 }
 
+/* The disk fails: what could not be listed is not what is not there. */
+static void test_names_that_cannot_be_read_are_no_end(void **state)
+{
+    struct place *place = *state;
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
+    struct dray_error error = {0};
+    dray_autoclose int data =
+        openat(place->holder, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    readable = 3;
+    int result =
+        dray_merge_plan(place->target, data, DRAY_CONFLICTS_REPLACE, NULL, &journal, &error);
+    readable = -1;
+    assert_int_equal(result, DRAY_TEMPORARY);
+    assert_non_null(strstr(error.message, "listing"));
+    place_write_journal(place);
+    place_do_steps(place, 2);
+    assert_int_equal(unlinkat(place->holder, "journal", 0), 0);
+    readable = 0;
+    result = place_try_to_settle(place, &error);
+    readable = -1;
+    assert_int_equal(result, DRAY_INTEGRITY);
+    assert_true(place_holds(place, HOLDER "/old/1", "theirs"));
+}
+
 static void test_what_others_may_write_is_not_believed(void **state)
 {
     struct place *place = *state;
@@ -345,6 +388,7 @@ int main(void)
         TEST(test_undone_it_leaves_what_others_put_below),
         TEST(test_an_undoing_that_was_killed_goes_on),
         TEST(test_files_of_others_are_kept_where_the_journal_is_lost),
+        TEST(test_names_that_cannot_be_read_are_no_end),
         TEST(test_what_others_may_write_is_not_believed),
         TEST(test_every_step_is_heard_of),
         TEST(test_it_can_be_cancelled_until_its_journal_is_written),
