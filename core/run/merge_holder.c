@@ -112,8 +112,12 @@ static int fail_making(int target, int directory, const char *name, struct dray_
     if (directory >= 0 && ((unlinkat(directory, "data", AT_REMOVEDIR) != 0 && errno != ENOENT) ||
                            (unlinkat(directory, "old", AT_REMOVEDIR) != 0 && errno != ENOENT) ||
                            (unlinkat(directory, MARK, 0) != 0 && errno != ENOENT) ||
-                           unlinkat(target, name, AT_REMOVEDIR) != 0))
+                           (unlinkat(target, name, AT_REMOVEDIR) != 0 && errno != ENOENT)))
         return dray_fail_errno(error, reason, "making %s, which stays, in the target", name);
+    /* Whoever looked into the target at that moment took it for one that a kill left. */
+    if (reason == ENOENT)
+        return dray_fail(error, DRAY_TEMPORARY, "making %s in the target: it was removed again",
+                         name);
     return dray_fail_errno(error, reason, "making %s in the target", name);
 }
 
@@ -174,20 +178,27 @@ static int leave_to_owner(const struct stat *status, struct dray_error *error)
     return 1;
 }
 
+static int fail_at_work(const struct holder *holder, struct dray_error *error)
+{
+    return dray_fail(error, DRAY_TEMPORARY, "another delivery is at work in the target: %s",
+                     holder->name);
+}
+
 /* An attempt that was killed while it made it has left nothing in it, or an empty mark. */
 static int remove_unmarked(struct holder *holder, const struct stat *mark, struct dray_error *error)
 {
     static const char why[] = "nothing in it says that a delivery made it here";
 
-    if (holder->lock >= 0 && (mark->st_size > 0 || lock_mark(holder->lock) == EAGAIN ||
-                              unlinkat(holder->directory, MARK, 0) != 0))
+    if (holder->lock >= 0 && mark->st_size == 0 && lock_mark(holder->lock) == EAGAIN)
+        return fail_at_work(holder, error);
+    if (holder->lock >= 0 && (mark->st_size > 0 || unlinkat(holder->directory, MARK, 0) != 0))
         return leave(error, why);
     return unlinkat(holder->target, holder->name, AT_REMOVEDIR) == 0 || errno == ENOENT
                ? 2
                : leave(error, why);
 }
 
-/* 0 with its mark in ret_text, 1: it is left alone, 2: it was removed. */
+/* 0 with its mark in ret_text, 1: it is left alone, 2: it was removed, or a class. */
 static int know(struct holder *holder, char ret_text[static MARK_ROOM], struct dray_error *error)
 {
     char identity[128];
@@ -235,8 +246,7 @@ static int lock_holder(struct holder *holder, const char *mark, struct dray_erro
     if (reason == 0)
         return 0;
     if (reason == EAGAIN)
-        return dray_fail(error, DRAY_TEMPORARY, "another delivery is at work in the target: %s",
-                         holder->name);
+        return fail_at_work(holder, error);
     by = by ? by + 1 : "";
     if (!is_alive(holder, by))
         return 0;
@@ -304,6 +314,7 @@ static int remove_parts(struct holder *holder, struct dray_error *error)
     const struct dray_merge_journal *journal = &holder->journal;
     int finished = journal->complete && !journal->undo;
     dray_autoclose int old = openat(holder->directory, "old", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
     for (size_t i = 0; old >= 0 && finished && i < journal->count; i++)
         remove_old(old, &journal->lines[i], i);
     if (unlinkat(holder->directory, "old", AT_REMOVEDIR) != 0 && errno != ENOENT)

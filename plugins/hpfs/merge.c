@@ -297,6 +297,7 @@ static int look_at_all(struct look *look)
         result = host->entry(look->ctx, id, &entry);
         if (result == DRAY_OK)
             result = look_at(look, &entry);
+        host->progress(look->ctx, 0, 0);
         if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(look->ctx))
             result = host->fail(look->ctx, DRAY_CANCELLED, "cancelled");
     }

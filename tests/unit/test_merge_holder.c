@@ -149,6 +149,22 @@ static void test_one_without_anything_in_it_goes(void **state)
     }
 }
 
+/* It is being made: its mark is locked, and not written yet. */
+static void test_one_that_is_being_made_is_at_work(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+
+    assert_int_equal(mkdirat(place->target, "new", 0700), 0);
+    place_write(place->target, "new/holder", "");
+    int fd = openat(place->target, "new/holder", O_RDWR | O_CLOEXEC);
+    assert_int_equal(fcntl(fd, F_OFD_SETLK, &whole), 0);
+    assert_int_equal(dray_merge_settle(place->target, "new", NULL, &error), DRAY_TEMPORARY);
+    assert_true(place_has(place, "new/holder"));
+    (void)close(fd);
+}
+
 static void test_what_is_not_of_a_holder_stays_in_it(void **state)
 {
     struct place *place = *state;
@@ -307,6 +323,7 @@ int main(void)
         TEST(test_that_of_another_user_is_left_to_them),
         TEST(test_what_is_no_directory_is_left),
         TEST(test_one_without_anything_in_it_goes),
+        TEST(test_one_that_is_being_made_is_at_work),
         TEST(test_what_is_not_of_a_holder_stays_in_it),
         TEST(test_one_that_is_locked_is_at_work),
         TEST(test_where_locks_are_not_known_a_process_here_is_looked_for),

@@ -510,6 +510,28 @@ static void test_a_holder_that_cannot_be_made_leaves_nothing(void **state)
     assert_false(place_has(place, HOLDER "2"));
 }
 
+static int remove_the_new_one(const char *call, const char *from, const char *to)
+{
+    (void)from;
+    (void)to;
+    if (strcmp(call, "write") == 0) {
+        assert_int_equal(unlinkat(place->target, HOLDER "2/holder", 0), 0);
+        assert_int_equal(unlinkat(place->target, HOLDER "2", AT_REMOVEDIR), 0);
+    }
+    return 0;
+}
+
+static void test_one_that_was_removed_while_it_was_made_is_made_later(void **state)
+{
+    struct dray_error error = {0};
+    struct dray_merge_holder holder = {-1, -1};
+
+    (void)state;
+    before = remove_the_new_one;
+    assert_int_equal(dray_merge_holder_make(place->target, HOLDER "2", &holder, &error),
+                     DRAY_TEMPORARY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -533,6 +555,7 @@ int main(void)
         TEST(test_what_could_not_be_noted_is_undone_all_the_same),
         TEST(test_a_new_holder_is_durable),
         TEST(test_a_holder_that_cannot_be_made_leaves_nothing),
+        TEST(test_one_that_was_removed_while_it_was_made_is_made_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
