@@ -24,12 +24,16 @@ struct dray_engine {
     int unconfined;        /* run plugins without the sandbox */
     const json_t *sources; /* what the site configured, as struct dray_plan_request; with "grants":
                               {"exec", "read", "connect"} */
-    const char *scratch;   /* where it has a directory; NULL: in the state directory */
-    int64_t keep_failed;   /* how long what was brought is kept for another try, ns, DRAY_NONE: for
-                              ever */
-    int64_t reserve;       /* bytes of scratch that stay free, */
-    int reserve_percent;   /* or percents of its file system, where that is not 0 */
-    int interrupt_fd;      /* readable: the user wants to stop (signalfd); -1: none */
+    /* roots that the site lets be delivered below, as destination.h; NULL: anywhere */
+    const json_t *destinations;
+    /* the user, where this process is another one, as proof.h; NULL: it is not */
+    const json_t *whom;
+    const char *scratch; /* where it has a directory; NULL: in the state directory */
+    int64_t keep_failed; /* how long what was brought is kept for another try, ns, DRAY_NONE: for
+                            ever */
+    int64_t reserve;     /* bytes of scratch that stay free, */
+    int reserve_percent; /* or percents of its file system, where that is not 0 */
+    int interrupt_fd;    /* readable: the user wants to stop (signalfd); -1: none */
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);
     void *arg;

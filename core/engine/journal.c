@@ -71,6 +71,11 @@ static void write_log(const struct dray_engine *engine, const char *job, uint32_
             DRAY_INT("entries", json_integer_value(json_object_get(event, "entries_out")));
         fields[count++] = DRAY_SIZE("bytes", json_integer_value(bytes));
     }
+    if (name && strcmp(name, "adopted") == 0) {
+        fields[count++] =
+            DRAY_INT("entries", json_integer_value(json_object_get(event, "entries")));
+        fields[count++] = DRAY_SIZE("bytes", json_integer_value(json_object_get(event, "bytes")));
+    }
     dray_log_write(&log,
                    error       ? DRAY_LOG_WARN
                    : level > 0 ? (uint32_t)level

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
+	core/run/adopt.c \
+	core/run/adopt.h \
+	core/run/adopt_journal.c \
+	core/run/adopt_take.c \
 	core/run/ask.c \
 	core/run/blame.c \
 	core/run/blame.h \
@@ -34,6 +38,7 @@ libdraycore_a_SOURCES += \
 	core/run/sandbox_program.c \
 	core/run/schedule.c \
 	core/run/services.c \
+	core/run/services_destination.c \
 	core/run/services_program.c \
 	core/run/services_tree.c \
 	core/run/staging.c \

@@ -99,6 +99,9 @@ DRAY_MUST_CHECK int dray_merge_holder_make(int target, const char *name,
                                            struct dray_error *error);
 /* It is still in use: said now and then, where locks are not known. */
 void dray_merge_holder_touch(const struct dray_merge_holder *holder);
+/* That of a dead attempt becomes the caller's own: 1, or 0 if it is not known to be ours, or its
+ * maker may be at work. */
+int dray_merge_holder_take(int target, const char *name, struct dray_merge_holder *ret_holder);
 /* Bring a holder that an attempt left to its end and remove it. It may be gone. `own`: the
  * caller's, which is not finished but undone, and not locked any more afterwards; NULL: another's,
  * which may be at work (DRAY_TEMPORARY). 1 with *error: it is left alone, since it is not known to

@@ -348,9 +348,13 @@ static int remove_itself(struct holder *holder, struct dray_error *error)
     if (fstat(holder->directory, &held) != 0 || held.st_ino != named.st_ino ||
         held.st_dev != named.st_dev)
         return dray_fail(error, DRAY_CONFLICT, "something else has its name; it is empty");
-    return unlinkat(holder->target, holder->name, AT_REMOVEDIR) == 0 || errno == ENOENT
+    if (unlinkat(holder->target, holder->name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+        return dray_fail_errno(error, errno, "removing \"%s\" from the target", holder->name);
+    /* Once the delivery is recorded, nobody looks for it again. */
+    return fsync(holder->target) == 0
                ? 0
-               : dray_fail_errno(error, errno, "removing \"%s\" from the target", holder->name);
+               : dray_fail_errno(error, errno, "making the removal of \"%s\" durable",
+                                 holder->name);
 }
 
 /* ---- To its end ---- */
@@ -428,6 +432,20 @@ static int take(struct holder *holder, struct dray_error *error)
     }
     int result = know(holder, mark, error);
     return result == 0 ? lock_holder(holder, mark, error) : result;
+}
+
+int dray_merge_holder_take(int target, const char *name, struct dray_merge_holder *ret_holder)
+{
+    struct dray_error ignored = {0};
+    dray_cleanup(free_holder) struct holder holder = {
+        .target = target, .directory = -1, .lock = -1, .name = name};
+
+    holder.directory = openat(target, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (take(&holder, &ignored) != 0)
+        return 0;
+    ret_holder->directory = DRAY_TAKE_FD(holder.directory);
+    ret_holder->lock = DRAY_TAKE_FD(holder.lock);
+    return 1;
 }
 
 int dray_merge_settle(int target, const char *name, struct dray_merge_holder *own,

@@ -47,7 +47,8 @@ int dray_merge_open_folder(int root, const char *path, const char **ret_name)
         return -1;
     }
     int fd = (int)syscall(SYS_openat2, root, folder, &how, sizeof(how));
-    return fd >= 0 || errno != ENOSYS ? fd : open_by_names(root, folder);
+    /* Some sandboxes answer EPERM to what they do not know. */
+    return fd >= 0 || (errno != ENOSYS && errno != EPERM) ? fd : open_by_names(root, folder);
 }
 
 /* Inodes are counted by each file system, whose own number is another one after it was mounted

@@ -359,4 +359,6 @@ const struct dray_host dray_services = {
     .program = dray_service_program,
     .record_list = dray_service_record_list,
     .record_bytes = dray_service_record_bytes,
+    .adopt = dray_service_adopt,
+    .destination = dray_service_destination,
 };

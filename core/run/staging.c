@@ -7,16 +7,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "core/base/io.h"
 #include "core/base/text.h"
 #include "core/run/merge.h"
 #include "core/run/run.h"
 #include "core/run/sweep.h"
+#include "core/tree/destination.h"
+#include "core/tree/proof.h"
 
 /* What was left alone is told beside the step that found it. */
 static void tell_left(void *arg, const char *message)
@@ -33,28 +33,23 @@ static struct dray_teller teller_of(struct dray_step_run *step)
     return (struct dray_teller){tell_left, step};
 }
 
-/* The parent as it was resolved when planning: a link that has appeared in its path since is
- * refused. */
-static int open_parent(const char *path, struct dray_error *error)
+void dray_staging_leave(struct dray_step_run *step, const char *directory, const char *name,
+                        const char *why)
 {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+    const struct dray_teller teller = teller_of(step);
 
-    if (fd < 0 && errno == ENOSYS)
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0
-               ? fd
-               : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
+    step->staging.left++;
+    dray_sweep_tell(&teller, directory, name, why);
 }
 
-int dray_staging_name_left(const struct dray_plan_target *target, const struct dray_teller *teller,
-                           struct dray_error *error)
+int dray_staging_name_left(const struct dray_plan_target *target, const json_t *roots,
+                           const struct dray_teller *teller, struct dray_error *error)
 {
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
-    return parent < 0 ? error->class_ : dray_sweep(target, parent, NULL, teller, NULL, NULL, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
+    return parent < 0 ? error->class_
+                      : dray_sweep(target, parent, NULL, NULL, teller, NULL, NULL, error);
 }
 
 /* What the push goes over is held from before the sandbox on. What it is by then, the push judges.
@@ -95,8 +90,18 @@ static int settle_holder(const struct dray_plan_target *target, int into, const 
     return result;
 }
 
-/* Other names in it than of holders, which are settled: their number, or a class. */
-static int settle_holders(const struct dray_plan_target *target, int into, uint64_t *ret_settled,
+/* May what is in this holder be adopted? Another request's may not. */
+static int is_of_use(const struct dray_plan_target *target, struct dray_staging_place *adopter,
+                     int into, const char *name)
+{
+    return adopter && strncmp(name + strlen(".dray-"), target->request_key, 16) == 0 &&
+           dray_adopt_keep_holder(adopter, into, name);
+}
+
+/* Other names in it than of holders, which are settled, or kept for `adopter` (may be NULL): their
+ * number, or a class. */
+static int settle_holders(const struct dray_plan_target *target, int into,
+                          struct dray_staging_place *adopter, uint64_t *ret_settled,
                           const struct dray_teller *teller, struct dray_error *error)
 {
     int copy = openat(into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -121,6 +126,8 @@ static int settle_holders(const struct dray_plan_target *target, int into, uint6
             others = 1;
             continue;
         }
+        if (is_of_use(target, adopter, into, one->d_name))
+            continue;
         result = settle_holder(target, into, one->d_name, teller, error);
         others |= result > 0;
         *ret_settled += result == 0;
@@ -134,14 +141,14 @@ static int open_into(int parent, const struct dray_plan_target *target)
     return openat(parent, target->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int dray_staging_settle(const struct dray_plan_target *target, const struct dray_teller *teller,
-                        struct dray_error *error)
+int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
+                        const struct dray_teller *teller, struct dray_error *error)
 {
     uint64_t settled = 0;
 
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
     if (parent < 0)
         return error->class_;
     dray_autoclose int into = open_into(parent, target);
@@ -149,7 +156,11 @@ int dray_staging_settle(const struct dray_plan_target *target, const struct dray
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
                    ? 0
                    : dray_fail_errno(error, errno, "opening %s", target->uri);
-    int result = settle_holders(target, into, &settled, teller, error);
+    /* What the attempt that comes next can adopt is left to it. */
+    struct dray_staging_place spared = {.kept_count = 0};
+    int result = settle_holders(target, into, target->goes_over == DRAY_GOES_INTO ? &spared : NULL,
+                                &settled, teller, error);
+    dray_adopt_let_go(&spared);
     return result < 0 ? result : settled > 0;
 }
 
@@ -193,7 +204,11 @@ static int prepare_into(struct dray_step_run *step, struct dray_error *error)
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
-    int others = settle_holders(step->target, staging->into, &settled, &teller, error);
+    if (!step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->into, step->target->uri, error) != 0)
+        return error->class_;
+    int others = settle_holders(step->target, staging->into, step->run->discarding ? NULL : staging,
+                                &settled, &teller, error);
     if (others < 0 || step->run->discarding)
         return others < 0 ? others : 0;
     staging->merged = others;
@@ -206,6 +221,8 @@ static int sweep(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
     struct dray_superseded *superseded = step->run->settled ? &staging->superseded : NULL;
+    int adopts = !step->run->discarding && step->target->goes_over != DRAY_GOES_INTO;
+    struct dray_staging_place *adopter = adopts ? staging : NULL;
     const struct dray_teller teller = teller_of(step);
     int result = dray_made_open(step->run->made, step->target->request_key, !step->run->discarding,
                                 &staging->made, error);
@@ -214,9 +231,9 @@ static int sweep(struct dray_step_run *step, struct dray_error *error)
         result =
             dray_fail_errno(error, errno, "making the names in %s durable", step->target->parent);
     if (result == 0)
-        result = dray_sweep(step->target, staging->parent, &staging->made, &teller, superseded,
-                            &staging->left, error);
-    if (result == 0 && staging->left == 0 && staging->superseded.fd < 0)
+        result = dray_sweep(step->target, staging->parent, &staging->made, adopter, &teller,
+                            superseded, &staging->left, error);
+    if (result == 0 && staging->left == 0 && staging->superseded.fd < 0 && staging->kept_count == 0)
         dray_made_forget(&staging->made);
     return result;
 }
@@ -259,8 +276,11 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
         prefix ? dray_format("%s%u-%.8s", prefix, step->run->attempt, step->run->job_id) : NULL;
     if (!name)
         return dray_fail_memory(error);
-    staging->parent = open_parent(step->target->parent, error);
+    staging->parent = dray_destination_open(step->run->destinations, step->target->parent, error);
     if (staging->parent < 0)
+        return error->class_;
+    if (step->target->goes_over != DRAY_GOES_INTO && !step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->parent, step->target->parent, error) != 0)
         return error->class_;
     int result = sweep(step, error);
     if (result == 0 && step->target->goes_over == DRAY_GOES_INTO) {
@@ -321,6 +341,8 @@ int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
 
     if (staging->parent < 0 || !staging->name)
         return 0;
+    dray_adopt_stop(step);
+    dray_adopt_remove_kept(step);
     if (staging->into >= 0)
         return remove_holder(step, error);
     if (staging->directory < 0)
@@ -337,7 +359,12 @@ static int remove_old(struct dray_staging_place *staging, const char *name, int 
 {
     int result = dray_made_note(&staging->made, held, DRAY_MADE, NULL, error);
 
-    return result == 0 ? dray_remove_held(staging->parent, name, held, error) : result;
+    if (result == 0)
+        result = dray_remove_held(staging->parent, name, held, error);
+    /* Once the delivery is recorded, nobody looks for it again. */
+    if (result == 0 && fsync(staging->parent) != 0)
+        result = dray_fail_errno(error, errno, "making its removal durable");
+    return result;
 }
 
 void dray_staging_delivered(struct dray_step_run *step)
@@ -467,6 +494,7 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         .old = step->run->discarding ? step->staging.superseded.fd : step->staging.old,
         .into = step->staging.into,
         .merged = step->staging.merged ? 1 : 0,
+        .kept = step->staging.kept_count > 0,
     };
     return DRAY_OK;
 }

@@ -12,6 +12,7 @@
 
 #include "core/base/buffer.h"
 #include "core/base/io.h"
+#include "core/run/adopt.h"
 
 /* Of many that are left, so many are named. */
 #define TOLD 4
@@ -22,6 +23,7 @@ struct sweep {
     dev_t device;
     char *prefix;
     const struct dray_made *made;
+    struct dray_staging_place *adopter;
     const struct dray_teller *teller;
     struct dray_superseded *superseded;
     const struct dray_made_line *line; /* of *superseded */
@@ -79,10 +81,10 @@ static void tell_more(const struct sweep *sweep)
 
 /* ---- One name ---- */
 
-/* So that the attempt that made it, should it live after all, can no longer rename it into place.
- */
-static int take_over(const struct dray_plan_target *target, int parent, char **name,
-                     struct dray_error *error)
+/* So that the attempt that made it, should it live after all, can no longer rename it into place. 0
+ * also where it is gone itself. */
+static int rename_away(const struct dray_plan_target *target, int parent, char **name,
+                       struct dray_error *error)
 {
     dray_autofree char *prefix = dray_sweep_prefix(target);
     dray_autofree char *gone = prefix ? dray_format("%sold-", prefix) : NULL;
@@ -107,7 +109,7 @@ static int take_over(const struct dray_plan_target *target, int parent, char **n
 int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **name, int held,
                       struct dray_error *error)
 {
-    int result = take_over(target, parent, name, error);
+    int result = rename_away(target, parent, name, error);
 
     return result == 0 ? dray_remove_held(parent, *name, held, error) : result;
 }
@@ -152,7 +154,13 @@ static void sweep_ours(struct sweep *sweep, char **name, int *fd, const struct s
 
     if (line && line->what == DRAY_MADE_OLD)
         hold(sweep, *name, line, fd, status);
-    else if (line && line->what == DRAY_MADE) {
+    else if (line && line->what == DRAY_MADE && sweep->adopter &&
+             dray_adopt_is_of_use(sweep->adopter, *fd)) {
+        if (rename_away(sweep->target, sweep->parent, name, &why) != 0)
+            leave(sweep, *name, why.message);
+        else if (!dray_adopt_keep(sweep->adopter, *name, fd))
+            leave(sweep, *name, "there was no memory to take it over");
+    } else if (line && line->what == DRAY_MADE) {
         if (dray_sweep_remove(sweep->target, sweep->parent, name, *fd, &why) != 0)
             leave(sweep, *name, why.message);
     } else if (!remove_empty(sweep, *name))
@@ -226,8 +234,8 @@ static int sweep_all(struct sweep *sweep, DIR *listing)
 }
 
 int dray_sweep(const struct dray_plan_target *target, int parent, const struct dray_made *made,
-               const struct dray_teller *teller, struct dray_superseded *ret_superseded,
-               uint64_t *ret_left, struct dray_error *error)
+               struct dray_staging_place *adopter, const struct dray_teller *teller,
+               struct dray_superseded *ret_superseded, uint64_t *ret_left, struct dray_error *error)
 {
     dray_autofree char *prefix = dray_sweep_prefix(target);
     int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -248,6 +256,7 @@ int dray_sweep(const struct dray_plan_target *target, int parent, const struct d
                           .device = status.st_dev,
                           .prefix = prefix,
                           .made = made,
+                          .adopter = adopter,
                           .teller = teller,
                           .superseded = ret_superseded,
                           .error = error};

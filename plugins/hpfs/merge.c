@@ -346,11 +346,12 @@ int hpfs_merge_tell(struct dray_ctx *ctx, const uint32_t *stay)
     return result;
 }
 
-static int is_at_its_place(const struct dray_staging *staging, const struct hpfs_place *place)
+static int is_at_its_place(const struct dray_staging *staging)
 {
     struct stat held, named;
 
-    return fstat(staging->into, &held) == 0 && lstat(place->whole, &named) == 0 &&
+    return fstat(staging->into, &held) == 0 &&
+           fstatat(staging->parent, staging->final, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
            held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
@@ -364,12 +365,15 @@ int hpfs_merge_commit(const struct hpfs *hpfs, struct dray_ctx *ctx,
         return host->fail_errno(ctx, errno, "making the delivery in %s durable", place->whole);
     if (host->cancelled(ctx))
         return host->fail(ctx, DRAY_CANCELLED, "cancelled");
-    if (!is_at_its_place(staging, place))
+    int result = hpfs_check_parent(ctx, staging, place);
+    if (result != DRAY_OK)
+        return result;
+    if (!is_at_its_place(staging))
         return host->fail(ctx, DRAY_CONFLICT,
                           "%s was moved or replaced while it was delivered to; nothing was written",
                           place->whole);
-    int result = host->merge(ctx, (uint32_t)hpfs->conflicts);
-    if (result == DRAY_OK && !is_at_its_place(staging, place))
+    result = host->merge(ctx, (uint32_t)hpfs->conflicts);
+    if (result == DRAY_OK && !is_at_its_place(staging))
         result = host->fail(ctx, DRAY_CONFLICT,
                             "%s was moved or replaced while it was delivered to, and the delivery "
                             "is in what was there before",

@@ -221,7 +221,7 @@ static int goes_into(const struct hpfs *hpfs, const struct hpfs_place *place, in
         return 1;
     return hpfs->existing == HPFS_FAIL && hpfs_count_names(root, ".") == 0 &&
            faccessat(root, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
-           faccessat(AT_FDCWD, place->parent, W_OK, AT_EACCESS) != 0;
+           faccessat(place->fd, ".", W_OK, AT_EACCESS) != 0;
 }
 
 static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place,
@@ -231,14 +231,14 @@ static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs
     struct probe probe = {.ctx = ctx, .strict = hpfs->existing == HPFS_REPLACE};
     struct stat status;
 
-    if (lstat(place->whole, &status) != 0) {
+    if (fstatat(place->fd, place->name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno != ENOENT)
             return host->fail_errno(ctx, errno, "looking for %s", place->whole);
         presence->state = DRAY_ABSENT;
         return DRAY_OK;
     }
     presence->state = DRAY_OCCUPIED;
-    HPFS_FD root = open(place->whole, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    HPFS_FD root = openat(place->fd, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0) {
         presence->what =
             S_ISDIR(status.st_mode)
@@ -264,13 +264,13 @@ static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs
 }
 
 /* What somebody without rights of their own may still write there. A quota may be less. */
-static uint64_t free_bytes(const char *directory)
+static uint64_t free_bytes(int directory)
 {
     struct statvfs status;
     uint64_t bytes;
 
     /* Some file systems that keep no blocks say nothing by saying 0. */
-    if (statvfs(directory, &status) != 0 || status.f_blocks == 0 ||
+    if (fstatvfs(directory, &status) != 0 || status.f_blocks == 0 ||
         __builtin_mul_overflow((uint64_t)status.f_bavail, (uint64_t)status.f_frsize, &bytes))
         return DRAY_NOT_KNOWN;
     return bytes;
@@ -278,14 +278,17 @@ static uint64_t free_bytes(const char *directory)
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (result == DRAY_OK)
         result = look(self, ctx, &place, ret_presence);
-    if (result == DRAY_OK)
+    if (result == DRAY_OK) {
+        HPFS_FD into = openat(place.fd, place.name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         ret_presence->free_bytes =
-            free_bytes(ret_presence->goes_over == DRAY_GOES_INTO ? place.whole : place.parent);
+            free_bytes(ret_presence->goes_over == DRAY_GOES_INTO && into >= 0 ? into : place.fd);
+        ret_presence->note = hpfs_recipient_note(self, ctx, &place);
+    }
     hpfs_place_free(ctx->host, &place);
     return result;
 }

@@ -19,9 +19,10 @@
 struct space {
     struct dray_ctx *ctx;
     uint64_t bytes;
-    uint64_t names; /* that need an inode */
-    int allocated;  /* count what is allocated at the source, where that is known */
-    uint8_t *seen;  /* by link group: was one of its files counted? */
+    uint64_t names;         /* that need an inode */
+    int allocated;          /* count what is allocated at the source, where that is known */
+    const uint8_t *adopted; /* by entry: it is there; NULL: nothing is */
+    uint8_t *seen;          /* by link group: was one of its files counted? */
     uint64_t seen_count;
 };
 
@@ -66,6 +67,9 @@ static int add_entry(struct space *space, const struct dray_entry *entry)
 {
     uint64_t bytes = entry->bytes;
     int counted;
+
+    if (space->adopted != NULL && (entry->type == DRAY_DIRECTORY || space->adopted[entry->id]))
+        return DRAY_OK;
     int result = is_counted(space, entry, &counted);
 
     if (result != DRAY_OK || counted)
@@ -128,9 +132,9 @@ static int refuse(struct dray_ctx *ctx, const char *where, const char *what, uin
 }
 
 int hpfs_check_space(struct dray_ctx *ctx, const struct dray_staging *staging,
-                     const struct hpfs_place *place)
+                     const struct hpfs_place *place, const uint8_t *adopted)
 {
-    struct space space = {.ctx = ctx};
+    struct space space = {.ctx = ctx, .adopted = adopted};
     const char *where = staging->into >= 0 ? place->whole : place->parent;
     struct statvfs status;
 

@@ -4,14 +4,13 @@ is never touched."""
 import hashlib
 import json
 import os
-import random
 import shutil
-import signal
 import stat
 import subprocess
-import time
 
 import pytest
+
+import kills
 
 WORKFLOW = """version: 1
 name: test
@@ -266,12 +265,6 @@ def make_target(place):
     return place
 
 
-def assert_no_half_file(place, source):
-    for path in place.rglob("f*"):
-        if ".dray" not in str(path.relative_to(place)):
-            assert path.read_bytes() in (b"old", (source / path.relative_to(place)).read_bytes()), path
-
-
 def assert_merged(place, source):
     for number in range(FILES // 100):
         assert (place / f"d{number:03}" / "theirs").read_bytes() == b"theirs"
@@ -279,63 +272,30 @@ def assert_merged(place, source):
     assert left(place) == []
 
 
-def test_killed_at_random_moments(run, dray, many, tmp_path):
-    seed, killed, begun = random.randrange(1 << 32), 0, 0
-    moments = random.Random(seed)
-    run(many, make_target(tmp_path / "warm"), conflicts="replace")
-    start = time.monotonic()
-    run(many, make_target(tmp_path / "timing"), conflicts="replace")
-    length = time.monotonic() - start
-    print(f"seed {seed}, one delivery takes {length:.2f} s")
-    for number in range(10):
-        place = make_target(tmp_path / f"t{number}")
-        (tmp_path / "merge.yaml").write_text(
-            WORKFLOW.format(dataset=many, target=place, existing="merge", more=", conflicts: replace"))
-        running = dray.start("run", tmp_path / "merge.yaml", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + moments.uniform(0.0, length)
-        if number % 2:  # in the middle of the renames
-            while running.poll() is None and not list(place.glob(".dray-*/journal")):
-                time.sleep(0.0005)
-            end = time.monotonic() + moments.uniform(0.0, 0.03)
-        while time.monotonic() < end and running.poll() is None:
-            time.sleep(0.001)
-        try:
-            os.killpg(running.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        killed += running.wait() == -signal.SIGKILL
-        time.sleep(0.05)  # the runner hears of it
-        begun += bool(list(place.glob(".dray-*/journal")))
-        assert_no_half_file(place, many)
-        if (place / ".dray" / "source").exists():
-            dray("verify", place)
-        run(many, place, conflicts="replace")
-        assert_merged(place, many)
-        dray("verify", place)
-    assert killed >= 3, "too few were killed while they worked"
-    print(f"{killed} killed, {begun} with a journal")
-    assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+@pytest.fixture(scope="session")
+def moment(tmp_path_factory):
+    return kills.build_moment(tmp_path_factory.mktemp("moment"))
 
 
 @pytest.fixture
-def torn(run, dray, many, tmp_path):
-    """torn() is a target whose merge was killed in the middle of its renames, or None."""
+def torn(run, dray, many, moment, tmp_path):
+    """torn() is a target whose merge was killed in the middle of its renames."""
 
     def tear():
-        for number in range(20):
-            place = make_target(tmp_path / f"torn{number}")
-            (tmp_path / "merge.yaml").write_text(
-                WORKFLOW.format(dataset=many, target=place, existing="merge", more=", conflicts: replace"))
-            running = dray.start("run", tmp_path / "merge.yaml", stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL)
-            while running.poll() is None and not list(place.glob(".dray-*/old/*")):
-                time.sleep(0.0002)
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
-            time.sleep(0.1)
-            if list(place.glob(".dray-*/old/*")) and not (place / ".dray").exists():
-                return place
-        pytest.fail("none could be killed between its journal and its marker")
+        log, work = tmp_path / "calls", [dray.program, "run", tmp_path / "merge.yaml"]
+
+        def start(place, number):
+            run(many, make_target(place), command="check", conflicts="replace")
+            subprocess.run([moment, log, str(number), "both", *work], env=dray.env, cwd=dray.home, check=False,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            return log.read_text().splitlines()
+
+        calls = start(tmp_path / "counted", 0)
+        renames = [number for number, line in enumerate(calls, 1) if line.endswith(" runner renameat2")]
+        place = tmp_path / "torn"
+        start(place, renames[len(renames) // 2])
+        assert list(place.glob(".dray-*/old/*")) and not (place / ".dray").exists()
+        return place
 
     return tear
 

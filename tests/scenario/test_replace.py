@@ -3,7 +3,6 @@
 else."""
 import json
 import os
-import random
 import re
 import shutil
 import signal
@@ -370,39 +369,6 @@ def whole(target, count):
     assert done.returncode == 0, done.stderr
     assert len((target / manifest).read_text().splitlines()) == count
     return int((target / "d000/f000").read_bytes().split()[0])
-
-
-def test_killed_at_random_moments(dray, run, tmp_path):
-    data, target, count = tmp_path / "data", tmp_path / "out" / "x", 500
-    target.parent.mkdir()
-    tree_of(data, 0, count)
-    run(data, target)
-    tree_of(data, 1, count)
-    start = time.monotonic()
-    run(data, target)
-    length = time.monotonic() - start
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}, one delivery takes {length:.2f} s")
-    moments = random.Random(seed)
-    killed = 0
-    for generation in range(2, 12):
-        tree_of(data, generation, count)
-        running = dray.start("run", tmp_path / "replace.yaml", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # The later half is where names are exchanged and the old one is removed.
-        time.sleep(moments.uniform(0.0 if generation % 2 else 0.5, 1.0) * length)
-        try:
-            os.killpg(running.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        killed += running.wait() == -signal.SIGKILL
-        time.sleep(0.05)  # the runner hears of it
-        assert whole(target, count) in (generation - 1, generation)
-        run(data, target)
-        assert whole(target, count) == generation
-        assert left(target) == [], "left beside the target"
-        assert os.listdir(dray.state / "scratch") == []
-    assert killed >= 4, "too few were killed while they worked"
-    assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
 
 
 def killed_after_the_exchange(dray, run, data, target, workflow):

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Unit tests, on cmocka. A test is one line here and a file of that name with .c behind it.
 
+unit_tests += tests/unit/test_adopt
 unit_tests += tests/unit/test_bag
 unit_tests += tests/unit/test_base_memory
 unit_tests += tests/unit/test_buffer
 unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_configuration
+unit_tests += tests/unit/test_destination
 unit_tests += tests/unit/test_diagnostic
 unit_tests += tests/unit/test_digest
 unit_tests += tests/unit/test_error
@@ -54,6 +56,7 @@ unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_command_words
 unit_tests += tests/unit/test_process
 unit_tests += tests/unit/test_program_allowed
+unit_tests += tests/unit/test_proof
 unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
@@ -82,6 +85,8 @@ unit_tests += tests/unit/test_walk
 
 # What several tests share.
 libdraytest_a_SOURCES = \
+	tests/unit/failing.c \
+	tests/unit/failing.h \
 	tests/unit/filter_fixture.c \
 	tests/unit/filter_fixture.h \
 	tests/unit/made.c \
@@ -100,7 +105,7 @@ libdraytest_a_SOURCES = \
 # What a test needs beyond the core.
 tests_unit_test_command_words_LDADD = libdraycommand.la $(LDADD)
 tests_unit_test_pattern_LDADD = libdraypattern.la $(LDADD)
-tests_unit_test_pattern_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc
+tests_unit_test_pattern_LDFLAGS = $(fail_allocations)
 tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 
 # A file system that answers as it is told.
@@ -113,18 +118,21 @@ tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 # A directory that cannot be read to its end.
 tests_unit_test_merge_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=readdir
 
-# These fail each allocation in turn: the linker sends our calls to the test's own functions.
+# These fail each allocation in turn: the linker sends our calls to failing.c.
 fail_allocations = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
-tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
+	-Wl,--wrap=strdup,--wrap=strndup,--wrap=vasprintf
+tests_unit_test_base_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_configuration_LDFLAGS = $(fail_allocations)
+tests_unit_test_proof_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=fstat,--wrap=getxattr
+tests_unit_test_destination_LDFLAGS = $(fail_allocations)
 tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_verdict_memory_LDFLAGS = $(fail_allocations)
-tests_unit_test_verdicts_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=dray_run_tell
-tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
+tests_unit_test_verdicts_LDFLAGS = $(fail_allocations) -Wl,--wrap=dray_run_tell
+tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations)
 
 # Plugins that are linked into their test, from objects of its own.
 tests_unit_test_transform_rename_SOURCES = \
@@ -145,8 +153,7 @@ tests_unit_test_step_memory_SOURCES = \
 	tests/unit/test_step_memory.c
 tests_unit_test_step_memory_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_test_step_memory_LDADD = $(LDADD) $(MAGIC_LIBS) $(PCRE2_LIBS) $(UTF8PROC_LIBS)
-tests_unit_test_step_memory_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=strdup \
+tests_unit_test_step_memory_LDFLAGS = $(fail_allocations) \
 	-Wl,--wrap=magic_open,--wrap=magic_load,--wrap=magic_buffer,--wrap=magic_errno \
 	-Wl,--wrap=pcre2_compile_context_create_8,--wrap=pcre2_match_context_create_8 \
 	-Wl,--wrap=pcre2_match_data_create_8,--wrap=pcre2_match_8,--wrap=pcre2_compile_8 \
@@ -159,7 +166,7 @@ tests_unit_test_plan_cost_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_golden_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_json_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_key_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
-tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf $(stand_in_plugins)
+tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) $(stand_in_plugins)
 tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_renew_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_renew_facts_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
