@@ -83,14 +83,14 @@ static int has_journal(int fd)
 }
 
 /* Takes both descriptors where it is kept. */
-static int keep(struct dray_staging_place *staging, const char *name, int *fd, int *holder)
+static int keep(struct dray_staging_place *staging, const char *name, int *fd,
+                const struct dray_merge_holder *holder)
 {
     char *copy = staging->kept_count < DRAY_ADOPT_KEPT ? strdup(name) : NULL;
 
     if (!copy)
         return 0;
-    staging->kept[staging->kept_count++] =
-        (struct dray_kept){copy, DRAY_TAKE_FD(*fd), DRAY_TAKE_FD(*holder)};
+    staging->kept[staging->kept_count++] = (struct dray_kept){copy, DRAY_TAKE_FD(*fd), *holder};
     return 1;
 }
 
@@ -104,34 +104,40 @@ int dray_adopt_is_of_use(const struct dray_staging_place *staging, int fd)
 
 int dray_adopt_keep(struct dray_staging_place *staging, const char *name, int *fd)
 {
-    int none = -1;
+    const struct dray_merge_holder none = {-1, -1};
 
     return keep(staging, name, fd, &none);
 }
 
 int dray_adopt_keep_holder(struct dray_staging_place *staging, int into, const char *name)
 {
-    dray_autoclose int holder = open_private(into, name);
-    dray_autoclose int fd = holder >= 0 ? open_private(holder, "data") : -1;
+    struct dray_merge_holder holder = {-1, -1};
     struct stat status;
 
+    if (!dray_merge_holder_take(into, name, &holder))
+        return 0;
+    dray_autoclose int fd = open_private(holder.directory, "data");
     /* With a journal of the merge itself, files may have left it. */
-    return fd >= 0 && has_journal(fd) && dray_merge_is_known(into, holder) &&
-           flock(holder, LOCK_EX | LOCK_NB) == 0 &&
-           fstatat(holder, "journal", &status, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT &&
-           keep(staging, name, &fd, &holder);
+    if (fd >= 0 && has_journal(fd) &&
+        fstatat(holder.directory, "journal", &status, AT_SYMLINK_NOFOLLOW) != 0 &&
+        errno == ENOENT && keep(staging, name, &fd, &holder))
+        return 1;
+    dray_close_descriptor(&holder.directory);
+    dray_close_descriptor(&holder.lock);
+    return 0;
 }
 
-static void remove_one(struct dray_step_run *step, const struct dray_kept *kept)
+static void remove_one(struct dray_step_run *step, struct dray_kept *kept)
 {
     const struct dray_staging_place *staging = &step->staging;
     struct dray_error why = {0};
-    int result = kept->holder >= 0
-                     ? dray_merge_settle(staging->into, kept->name, kept->holder, &why)
+    int result = kept->holder.directory >= 0
+                     ? dray_merge_settle(staging->into, kept->name, &kept->holder, &why)
                      : dray_remove_held(staging->parent, kept->name, kept->fd, &why);
 
     if (result != 0)
-        dray_staging_leave(step, kept->holder >= 0 ? step->target->uri : step->target->parent,
+        dray_staging_leave(step,
+                           kept->holder.directory >= 0 ? step->target->uri : step->target->parent,
                            kept->name, why.message);
 }
 
@@ -147,7 +153,8 @@ void dray_adopt_let_go(struct dray_staging_place *staging)
     while (staging->kept_count > 0) {
         struct dray_kept *last = &staging->kept[--staging->kept_count];
         dray_close_descriptor(&last->fd);
-        dray_close_descriptor(&last->holder);
+        dray_close_descriptor(&last->holder.directory);
+        dray_close_descriptor(&last->holder.lock);
         free(last->name);
     }
 }

@@ -16,7 +16,11 @@ libdraycore_a_SOURCES += \
 	core/run/made.h \
 	core/run/merge.c \
 	core/run/merge.h \
+	core/run/merge_holder.c \
 	core/run/merge_journal.c \
+	core/run/merge_move.c \
+	core/run/merge_move.h \
+	core/run/merge_records.c \
 	core/run/merge_settle.c \
 	core/run/pipe.c \
 	core/run/pipe.h \

@@ -13,6 +13,7 @@
 #include "core/plugin/load.h"
 #include "core/run/adopt.h"
 #include "core/run/blame.h"
+#include "core/run/merge.h"
 #include "core/run/pipe.h"
 #include "core/run/sweep.h"
 #include "core/tree/bytes.h"
@@ -47,17 +48,18 @@ struct dray_rule_count {
 
 /* The staging directory of a push to a file system, made before the sandbox is. */
 struct dray_staging_place {
-    int directory, parent; /* -1: none */
-    int old;               /* the directory that the push goes over; -1: none */
-    int into;              /* the directory that it adds to; -1: none */
-    int holder;            /* in which staging is then, by the name below; -1: none */
-    int merged;            /* something was in it */
+    int directory, parent;           /* -1: none */
+    int old;                         /* the directory that the push goes over; -1: none */
+    int into;                        /* the directory that it adds to; -1: none */
+    struct dray_merge_holder holder; /* in which staging is then, by the name below */
+    int64_t touched;                 /* atomic: when it was last said to be in use, ns */
+    int merged;                      /* something was in it */
     char *name;
     struct dray_kept {
-        char *name;          /* in parent; of a holder, in into */
-        int fd;              /* of what was put together */
-        int holder;          /* in which that is, locked; -1: none */
-    } kept[DRAY_ADOPT_KEPT]; /* what earlier attempts left, to be adopted */
+        char *name;                      /* in parent; of a holder, in into */
+        int fd;                          /* of what was put together */
+        struct dray_merge_holder holder; /* in which that is */
+    } kept[DRAY_ADOPT_KEPT];             /* what earlier attempts left, to be adopted */
     size_t kept_count;
     struct dray_made made;             /* what is known to be ours in parent */
     uint64_t left;                     /* so much is left there of earlier attempts */
@@ -359,6 +361,8 @@ void dray_staging_leave(struct dray_step_run *step, const char *directory, const
 /* Remove it with all it holds, unless it was renamed to its place. What a push goes over is left.
  */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
+/* A push into a directory goes on. */
+void dray_staging_touch(struct dray_step_run *step);
 /* After a push that succeeded: remove what it went over. What cannot be removed is told. */
 void dray_staging_delivered(struct dray_step_run *step);
 /* When discarding, after the push was asked: remove what the target's delivery went over, if the

@@ -165,6 +165,7 @@ void dray_service_progress(struct dray_ctx *ctx, uint64_t entries, uint64_t byte
     __atomic_fetch_add(&step->entries_done, entries, __ATOMIC_RELAXED);
     __atomic_fetch_add(&step->bytes_done, bytes, __ATOMIC_RELAXED);
     __atomic_store_n(&step->last_progress, dray_monotonic(), __ATOMIC_RELAXED);
+    dray_staging_touch(step);
 }
 
 int dray_service_cancelled(struct dray_ctx *ctx)

@@ -8,10 +8,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "core/base/io.h"
+#include "core/base/text.h"
 #include "core/run/merge.h"
 #include "core/run/run.h"
 #include "core/run/sweep.h"
@@ -63,15 +63,28 @@ static void hold_old(struct dray_step_run *step)
 
 /* ---- Into a directory that is there ---- */
 
+/* What is not known to be one may be removed by who knows better, but not what another user is at
+ * work in, nor what was kept since it is somebody's. */
+static void tell_holder(const struct dray_teller *teller, const struct dray_plan_target *target,
+                        const char *name, const struct dray_error *why)
+{
+    if (why->class_ == DRAY_DENIED) {
+        dray_sweep_tell(teller, target->uri, name, why->message);
+        return;
+    }
+    dray_autofree char *message = dray_format("%s/%s: %s", target->uri, name, why->message);
+    teller->tell(teller->arg, message ? message : why->message);
+}
+
 /* One holder: 1 when it stays, and its reason is told. */
 static int settle_holder(const struct dray_plan_target *target, int into, const char *name,
                          const struct dray_teller *teller, struct dray_error *error)
 {
     struct dray_error why = {0};
-    int result = dray_merge_settle(into, name, -1, &why);
+    int result = dray_merge_settle(into, name, NULL, &why);
 
     if (result > 0)
-        dray_sweep_tell(teller, target->uri, name, why.message);
+        tell_holder(teller, target, name, &why);
     else if (result < 0)
         *error = why;
     return result;
@@ -151,31 +164,35 @@ int dray_staging_settle(const struct dray_plan_target *target, const json_t *roo
     return result < 0 ? result : settled > 0;
 }
 
-/* The holder and what is in it; it is locked for as long as this process lives. */
+/* How often somebody else hears that it is in use, where locks are not known. */
+#define TOUCH_EVERY (INT64_C(60) * 1000000000)
+
 static int make_holder(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
+    struct dray_error why = {0};
 
-    if (mkdirat(staging->into, staging->name, 0700) != 0)
-        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
-    staging->holder =
-        openat(staging->into, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    /* Where a set-group-ID bit or a default ACL gave it more rights, they are taken away. */
-    if (staging->holder < 0 || fchmod(staging->holder, 0700) != 0)
-        return dray_fail_errno(error, errno, "opening %s in %s", staging->name, step->target->uri);
-    if (flock(staging->holder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return dray_fail(error, DRAY_TEMPORARY, "%s in %s is locked", staging->name,
-                         step->target->uri);
-    int marked = dray_merge_mark(staging->into, staging->holder, error);
-    if (marked != 0)
-        return marked;
-    if (mkdirat(staging->holder, "old", 0700) != 0 || mkdirat(staging->holder, "data", 0700) != 0)
-        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
+    if (dray_merge_holder_make(staging->into, staging->name, &staging->holder, &why) != 0) {
+        dray_fail(error, why.class_, "%s: %s", step->target->uri, why.message);
+        return error->class_;
+    }
     staging->directory =
-        openat(staging->holder, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        openat(staging->holder.directory, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return staging->directory >= 0
                ? 0
                : dray_fail_errno(error, errno, "opening a directory in %s", step->target->uri);
+}
+
+void dray_staging_touch(struct dray_step_run *step)
+{
+    struct dray_staging_place *staging = &step->staging;
+    int64_t now = dray_monotonic();
+
+    if (staging->holder.lock < 0 ||
+        now - __atomic_load_n(&staging->touched, __ATOMIC_RELAXED) < TOUCH_EVERY)
+        return;
+    __atomic_store_n(&staging->touched, now, __ATOMIC_RELAXED);
+    dray_merge_holder_touch(&staging->holder);
 }
 
 static int prepare_into(struct dray_step_run *step, struct dray_error *error)
@@ -310,10 +327,10 @@ static int remove_named(struct dray_step_run *step, int fd, struct dray_error *e
 /* The holder: what is left of it is no failure of what was done in it. */
 static int remove_holder(struct dray_step_run *step, struct dray_error *error)
 {
-    const struct dray_staging_place *staging = &step->staging;
-    int result = staging->holder < 0
+    struct dray_staging_place *staging = &step->staging;
+    int result = staging->holder.directory < 0
                      ? 0
-                     : dray_merge_settle(staging->into, staging->name, staging->holder, error);
+                     : dray_merge_settle(staging->into, staging->name, &staging->holder, error);
 
     return result > 0 ? error->class_ : result;
 }
@@ -363,9 +380,10 @@ void dray_staging_delivered(struct dray_step_run *step)
         result = remove_holder(step, &why);
     else if (staging->old >= 0)
         result = remove_old(staging, staging->name, staging->old, &why);
-    if (result != 0)
-        dray_sweep_tell(&teller, staging->into >= 0 ? step->target->uri : step->target->parent,
-                        staging->name, why.message);
+    if (result != 0 && staging->into >= 0)
+        tell_holder(&teller, step->target, staging->name, &why);
+    else if (result != 0)
+        dray_sweep_tell(&teller, step->target->parent, staging->name, why.message);
     /* Whatever becomes of its name, the delivery is not staging any more. */
     struct dray_error ignored = {0};
     if (result == 0 && staging->left == 0)
@@ -397,28 +415,60 @@ void dray_staging_settled(struct dray_step_run *step, const struct dray_error *p
     dray_sweep_tell(&teller, step->target->parent, old->name, why.message);
 }
 
+/* ---- Merging ---- */
+
+static void hear(void *arg)
+{
+    dray_service_progress(arg, 0, 0);
+}
+
+static int ask(void *arg)
+{
+    return dray_service_cancelled(arg);
+}
+
 /* What failed is undone. What cannot be, whoever comes next tries again. */
+static int do_merge(struct dray_call *call, const struct dray_merge_journal *journal,
+                    const struct dray_merge_watch *watch)
+{
+    const struct dray_staging_place *staging = &call->step->staging;
+    struct dray_error also = {0}, kept = {0};
+    int result = dray_merge_finish(staging->into, staging->holder.directory, journal, 0, watch,
+                                   &call->error);
+
+    if (result == 0)
+        return 0;
+    if (dray_merge_undo(staging->into, staging->holder.directory, journal, watch, &kept, &also) !=
+        0)
+        dray_hint(&call->error, "not all of it could be undone: %s; it lies in %s/%s", also.message,
+                  call->step->target->uri, staging->name);
+    else if (kept.class_ != 0)
+        dray_hint(&call->error, "%s", kept.message);
+    return result;
+}
+
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts)
 {
     struct dray_call *call = (struct dray_call *)(void *)ctx;
     const struct dray_staging_place *staging = &call->step->staging;
+    const struct dray_merge_watch watch = {hear, ask, ctx};
     dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
-    struct dray_error also = {0};
+    struct stat status;
 
-    if (staging->holder < 0 || !call->step->committed)
+    if (staging->holder.directory < 0 || !call->step->committed)
         return dray_fail(&call->error, DRAY_BUG,
                          "plugin %s wants to merge what it may not, or nothing",
                          call->step->step->uses);
-    int result =
-        dray_merge_plan(staging->into, staging->directory, conflicts, &journal, &call->error);
+    if (fstat(staging->holder.directory, &status) != 0)
+        return dray_fail_errno(&call->error, errno, "looking at %s", staging->name);
+    journal.holder = status.st_ino;
+    int result = dray_merge_plan(staging->into, staging->directory, conflicts, &watch, &journal,
+                                 &call->error);
+    if (result == 0 && dray_service_cancelled(ctx))
+        result = dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
     if (result == 0)
-        result = dray_merge_journal_write(staging->holder, &journal, &call->error);
-    if (result != 0)
-        return result;
-    result = dray_merge_finish(staging->into, staging->holder, &journal, 0, &call->error);
-    if (result != 0 && dray_merge_undo(staging->into, staging->holder, &journal, &also) != 0)
-        dray_hint(&call->error, "it could not be undone: %s", also.message);
-    return result;
+        result = dray_merge_journal_write(staging->holder.directory, &journal, &call->error);
+    return result == 0 ? do_merge(call, &journal, &watch) : result;
 }
 
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)

@@ -81,6 +81,9 @@ struct hpfs_place {
  * DRAY_NOT_FOUND it is filled too, by what is written. Free it in any case. */
 int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place);
 void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
+/* Where everybody may rename what is another's, nothing can be made that is what was delivered:
+ * DRAY_DENIED. */
+int hpfs_check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status);
 /* Is the parent that the host holds still where the plan says? If it was moved meanwhile, the
  * delivery would appear elsewhere: DRAY_CONFLICT. */
 int hpfs_check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,

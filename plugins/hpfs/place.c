@@ -13,8 +13,7 @@ static void free_text(char **text)
 }
 #define OWNED __attribute__((cleanup(free_text))) char *
 
-/* Where everybody may rename what is another's, nothing can be made that is what was delivered. */
-static int check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status)
+int hpfs_check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status)
 {
     if ((status->st_mode & S_IWOTH) == 0 || (status->st_mode & S_ISVTX) != 0)
         return DRAY_OK;
@@ -45,7 +44,7 @@ static int resolve(struct dray_ctx *ctx, const char *directory, char **ret_real,
     if (result != DRAY_OK)
         return result;
     result = fstat(fd, &status) == 0
-                 ? check_mode(ctx, real, &status)
+                 ? hpfs_check_mode(ctx, real, &status)
                  : host->fail_errno(ctx, errno, "looking at the directory %s", real);
     if (result != DRAY_OK) {
         host->free(real);

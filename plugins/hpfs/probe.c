@@ -169,6 +169,38 @@ void probe_look_inside(struct probe *probe, struct dray_presence *presence)
         probe_no_memory(probe);
 }
 
+static int is_record(const char *name)
+{
+    static const char *const names[] = {"manifest-sha256.txt", "tree.jsonl", "receipt.json",
+                                        "receipt.sig",         "README.txt", "delivered.json"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return 1;
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const char *dataset)
+{
+    struct probe probe = {.ctx = ctx, .root = root};
+    HPFS_FD records = openat(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    PROBE_JSON marker = records < 0 ? NULL : read_marker(&probe, records);
+    int copy = records < 0 ? -1 : openat(records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy < 0 ? NULL : fdopendir(copy);
+    int only = is_marker(marker, dataset);
+
+    if (listing == NULL) {
+        hpfs_close(&copy);
+        return 0;
+    }
+    errno = 0;
+    for (const struct dirent *one; only && (one = readdir(listing)) != NULL; errno = 0)
+        only = is_record(one->d_name);
+    only = only && errno == 0;
+    (void)closedir(listing);
+    return only;
+}
+
 static const char *type_name(mode_t mode)
 {
     switch (mode & S_IFMT) {
@@ -216,12 +248,16 @@ static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs
                    ? DRAY_OK
                    : host->fail(ctx, DRAY_NO_MEMORY, "looking at %s: out of memory", place->whole);
     }
+    if (fstat(root, &status) != 0)
+        return host->fail_errno(ctx, errno, "looking at %s", place->whole);
     probe.root = root;
     probe_look_inside(&probe, presence);
-    if (goes_into(hpfs, place, root))
+    if (probe.failed == 0 && goes_into(hpfs, place, root)) {
         presence->goes_over = DRAY_GOES_INTO;
-    else
+        probe.failed = hpfs_check_mode(ctx, place->whole, &status);
+    } else {
         presence->goes_over = probe.strict && presence->state == DRAY_DELIVERED;
+    }
     host->free(probe.why);
     host->free(probe.manifest);
     return probe.failed;
@@ -248,7 +284,9 @@ int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_prese
     if (result == DRAY_OK)
         result = look(self, ctx, &place, ret_presence);
     if (result == DRAY_OK) {
-        ret_presence->free_bytes = free_bytes(place.fd);
+        HPFS_FD into = openat(place.fd, place.name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        ret_presence->free_bytes =
+            free_bytes(ret_presence->goes_over == DRAY_GOES_INTO && into >= 0 ? into : place.fd);
         ret_presence->note = hpfs_recipient_note(self, ctx, &place);
     }
     hpfs_place_free(ctx->host, &place);

@@ -217,7 +217,8 @@ def test_one_of_another_target_is_left_alone(dray, data, parent, tmp_path, workf
     (parent / "y").mkdir()
     holder = parent / "y" / ".dray-0123456789abcdef.1-01234567"
     holder.mkdir(mode=0o700)
-    (holder / f"of-{(parent / 'y').stat().st_ino}-{holder.stat().st_ino}").mkdir()
+    (holder / "holder").write_text(f"dray-holder 1\ntarget {(parent / 'y').stat().st_ino}\n"
+                                   f"holder {holder.stat().st_ino}\nby 1 - - nowhere\n")
     (holder / "data").mkdir()
     (holder / "data/f").write_bytes(b"f")
     holder.rename(parent / "x" / holder.name)

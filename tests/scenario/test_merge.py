@@ -352,7 +352,7 @@ def test_what_a_crash_lost_is_undone_and_delivered_anew(run, dray, many, torn):
 def test_an_undoing_that_was_killed_goes_on(dray, many, torn):
     place = torn()
     with open(next(place.glob(".dray-*/journal")), "a") as journal:
-        journal.write("undo\n")
+        journal.write("\nundo\n")
     (place / "d000" / "later").write_bytes(b"later")
     dray("run", place.parent / "merge.yaml")
     assert (place / "d000" / "later").read_bytes() == b"later"
@@ -360,19 +360,27 @@ def test_an_undoing_that_was_killed_goes_on(dray, many, torn):
     assert_merged(place, many)
 
 
+def leave_holder(place, name, text, tail=""):
+    """What an attempt left that was killed: `text` are lines of a journal, {} its inode."""
+    holder = place / ".dray-0123456789abcdef.1-01234567"
+    for part in ("data", "old"):
+        (holder / part).mkdir(parents=True)
+    holder.chmod(0o700)
+    inode = holder.stat().st_ino
+    (holder / "holder").write_text(f"dray-holder 1\ntarget {place.stat().st_ino}\nholder {inode}\n"
+                                   "by 1 no-boot no-pids nowhere\n")
+    text = f"dray-merge 2 {inode}\n{text}"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (holder / name).write_text(f"{text}end {text.count(chr(10)) - 1} {digest}\n{tail}")
+    return holder
+
+
 def test_done_or_not_yet_begun_it_is_only_removed(run, dray, many, tmp_path):
     """The journal was not durable yet, or all of it was done."""
     place = make_target(tmp_path / "place")
     run(many, place, conflicts="replace")
     for name in ("journal.new", "journal"):
-        holder = place / ".dray-0123456789abcdef.1-01234567"
-        for part in ("data", "old"):
-            (holder / part).mkdir(parents=True)
-        (holder / f"of-{place.stat().st_ino}-{holder.stat().st_ino}").mkdir()
-        holder.chmod(0o700)
-        text = "put d 1 0 d000\n"
-        digest = hashlib.sha256(("dray-merge 1\n" + text).encode()).hexdigest()
-        (holder / name).write_text(f"dray-merge 1\n{text}end 1 {digest}\ndone\n")
+        leave_holder(place, name, "put d 0755 1 0 0 d000\n", "\ndone\n")
         (many / "d000" / "f000").write_bytes(name.encode())
         run(many, place, conflicts="replace")
         assert_merged(place, many)

@@ -28,6 +28,8 @@ unit_tests += tests/unit/test_made
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_memory
 unit_tests += tests/unit/test_merge
+unit_tests += tests/unit/test_merge_holder
+unit_tests += tests/unit/test_merge_races
 unit_tests += tests/unit/test_node
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_pattern
@@ -91,6 +93,8 @@ libdraytest_a_SOURCES = \
 	tests/unit/made.h \
 	tests/unit/made_plugins.c \
 	tests/unit/made_plugins.h \
+	tests/unit/merge_place.c \
+	tests/unit/merge_place.h \
 	tests/unit/plan_fixture.c \
 	tests/unit/plan_fixture.h \
 	tests/unit/stand_ins.c \
@@ -105,6 +109,9 @@ tests_unit_test_pattern_LDFLAGS = $(fail_allocations)
 tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 
 # A file system that answers as it is told.
+tests_unit_test_merge_races_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=linkat,--wrap=unlinkat,--wrap=fsync,--wrap=write,--wrap=syscall
+tests_unit_test_merge_holder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fcntl,--wrap=fcntl64
 tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync
 
