@@ -34,6 +34,7 @@ struct options {
     struct list policies, sets, include, exclude, given;
     char letters[64];          /* of the options that were given (options.c) */
     const char *target, *path; /* of policy explain */
+    const char *for_user;      /* for whom is delivered; NULL: for the caller */
     int64_t size;
     const char *type, *source, *owner, *external_id, *name; /* of dataset; NULL: not said */
     const char *bundle_size;
@@ -106,6 +107,7 @@ int command_recipe(struct options *options);
 int command_dataset(struct options *options);
 int command_init(struct options *options);
 int command_admin(struct options *options);
+int command_target(struct options *options);
 
 /* Does the error only stand for the diagnostics? Then it is one of them, with its place. */
 int is_diagnostic(const struct dray_error *error, const struct dray_diagnostics *diagnostics);

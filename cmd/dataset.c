@@ -284,6 +284,8 @@ static int tell(struct work *work, json_t *dataset, const char *what)
         (void)printf("; the list of its %llu file%s was of the source before, and is dropped",
                      number(dataset, "list_dropped"),
                      number(dataset, "list_dropped") == 1 ? "" : "s");
+    if (json_object_get(dataset, "bundle_dropped"))
+        (void)fputs("; what was known of the file at the source before is dropped", stdout);
     (void)fputc('\n', stdout);
     json_decref(dataset);
     return 0;

@@ -22,13 +22,13 @@ const struct command dray_commands[] = {
      "into.\n"
      "\n"
      "  dray push ./run-0042 --to /hpfs/smith/incoming/ --exclude '*.tmp'\n",
-     "tiewpnajf", 1, 1, command_push},
+     "tiewpnajfW", 1, 1, command_push},
     {"run", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--again]",
      "Plan and deliver now, in the foreground",
      "The same request again is answered by the earlier delivery; an interrupted one is taken up.\n"
      "\n"
      "  dray run ocean.yaml --set lab=smith\n",
-     "dspnajf", 1, 1, command_run},
+     "dspnajfW", 1, 1, command_run},
     {"plan", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--listing FILE]",
      "Print the steps that would run, each with its origin",
      "Nothing is staged and nothing is written. The same file gives the same plan. What is known "
@@ -38,7 +38,7 @@ const struct command dray_commands[] = {
      "--listing neither dataset nor target need be there.\n"
      "\n"
      "  dray plan ocean.yaml --policies ./policies\n",
-     "dspnjo", 1, 1, command_plan},
+     "dspnjoW", 1, 1, command_plan},
     {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage|--listing FILE|--from-catalog]",
      "Every entry with its verdict and the rule that decided it",
      "Nothing is pushed. --stage also extracts what has to be extracted, so that manifests are "
@@ -51,7 +51,7 @@ const struct command dray_commands[] = {
      "  dray preview ocean.yaml --dropped\n"
      "  rclone lsf -R --format sp --separator \"$(printf '\\t')\" remote:ocean |\n"
      "      dray preview ocean.yaml --listing -\n",
-     "dspnjkgloJ", 1, 1, command_preview},
+     "dspnjkgloJW", 1, 1, command_preview},
     {"check", "FILE... | --schema KIND", "Diagnose workflows, policies, recipes and configurations",
      "Each problem is shown with its place and what to do; nothing is staged. With --schema it "
      "prints\n"
@@ -143,6 +143,17 @@ const struct command dray_commands[] = {
      "\n"
      "  dray admin gc --dry-run\n",
      "jr", 1, 1, command_admin},
+    {"target", "claim DIRECTORY --for USER",
+     "Whether a directory may be delivered into for another user",
+     "Root may write everywhere, so what root delivers for a user (--for of push, run and plan) "
+     "goes\n"
+     "only where the user could write: what they own, what a group or an ACL lets them write in, "
+     "or\n"
+     "what they have claimed, by making a file there whose name this tells. Exit 6: not claimed "
+     "yet.\n"
+     "\n"
+     "  dray target claim /hpfs/smith/incoming --for smith\n",
+     "Wjn", 1, 2, command_target},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 

@@ -21,6 +21,7 @@ dray_SOURCES = \
 	cmd/policy_look.c \
 	cmd/policy_replay.c \
 	cmd/recipe.c \
+	cmd/target.c \
 	cmd/verb.c
 dray_LDADD = $(program_libs)
 

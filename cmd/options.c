@@ -27,6 +27,7 @@ static const struct option_row rows[] = {
     {'d', "dataset", 1, "--dataset DATASET    the dataset: a path (./x, ../x, /x), or a name"},
     {'s', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)"},
     {'p', "policies", 1, "--policies DIR       policies beside the site's (may be repeated)"},
+    {'W', "for", 1, "--for USER           deliver for this user, as root"},
     {'a', "again", 0, "--again              deliver anew what was delivered before"},
     {'n', "no-sandbox", 0,
      "--no-sandbox         run plugins unconfined (where the kernel has no Landlock)"},
@@ -197,6 +198,8 @@ static const char *set_option(struct options *options, const char *name, const c
         return add(&options->include, value);
     else if (strcmp(name, "exclude") == 0)
         return add(&options->exclude, value);
+    else if (strcmp(name, "for") == 0)
+        options->for_user = value;
     else if (strcmp(name, "set") == 0)
         return strchr(value, '=') ? add(&options->sets, value) : "it takes NAME=VALUE";
     else if (strcmp(name, "policies") == 0)
@@ -295,6 +298,7 @@ struct dray_api_settings api_settings(const struct options *options)
     return (struct dray_api_settings){.configuration = options->config,
                                       .policies = options->policies.items,
                                       .policy_count = options->policies.count,
+                                      .user = options->for_user,
                                       .unconfined = options->no_sandbox,
                                       .interrupt_fd = -1};
 }

@@ -279,6 +279,27 @@ static void print_attempt(const json_t *attempt)
     }
 }
 
+static void print_adopted(FILE *stream, unsigned long long files, unsigned long long bytes)
+{
+    char size[24];
+
+    (void)fprintf(stream, "%llu %s, %s", files, files == 1 ? "file" : "files",
+                  dray_size_print(bytes, size));
+}
+
+/* What a delivery took over from an attempt that was killed. */
+static void print_taken_over(const json_t *target)
+{
+    const json_t *said = json_object_get(target, "confirmation");
+
+    if (text(said, "adopted_files")[0] == '\0')
+        return;
+    (void)fputs(" (", stdout);
+    print_adopted(stdout, strtoull(text(said, "adopted_files"), NULL, 10),
+                  strtoull(text(said, "adopted_bytes"), NULL, 10));
+    (void)fputs(" copied by an earlier attempt)", stdout);
+}
+
 void print_job(const json_t *job)
 {
     size_t i;
@@ -308,6 +329,7 @@ void print_job(const json_t *job)
             (void)printf(", %llu %s, %s", number(one, "entries"),
                          number(one, "entries") == 1 ? "entry" : "entries",
                          dray_size_print(number(one, "bytes"), bytes));
+        print_taken_over(one);
         (void)fputc('\n', stdout);
     }
     json_array_foreach(json_object_get(job, "attempts"), i, one) print_attempt(one);
@@ -464,6 +486,10 @@ static void show_event(struct progress *progress, const json_t *event)
         print_text(stderr, text(event, "message"));
         (void)fprintf(stderr, "; try %llu of %llu in %.1f s\n", number(event, "try"),
                       number(event, "tries"), (double)number(event, "milliseconds") / 1000);
+    } else if (strcmp(name, "adopted") == 0) {
+        (void)fprintf(stderr, "  %s goes on where it was stopped: ", text(event, "step"));
+        print_adopted(stderr, number(event, "entries"), number(event, "bytes"));
+        (void)fputs(" there already\n", stderr);
     } else if (strcmp(name, "log") == 0) {
         print_log(stderr, event);
     }

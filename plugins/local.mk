@@ -72,6 +72,7 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/place.c \
 	plugins/hpfs/probe.c \
 	plugins/hpfs/probe.h \
+	plugins/hpfs/recipient.c \
 	plugins/hpfs/rights.c \
 	plugins/hpfs/rights.h \
 	plugins/hpfs/space.c \

@@ -93,15 +93,19 @@ int dray_api_open(const struct dray_api_settings *settings, struct dray_api **re
         return dray_fail_errno(error, errno, "finding the working directory");
     api->state = state_directory(account);
     api->user = account ? strdup(account->pw_name) : dray_format("%u", (unsigned)geteuid());
-    if (!api->state || !api->user)
+    api->actor = api->user ? strdup(api->user) : NULL;
+    if (!api->state || !api->actor)
         return dray_fail_memory(error);
-    int result = open_registry(api, account, error);
+    int result = settings->user ? dray_api_for(api, settings->user, error) : 0;
+    if (result == 0)
+        result = open_registry(api, account, error);
     if (result != 0)
         return result;
     api->engine = (struct dray_engine){.state = api->state,
                                        .registry = api->registry,
                                        .user = api->user,
-                                       .actor = api->user,
+                                       .actor = api->actor,
+                                       .whom = api->whom,
                                        .unconfined = settings->unconfined,
                                        .interrupt_fd = settings->interrupt_fd,
                                        .journal = -1,
@@ -126,6 +130,8 @@ void dray_api_close(struct dray_api *api)
     free(api->state);
     free(api->here);
     free(api->user);
+    free(api->actor);
+    json_decref(api->whom);
     free(api);
 }
 

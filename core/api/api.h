@@ -18,6 +18,7 @@ struct dray_api_settings {
     const char *configuration;   /* a file; NULL: the system's, where there is one */
     const char *const *policies; /* directories beside the site's */
     size_t policy_count;
+    const char *user; /* for whom; NULL: the caller */
     int unconfined;   /* run plugins without the sandbox */
     int interrupt_fd; /* as in struct dray_engine */
     void (*on_event)(void *arg, const json_t *event);
@@ -64,6 +65,12 @@ DRAY_MUST_CHECK int dray_api_preview(struct dray_api *api,
 DRAY_MUST_CHECK int dray_api_run(struct dray_api *api, const struct dray_workflow_request *request,
                                  int again, struct dray_diagnostics *diagnostics, json_t **ret_job,
                                  struct dray_error *error);
+/* What shows that a directory may be delivered into for the user of the settings, who is not the
+ * caller: {"directory": its real path, "user", "by": "owner"|"group"|"acl"|"claim"|null, "file":
+ * the name of what claims it}. */
+DRAY_MUST_CHECK int dray_api_claim(struct dray_api *api, const char *directory,
+                                   struct dray_diagnostics *diagnostics, json_t **ret_answer,
+                                   struct dray_error *error);
 /* Diagnose files: workflows, policies, recipes and configurations. 0 when none has an error. */
 DRAY_MUST_CHECK int dray_api_check(struct dray_api *api, const char *const *files, size_t count,
                                    struct dray_diagnostics *diagnostics, struct dray_error *error);

@@ -14,11 +14,11 @@
 
 #define SYSTEM_FILE "/etc/dray/dray.yaml"
 
-/* Keys of the whole format. Of the top ones this release reads the first four. */
+/* Keys of the whole format. Of the top ones this release reads the first five. */
 static const char *const top_keys[] = {
-    "version", "policies", "sources",  "scratch", "database", "listen", "receipts", "plugins",
-    "hpfs",    "secrets",  "outgoing", "limits",  "windows",  "globus", "audit",    "notify"};
-#define READ_KEYS 4
+    "version", "policies", "sources",  "scratch", "hpfs",    "database", "listen", "receipts",
+    "plugins", "secrets",  "outgoing", "limits",  "windows", "globus",   "audit",  "notify"};
+#define READ_KEYS 5
 static const char *const policies_keys[] = {"path", "mandatory", "verify_key"};
 
 struct reader {
@@ -37,6 +37,7 @@ void dray_configuration_clear(struct dray_configuration *configuration)
     dray_key_free(configuration->policy_key);
     json_decref(configuration->sources);
     free(configuration->scratch.path);
+    json_decref(configuration->destinations);
     *configuration = (struct dray_configuration){0};
 }
 
@@ -162,6 +163,9 @@ static void read_root(struct reader *reader, const struct dray_node *root, uint3
     if (dray_configuration_sources(dray_node_get(root, "sources"), reader->diagnostics,
                                    &reader->configuration->sources) != 0)
         reader->no_memory = 1;
+    if (dray_configuration_hpfs(dray_node_get(root, "hpfs"), reader->diagnostics,
+                                reader->configuration) != 0)
+        reader->no_memory = 1;
 }
 
 /* The directory that the file lies in, by the name that it was given. */
@@ -243,7 +247,8 @@ int dray_configuration_is(const char *path)
     const struct dray_node *policies = dray_node_get(root, "policies");
     int known = strcmp(slash ? slash + 1 : path, "dray.yaml") == 0 ||
                 (policies && policies->kind == DRAY_NODE_MAPPING) ||
-                dray_node_pair(root, "sources") != NULL || dray_node_pair(root, "scratch") != NULL;
+                dray_node_pair(root, "sources") != NULL ||
+                dray_node_pair(root, "scratch") != NULL || dray_node_pair(root, "hpfs") != NULL;
     for (size_t i = READ_KEYS; !known && i < DRAY_COUNT(top_keys); i++)
         known = dray_node_pair(root, top_keys[i]) != NULL;
     return known;

@@ -24,6 +24,9 @@ struct dray_configuration {
     char *policies;              /* directory of policies; NULL: the system's */
     int mandatory;               /* it must hold at least one */
     struct dray_key *policy_key; /* that signs policies; NULL: signatures are not looked at */
+    json_t *destinations;   /* roots that file systems are delivered to below, [{"path", "real"}];
+                               NULL: what the caller may write */
+    const char *durability; /* of push/hpfs where a workflow says none; NULL: the plugin's */
     json_t *sources; /* {NAME: {"with": options of source/command as written, "grants": {"exec",
                         "read": paths, "connect": ports}}}; NULL: none */
     struct dray_configuration_scratch scratch;
@@ -43,6 +46,10 @@ DRAY_MUST_CHECK int dray_configuration_sources(const struct dray_node *node,
 DRAY_MUST_CHECK int dray_configuration_scratch(const struct dray_node *node, const char *base,
                                                struct dray_diagnostics *diagnostics,
                                                struct dray_configuration_scratch *scratch);
+/* Read `hpfs:` (NULL: none) likewise, into destinations and durability. */
+DRAY_MUST_CHECK int dray_configuration_hpfs(const struct dray_node *node,
+                                            struct dray_diagnostics *diagnostics,
+                                            struct dray_configuration *configuration);
 /* Is a file a configuration, rather than a workflow or a policy? By its keys; 0 also when it cannot
  * be read. */
 int dray_configuration_is(const char *path);

@@ -6,6 +6,7 @@
 #include "core/api/datasets.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +29,7 @@ struct import {
     uint64_t id; /* of it, when storing */
     uint64_t added, changed, files;
     uint64_t dropped; /* lists that were of another source, and that no other took the place of */
+    int told;         /* how lines of JSON are made of other JSON */
     int dropping;     /* the list of the dataset above is among them */
 };
 
@@ -165,6 +167,25 @@ static int is_file_line(const json_t *line)
     return json_object_get(line, "path") || json_object_get(line, "path_b64");
 }
 
+/* JSON that is spread over lines, or a list of datasets, is what people have; once it is said how
+ * that becomes lines. */
+static int fail_shape(struct import *import, const char *format, ...) DRAY_FORMAT(2, 3);
+static int fail_shape(struct import *import, const char *format, ...)
+{
+    char message[sizeof(import->error->message)];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(message, sizeof(message), format, arguments);
+    va_end(arguments);
+    (void)dray_fail(import->error, DRAY_INVALID, "%s", message);
+    if (!import->told)
+        dray_hint(import->error, "each line is one whole JSON object: jq -c '.[]' makes such lines "
+                                 "of a list, jq -c . of objects");
+    import->told = 1;
+    return DRAY_INVALID;
+}
+
 static int take_line(struct import *import, const char *text, size_t length)
 {
     json_error_t problem = {0};
@@ -180,11 +201,10 @@ static int take_line(struct import *import, const char *text, size_t length)
     if (!line && json_error_code(&problem) == json_error_out_of_memory)
         return dray_fail_memory(import->error);
     if (!line)
-        return dray_fail(import->error, DRAY_INVALID, "this is not JSON: %s, at character %d",
-                         problem.text, problem.column);
+        return fail_shape(import, "this is not JSON: %s, at character %d", problem.text,
+                          problem.column);
     if (!json_is_object(line))
-        result = dray_fail(import->error, DRAY_INVALID,
-                           "a line is an object: a dataset, or a file of the one above");
+        result = fail_shape(import, "a line is an object: a dataset, or a file of the one above");
     else if (!is_file_line(line))
         result = take_dataset(import, line);
     else if (import->open)
@@ -314,7 +334,7 @@ int dray_api_dataset_import(struct dray_api *api, const char *name,
     if (!file)
         return errno == EISDIR ? dray_fail(error, DRAY_INVALID, "%s is a directory", shown)
                                : dray_fail_errno(error, errno, "reading %s", shown);
-    import.source = dray_diagnostics_source(diagnostics, shown, "", 0);
+    import.source = dray_diagnostics_source(diagnostics, shown, NULL, 0);
     int result = dray_api_store(api, error);
     if (result == 0)
         result = pass(&import, file, shown);

@@ -36,10 +36,11 @@ static int read_text(const char *key, const json_t *value, const char **ret_text
         return 0;
     if (!text)
         return dray_fail(error, DRAY_INVALID, "`%s` is not a text", key);
-    if (strlen(text) > MOST_TEXT || strlen(text) != json_string_length(value) || has_controls(text))
+    if (strlen(text) != json_string_length(value) || has_controls(text))
         return dray_fail(error, DRAY_INVALID,
-                         "`%s` is longer than %d bytes, or holds control characters", key,
-                         MOST_TEXT);
+                         "`%s` holds control characters, such as the end of a line", key);
+    if (strlen(text) > MOST_TEXT)
+        return dray_fail(error, DRAY_INVALID, "`%s` is longer than %d bytes", key, MOST_TEXT);
     *ret_text = text;
     return 0;
 }
@@ -78,10 +79,13 @@ static int set_name(struct dray_dataset_row *row, const json_t *value, struct dr
         return replace(&row->name, name, error);
     (void)dray_fail(error, DRAY_INVALID, "\"%s\" cannot be the name of a dataset",
                     name ? name : "");
-    dray_hint(error,
-              "at most %d bytes without `/`, not `.` or `..`, and not beginning with "
-              "`~`, `$`, `-` or `id:`",
-              MOST_NAME);
+    if (name && dray_is_path(name))
+        dray_hint(error, "a path is its source: dray dataset add NAME --source %s", name);
+    else
+        dray_hint(error,
+                  "at most %d bytes without `/`, not `.` or `..`, and not beginning with "
+                  "`~`, `$`, `-` or `id:`",
+                  MOST_NAME);
     return DRAY_INVALID;
 }
 
@@ -307,7 +311,12 @@ static int set_member(struct dray_dataset_row *row, const char *key, json_t *val
         return json_is_array(value) ? 0 : dray_fail(error, DRAY_INVALID, "`files` is not a list");
     (void)dray_fail(error, DRAY_INVALID, "nothing of a dataset is called \"%s\"", key);
     const char *near = dray_nearest(key, keys, DRAY_COUNT(keys));
-    if (near)
+    if (strcmp(key, "digest") == 0 || strcmp(key, "sha256") == 0 || strcmp(key, "md5") == 0 ||
+        strcmp(key, "size") == 0)
+        dray_hint(error,
+                  "of the archive itself: \"bundle\": {\"size\": N, \"sha256\": DIGITS}; of a "
+                  "file: beside its `path`");
+    else if (near)
         dray_hint(error, "did you mean \"%s\"?", near);
     return DRAY_INVALID;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/base/io.h"
 #include "core/base/text.h"
 
 /* ---- as JSON */
@@ -252,17 +253,21 @@ static int sharing_json(void *arg, const char *source, json_t **ret_list, struct
     struct dray_api *api = arg;
     struct shared shared = {.source = source, .error = error};
     json_t *list = json_array();
-    int result = list ? dray_api_store_read(api, error) : dray_fail_memory(error);
 
+    if (!list)
+        return dray_fail_memory(error);
+    *ret_list = list;
+    /* Nothing is known of anything, and looking makes no store. */
+    if (!api->engine.store && !dray_store_is_there(api->state))
+        return 0;
+    int result = dray_api_store_read(api, error);
     shared.there = look(source, &shared.status);
     if (result == 0)
         result = dray_store_dataset_sources(api->engine.store, note_same, &shared, error);
     if (result == 0)
         result = add_rows(api, &shared, list, error);
     free(shared.ids);
-    if (result == 0)
-        *ret_list = list;
-    else
+    if (result != 0)
         json_decref(list);
     return result;
 }
@@ -282,23 +287,68 @@ static int check_source(const json_t *said, const struct dray_dataset_row *row,
 
     if (!json_object_get(said, "source") || !row->source || *row->source != '/')
         return 0;
-    if (stat(row->source, &status) != 0)
-        return dray_fail_errno(error, errno, "the source %s", row->source);
+    if (stat(row->source, &status) != 0) {
+        int result = dray_fail_errno(error, errno, "looking at the source %s", row->source);
+        if (result == DRAY_NOT_FOUND)
+            dray_hint(error, "what is not there yet can be imported (dray dataset import); what a "
+                             "program brings is NAME:REMOTE");
+        return result;
+    }
     if (!S_ISDIR(status.st_mode) && !S_ISREG(status.st_mode))
         return dray_fail(error, DRAY_INVALID, "the source %s is neither a file nor a directory",
                          row->source);
     return 0;
 }
 
+/* A name with a colon may have been meant as a path. */
+static int check_remote(const struct dray_api *api, const json_t *said, struct dray_error *error)
+{
+    const char *source = json_string_value(json_object_get(said, "source"));
+    struct stat status;
+
+    if (!source || !dray_is_remote(source))
+        return 0;
+    dray_autofree char *path = dray_path_absolute(api->here, source);
+    if (!path)
+        return dray_fail_memory(error);
+    if (stat(path, &status) != 0)
+        return 0;
+    (void)dray_fail(error, DRAY_INVALID,
+                    "the source %s would be what a program brings, and there is a %s of that name",
+                    source, S_ISDIR(status.st_mode) ? "directory" : "file");
+    dray_hint(error, "for the path write ./%s", source);
+    return DRAY_INVALID;
+}
+
+/* What is known of one file is said of a directory by mistake. */
+static int check_bundle(const struct dray_dataset_row *row, struct dray_error *error)
+{
+    struct stat status;
+
+    if (!row->bundle || !row->source || *row->source != '/' || stat(row->source, &status) != 0 ||
+        !S_ISDIR(status.st_mode))
+        return 0;
+    (void)dray_fail(error, DRAY_INVALID,
+                    "the source %s is a directory, and --digest and --bundle-size are of a file",
+                    row->source);
+    dray_hint(error, "digests of its files are imported with the list of them, or recorded by dray "
+                     "dataset verify --record");
+    return DRAY_INVALID;
+}
+
 static int store(struct dray_api *api, json_t *said, struct dray_dataset_row *row,
                  json_t **ret_dataset, struct dray_error *error)
 {
     const uint64_t files = row->files;
-    const int listed = row->listed != 0;
-    int result = dray_dataset_say(row, said, api->here, 1, error);
+    const int listed = row->listed != 0, bundled = row->bundle != NULL;
+    int result = check_remote(api, said, error);
 
     if (result == 0)
+        result = dray_dataset_say(row, said, api->here, 1, error);
+    if (result == 0)
         result = check_source(said, row, error);
+    if (result == 0)
+        result = check_bundle(row, error);
     if (result == 0)
         result = dray_store_dataset_put(api->engine.store, row, error);
     if (result == DRAY_CONFLICT) { /* it is what was said that is wrong */
@@ -308,8 +358,12 @@ static int store(struct dray_api *api, json_t *said, struct dray_dataset_row *ro
     }
     if (result == 0)
         result = give(row, ret_dataset, error);
-    if (result == 0 && listed && row->listed == 0 &&
-        json_object_set_new(*ret_dataset, "list_dropped", json_integer((json_int_t)files)) != 0) {
+    int forgot = bundled && !row->bundle && !json_object_get(said, "bundle");
+    if (result == 0 &&
+        ((listed && row->listed == 0 &&
+          json_object_set_new(*ret_dataset, "list_dropped", json_integer((json_int_t)files)) !=
+              0) ||
+         (forgot && json_object_set_new(*ret_dataset, "bundle_dropped", json_true()) != 0))) {
         json_decref(*ret_dataset);
         *ret_dataset = NULL;
         result = dray_fail_memory(error);

@@ -194,7 +194,7 @@ static int collect_facts(struct dray_api *api, const struct dray_explain_request
 
     if (!given || (request->dataset && !name) || (name && set(facts, "dataset.name", name)) ||
         set(facts, "user.name", request->user ? request->user : api->user) ||
-        set(facts, "user.role", "user") || set(facts, "actor.name", api->user))
+        set(facts, "user.role", "user") || set(facts, "actor.name", api->actor))
         result = dray_fail_memory(error);
     if (result == 0)
         result = set_known(api, request->dataset, facts, error);

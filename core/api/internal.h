@@ -10,9 +10,11 @@
 
 struct dray_api {
     const struct dray_api_settings *settings;
-    char *here;  /* the working directory */
-    char *state; /* the state directory */
-    char *user;
+    char *here;   /* the working directory */
+    char *state;  /* the state directory */
+    char *user;   /* for whom it is */
+    char *actor;  /* who runs this */
+    json_t *whom; /* the user, where that is another one, as proof.h; else NULL */
     struct dray_configuration configuration; /* once it was asked for, */
     int configured;
     /* and these, once something is planned: */
@@ -43,6 +45,8 @@ DRAY_MUST_CHECK int dray_policy_paths(const char *const *paths, size_t count,
                                       struct dray_policy_paths *set,
                                       struct dray_plan_request *request, struct dray_error *error);
 void dray_policy_paths_free(struct dray_policy_paths *set);
+/* From now on it is for this user. DRAY_DENIED where the caller may deliver for themselves only. */
+DRAY_MUST_CHECK int dray_api_for(struct dray_api *api, const char *user, struct dray_error *error);
 /* Open the store when it is not open yet. */
 DRAY_MUST_CHECK int dray_api_store(struct dray_api *api, struct dray_error *error);
 /* The same for who only reads: one that may not be written will do, and so will none. */

@@ -2,8 +2,10 @@
 libdraycore_a_SOURCES += \
 	core/api/api.c \
 	core/api/api.h \
+	core/api/claims.c \
 	core/api/configuration.c \
 	core/api/configuration.h \
+	core/api/configuration_hpfs.c \
 	core/api/configuration_scratch.c \
 	core/api/configuration_sources.c \
 	core/api/cost.c \

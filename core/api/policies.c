@@ -55,6 +55,7 @@ int dray_api_configure(struct dray_api *api, struct dray_diagnostics *diagnostic
         return result;
     api->configured = 1;
     api->engine.sources = api->configuration.sources;
+    api->engine.destinations = api->configuration.destinations;
     api->engine.scratch = scratch->path;
     api->engine.keep_failed = scratch->keep_failed;
     api->engine.reserve = scratch->reserve;
@@ -82,13 +83,14 @@ int dray_api_plan_request(struct dray_api *api, struct dray_plan_request *ret_re
         .policy_key = api->configuration.policy_key,
         .policy_history = {highest, api},
         .user = api->user,
-        .actor = api->user,
+        .actor = api->actor,
         .role = "user",
         .registry = api->registry,
         .asker = {dray_engine_ask, &api->engine},
         .recipes = &api->saved,
         .catalog = &api->catalog,
         .sources = api->configuration.sources,
+        .durability = api->configuration.durability,
     };
     return 0;
 }

@@ -3,6 +3,7 @@
 #include "core/base/digest.h"
 
 #include <openssl/evp.h>
+#include <openssl/hmac.h>
 
 struct dray_digest {
     EVP_MD *method; /* fetched once: looking it up costs more than hashing a small message */
@@ -73,6 +74,17 @@ int dray_sha256(const void *data, size_t length, uint8_t ret_bytes[static DRAY_S
     if (result == 0)
         result = dray_digest_add(digest, data, length);
     return result == 0 ? dray_digest_end(digest, ret_bytes) : result;
+}
+
+int dray_hmac_sha256(const void *key, size_t key_length, const void *data, size_t length,
+                     uint8_t ret_bytes[static DRAY_SHA256_BYTES])
+{
+    unsigned size = 0;
+
+    return HMAC(EVP_sha256(), key, (int)key_length, data, length, ret_bytes, &size) &&
+                   size == DRAY_SHA256_BYTES
+               ? 0
+               : DRAY_BUG;
 }
 
 char *dray_hex(const uint8_t *bytes, size_t count, char *text)

@@ -27,6 +27,9 @@ DRAY_MUST_CHECK int dray_digest_end(struct dray_digest *digest, uint8_t *ret_byt
 /* All at once. */
 DRAY_MUST_CHECK int dray_sha256(const void *data, size_t length,
                                 uint8_t ret_bytes[static DRAY_SHA256_BYTES]);
+/* HMAC (RFC 2104) with SHA-256. */
+DRAY_MUST_CHECK int dray_hmac_sha256(const void *key, size_t key_length, const void *data,
+                                     size_t length, uint8_t ret_bytes[static DRAY_SHA256_BYTES]);
 /* Lower-case hexadecimal with a NUL: 2 * count + 1 characters. Returns text. */
 char *dray_hex(const uint8_t *bytes, size_t count, char *text);
 /* The bytes of 2 * count hexadecimal digits of either case: 0, or DRAY_INVALID. */

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
 	core/base/base64.c \
+	core/base/beneath.c \
+	core/base/beneath.h \
 	core/base/buffer.c \
 	core/base/buffer.h \
 	core/base/digest.c \

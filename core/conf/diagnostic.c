@@ -21,17 +21,18 @@ uint32_t dray_diagnostics_source(struct dray_diagnostics *diagnostics, const cha
         return 0;
     }
     source.name = strdup(name);
-    source.text = malloc(length + 1);
-    if (!source.name || !source.text) {
+    source.text = text ? malloc(length + 1) : NULL;
+    if (!source.name || (text && !source.text)) {
         free(source.name);
         free(source.text);
         diagnostics->no_memory = 1;
         return 0;
     }
-    if (length)
+    if (text) {
         memcpy(source.text, text, length);
-    source.text[length] = '\0';
-    source.length = length;
+        source.text[length] = '\0';
+        source.length = length;
+    }
     diagnostics->sources[diagnostics->source_count] = source;
     return (uint32_t)diagnostics->source_count++;
 }

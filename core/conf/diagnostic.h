@@ -49,7 +49,8 @@ struct dray_diagnostics {
     int no_memory;    /* one could not be kept: treat as failed */
 };
 
-/* Register a file's text (copied) for later quoting: its number, or 0 with no_memory set. */
+/* Register a file's text (copied; NULL: it is not quoted) for later quoting: its number, or 0 with
+ * no_memory set. */
 uint32_t dray_diagnostics_source(struct dray_diagnostics *diagnostics, const char *name,
                                  const char *text, size_t length);
 /* Add a problem. Control characters and broken UTF-8 in the message are shown as escapes, and a

@@ -185,7 +185,8 @@ static void print_name(const char *name, struct dray_buffer *out)
 /* Whatever else is wrong on a line that may hold a secret, it is not shown. */
 static int is_shown(const struct dray_diagnostics *diagnostics, const struct dray_place *place)
 {
-    if (place->line == 0 || place->source >= diagnostics->source_count)
+    if (place->line == 0 || place->source >= diagnostics->source_count ||
+        !diagnostics->sources[place->source].text)
         return 0;
     for (size_t i = 0; i < diagnostics->count; i++) {
         const struct dray_diagnostic *item = &diagnostics->items[i];

@@ -50,7 +50,8 @@ static int ask(struct dray_engine *engine, const json_t *request, json_t **ret_a
 {
     const json_t *steps = json_object_get(request, "steps");
     json_t *start =
-        json_pack("{s:s, s:O}", "mode", "plan", "request", (json_t *)(uintptr_t)request);
+        json_pack("{s:s, s:O, s:s, s:s}", "mode", "plan", "request", (json_t *)(uintptr_t)request,
+                  "user", engine->user, "actor", engine->actor);
     json_t *message = NULL;
     struct dray_runner runner;
     int result = start ? 0 : dray_fail_memory(error);

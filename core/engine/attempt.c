@@ -565,18 +565,39 @@ int dray_attempt_settle(struct dray_attempt *attempt, struct dray_error *error)
     return 0;
 }
 
-/* Let pushes that were left clean up, but for those that have or may have delivered. */
-static int discard_rest(struct dray_attempt *attempt, struct dray_error *error)
+/* What the host put together for it is of use to the attempt that follows, which takes it over. */
+static int is_taken_over(const struct dray_attempt *attempt, size_t target)
+{
+    return attempt->plan->targets[target].target_type == DRAY_TARGET_HPFS &&
+           !attempt->given_up[target];
+}
+
+/* Let pushes that were left clean up, but for those that have or may have delivered. `again`:
+ * another attempt follows. */
+static int discard_rest(struct dray_attempt *attempt, int again, struct dray_error *error)
 {
     size_t count = attempt->plan->target_count;
     dray_autofree uint8_t *skip = calloc(count + 1, 1);
+    size_t left = 0;
 
     if (!skip)
         return dray_fail_memory(error);
-    for (size_t i = 0; i < count; i++)
-        skip[i] = attempt->skip[i] || attempt->delivered[i] || attempt->committing[i];
-    return dray_attempt_discard(attempt->engine, attempt->plan, attempt->job, attempt->number, skip,
-                                0, error);
+    for (size_t i = 0; i < count; i++) {
+        skip[i] = attempt->skip[i] || attempt->delivered[i] || attempt->committing[i] ||
+                  (again && is_taken_over(attempt, i));
+        left += !skip[i];
+    }
+    return left == 0 ? 0
+                     : dray_attempt_discard(attempt->engine, attempt->plan, attempt->job,
+                                            attempt->number, skip, 0, error);
+}
+
+void dray_attempt_clean(struct dray_attempt *attempt, int again)
+{
+    struct dray_error left = {0};
+
+    if (attempt->abandoned && discard_rest(attempt, again, &left) != 0)
+        dray_hint(&attempt->error, "not all of it could be removed: %s", left.message);
 }
 
 /* ---- What sources bring, before anything else runs */
@@ -699,12 +720,9 @@ static int run(struct dray_attempt *attempt, struct dray_error *error)
         dray_hint(result != 0 ? error : &attempt->error,
                   "whether it was delivered could not be found out: %s", unsettled.message);
     drop_made(attempt->engine, attempt->plan);
-    if (result != 0 || attempt->abandoned) {
-        struct dray_error left = {0};
-        if (discard_rest(attempt, &left) != 0)
-            dray_hint(result != 0 ? error : &attempt->error, "not all of it could be removed: %s",
-                      left.message);
-    }
+    struct dray_error left = {0};
+    if (result != 0 && discard_rest(attempt, 0, &left) != 0)
+        dray_hint(error, "not all of it could be removed: %s", left.message);
     return result;
 }
 

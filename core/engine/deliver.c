@@ -354,11 +354,14 @@ static int attempts(struct dray_attempt *attempt, struct dray_error *error)
         const struct dray_step *step = NULL;
         int64_t pause = 0;
         int again = dray_retry_decide(attempt, tried, &step, &pause);
+        dray_attempt_clean(attempt, again);
         result = end_attempt(attempt, again, error);
         if (result != 0 || !again)
             return result;
-        if (!wait_to_retry(attempt, step, pause, tried))
+        if (!wait_to_retry(attempt, step, pause, tried)) {
+            dray_attempt_clean(attempt, 0);
             return end_between(attempt, error);
+        }
         result = dray_attempt_settle(attempt, error);
         if (result != 0) /* the job stays queued, for a run that can ask its targets */
             return result;

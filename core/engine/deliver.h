@@ -69,6 +69,9 @@ struct dray_attempt {
     int settled;                    /* one that failed turned out to have delivered */
 };
 DRAY_MUST_CHECK int dray_attempt_run(struct dray_attempt *attempt, struct dray_error *error);
+/* After an attempt that left something behind: clean up, but for what another one that follows will
+ * take over. What cannot be removed becomes a hint of attempt->error. */
+void dray_attempt_clean(struct dray_attempt *attempt, int again);
 /* What became of commits that leave was given for and whose end was not told. They stay open where
  * the target cannot be asked. */
 DRAY_MUST_CHECK int dray_attempt_settle(struct dray_attempt *attempt, struct dray_error *error);

@@ -13,6 +13,9 @@
 #include "core/plan/plan.h"
 #include "core/store/store.h"
 
+/* So many things that are left alone are told once; more are told again when they are met again. */
+#define DRAY_ENGINE_LEFT 16
+
 struct dray_engine {
     const char *state;        /* directory of the store, scratch and logs */
     struct dray_store *store; /* NULL: only ask and preview work */
@@ -21,12 +24,16 @@ struct dray_engine {
     int unconfined;        /* run plugins without the sandbox */
     const json_t *sources; /* what the site configured, as struct dray_plan_request; with "grants":
                               {"exec", "read", "connect"} */
-    const char *scratch;   /* where it has a directory; NULL: in the state directory */
-    int64_t keep_failed;   /* how long what was brought is kept for another try, ns, DRAY_NONE: for
-                              ever */
-    int64_t reserve;       /* bytes of scratch that stay free, */
-    int reserve_percent;   /* or percents of its file system, where that is not 0 */
-    int interrupt_fd;      /* readable: the user wants to stop (signalfd); -1: none */
+    /* roots that the site lets be delivered below, as destination.h; NULL: anywhere */
+    const json_t *destinations;
+    /* the user, where this process is another one, as proof.h; NULL: it is not */
+    const json_t *whom;
+    const char *scratch; /* where it has a directory; NULL: in the state directory */
+    int64_t keep_failed; /* how long what was brought is kept for another try, ns, DRAY_NONE: for
+                            ever */
+    int64_t reserve;     /* bytes of scratch that stay free, */
+    int reserve_percent; /* or percents of its file system, where that is not 0 */
+    int interrupt_fd;    /* readable: the user wants to stop (signalfd); -1: none */
     /* Hears every event, with "job", "attempt" and "time" put in. May be NULL. */
     void (*on_event)(void *arg, const json_t *event);
     void *arg;
@@ -41,6 +48,8 @@ struct dray_engine {
     const char *job;    /* that job: a wish to cancel it is heeded; NULL: none */
     char *cancelled_by; /* who had that wish, once it was seen; then interrupted is set, too */
     int64_t looked;     /* when it was last looked for one: CLOCK_MONOTONIC, ns */
+    uint64_t left[DRAY_ENGINE_LEFT]; /* digests of what was told to be left alone */
+    size_t left_count;
 };
 
 /* The planner's questions, answered by a runner that may write nothing. For struct dray_asker: arg

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "core/base/digest.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
@@ -70,6 +71,11 @@ static void write_log(const struct dray_engine *engine, const char *job, uint32_
             DRAY_INT("entries", json_integer_value(json_object_get(event, "entries_out")));
         fields[count++] = DRAY_SIZE("bytes", json_integer_value(bytes));
     }
+    if (name && strcmp(name, "adopted") == 0) {
+        fields[count++] =
+            DRAY_INT("entries", json_integer_value(json_object_get(event, "entries")));
+        fields[count++] = DRAY_SIZE("bytes", json_integer_value(json_object_get(event, "bytes")));
+    }
     dray_log_write(&log,
                    error       ? DRAY_LOG_WARN
                    : level > 0 ? (uint32_t)level
@@ -77,11 +83,34 @@ static void write_log(const struct dray_engine *engine, const char *job, uint32_
                    text(event, "step"), name ? name : "event", fields, count);
 }
 
+/* What is left alone is met by every attempt: once is enough. */
+static int is_known(struct dray_engine *engine, const json_t *event)
+{
+    const char *what = text(event, "what");
+    const char *message = text(json_object_get(event, "fields"), "message");
+    uint8_t digest[DRAY_SHA256_BYTES];
+    uint64_t mark;
+
+    if (!what || !message || strcmp(what, "left alone") != 0 ||
+        dray_sha256(message, strlen(message), digest) != 0)
+        return 0;
+    memcpy(&mark, digest, sizeof(mark));
+    for (size_t i = 0; i < engine->left_count && i < DRAY_ENGINE_LEFT; i++)
+        if (engine->left[i] == mark)
+            return 1;
+    engine->left[engine->left_count++ % DRAY_ENGINE_LEFT] = mark;
+    return 0;
+}
+
 void dray_event_send(struct dray_engine *engine, const char *job, uint32_t attempt, json_t *event)
 {
     const char *name = text(event, "event");
     char time[24];
 
+    if (is_known(engine, event)) {
+        json_decref(event);
+        return;
+    }
     if (engine->journal >= 0 && name && strcmp(name, "progress") != 0)
         write_log(engine, job, attempt, event);
     if (engine->on_event && event) {

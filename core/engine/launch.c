@@ -231,10 +231,14 @@ int dray_runner_start(struct dray_engine *engine, struct dray_runner *runner, js
         ours = pair[0];
         child = pair[1];
     }
+    if (result == 0 &&
+        (json_object_set_new(start, "sandbox", json_boolean(!engine->unconfined)) != 0 ||
+         (engine->destinations &&
+          json_object_set(start, "destinations", (json_t *)(uintptr_t)engine->destinations) != 0) ||
+         (engine->whom && json_object_set(start, "whom", (json_t *)(uintptr_t)engine->whom) != 0)))
+        result = dray_fail_memory(error);
     if (result == 0)
-        result = json_object_set_new(start, "sandbox", json_boolean(!engine->unconfined)) == 0
-                     ? spawn(runner, child, blame_fd, files, error)
-                     : dray_fail_memory(error);
+        result = spawn(runner, child, blame_fd, files, error);
     if (result == 0) {
         runner->running = 1;
         if (dray_pipe_init(&runner->pipe, ours, ours) != 0)

@@ -259,7 +259,7 @@ static int expected_bytes(const struct dray_bringing *who, uint64_t *ret_bytes,
     size_t count = 0;
 
     json_int_t bundle =
-        json_integer_value(json_object_get(who->plan->steps[who->step].with, "size"));
+        json_integer_value(json_object_get(who->plan->steps[who->step].with, "bundle_size"));
     *ret_bytes = bundle > 0 && bundle != DRAY_NONE ? (uint64_t)bundle : 0;
     if (*ret_bytes > 0 || !who->engine->store || wanted.id == 0)
         return 0;

@@ -147,7 +147,7 @@ int dray_settle_merge(struct dray_engine *engine, const struct dray_plan *plan, 
     struct dray_left left = {engine, job, plan->steps[plan->targets[target].step].id};
     const struct dray_teller teller = {dray_left_tell, &left};
 
-    return dray_staging_settle(&plan->targets[target], &teller, error);
+    return dray_staging_settle(&plan->targets[target], engine->destinations, &teller, error);
 }
 
 /* Nothing of it is known here any more. */
@@ -158,7 +158,7 @@ static void name_left(struct dray_engine *engine, const struct dray_plan *plan, 
     const struct dray_teller teller = {dray_left_tell, &left};
     struct dray_error why = {0};
 
-    if (dray_staging_name_left(&plan->targets[target], &teller, &why) != 0)
+    if (dray_staging_name_left(&plan->targets[target], engine->destinations, &teller, &why) != 0)
         dray_left_tell(&left, why.message);
 }
 

@@ -279,7 +279,8 @@ static int take_target(struct dray_draft *draft, struct dray_draft_step *step, c
         take_text(draft, presence, "request_key", &target->found_key) ||
         take_text(draft, presence, "job", &target->found_job) ||
         take_text(draft, presence, "time", &target->found_time) ||
-        take_text(draft, presence, "what", &target->found_what))
+        take_text(draft, presence, "what", &target->found_what) ||
+        take_text(draft, presence, "note", &target->found_note))
         return DRAY_NO_MEMORY;
     target->type = dray_target_type_of_json(json_object_get(json, "type"));
     target->presence = dray_presence_of_json(json_object_get(presence, "state"));

@@ -183,7 +183,8 @@ static int copy_target(const struct dray_draft_target *from, size_t step,
            copy(&target->name, from->name) || copy(&target->found_key, from->found_key) ||
            copy(&target->found_job, from->found_job) ||
            copy(&target->found_time, from->found_time) ||
-           copy(&target->found_what, from->found_what);
+           copy(&target->found_what, from->found_what) ||
+           copy(&target->found_note, from->found_note);
 }
 
 int dray_draft_policies(const struct dray_draft *draft, struct dray_plan *plan)

@@ -28,7 +28,7 @@ struct dray_draft_target {
     uint32_t type;
     const char *uri, *host, *path, *parent, *name;
     uint32_t presence;
-    const char *found_key, *found_job, *found_time, *found_what;
+    const char *found_key, *found_job, *found_time, *found_what, *found_note;
     uint64_t found_entries, found_bytes;
     int goes_over;
     int free_known;
@@ -195,6 +195,7 @@ struct dray_draft {
     const char *dataset_path;                /* where its bytes are; NULL: not known */
     const char *source_name, *source_remote; /* or what to bring by which of the site's sources */
     const json_t *sources;                   /* these; NULL: none */
+    const char *durability;                  /* of a push/hpfs that says none; NULL: the plugin's */
     json_t *known; /* what the catalog says of it; NULL: it is not from there */
     const struct dray_catalog *catalog; /* NULL: none can be had */
     int dataset_is_archive;

@@ -34,6 +34,7 @@ static void free_target(struct dray_plan_target *target)
     free(target->found_job);
     free(target->found_time);
     free(target->found_what);
+    free(target->found_note);
 }
 
 static void free_policy(struct dray_plan_policy *policy)

@@ -81,7 +81,7 @@ struct dray_plan_target {
     char request_key[65];
     /* what the probe found, at planning */
     uint32_t presence; /* DRAY_ABSENT, ...; DRAY_UNSEEN */
-    char *found_key, *found_job, *found_time, *found_what;
+    char *found_key, *found_job, *found_time, *found_what, *found_note;
     uint64_t found_entries, found_bytes; /* of a delivery */
     int goes_over;  /* the push puts its own in the place of that: 1, or into it: DRAY_GOES_INTO */
     int free_known; /* how much room there is; not in the JSON */
@@ -203,6 +203,7 @@ struct dray_plan_request {
     const struct dray_recipes *recipes; /* NULL: none can be had */
     const struct dray_catalog *catalog; /* likewise */
     const json_t *sources; /* the site's: {NAME: {"with": options of source/command}}; NULL: none */
+    const char *durability; /* of a push/hpfs that says none; NULL: the plugin's */
 };
 
 /* Is a dataset written as a path, rather than as a name in the catalog? */

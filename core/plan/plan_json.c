@@ -144,6 +144,7 @@ static json_t *presence_json(const struct dray_plan_target *target)
     json = dray_json_with(json, "job", target->found_job);
     json = dray_json_with(json, "time", target->found_time);
     json = dray_json_with(json, "what", target->found_what);
+    json = dray_json_with(json, "note", target->found_note);
     const char *goes = target->goes_over == DRAY_GOES_INTO ? "goes_into" : "goes_over";
     if (json && target->goes_over && json_object_set_new(json, goes, json_true()) != 0) {
         json_decref(json);

@@ -241,6 +241,7 @@ static void read_target(struct reader *reader, const struct dray_plan *plan, con
     target->found_job = maybe_text(reader, presence, "job");
     target->found_time = maybe_text(reader, presence, "time");
     target->found_what = maybe_text(reader, presence, "what");
+    target->found_note = maybe_text(reader, presence, "note");
     target->goes_over = dray_goes_of_json(presence);
 }
 

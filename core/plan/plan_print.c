@@ -222,6 +222,11 @@ static void targets(struct dray_buffer *out, const struct dray_plan *plan)
         cell(out, plan->steps[target->step].id, id_width);
         cell(out, target->uri, uri_width);
         presence(out, target);
+        if (!target->found_note)
+            continue;
+        dray_buffer_text(out, "      note: ");
+        dray_utf8_add(out, target->found_note, strlen(target->found_note), 1);
+        dray_buffer_text(out, "\n");
     }
 }
 

@@ -207,6 +207,7 @@ int dray_plan_make(const struct dray_plan_request *request, struct dray_diagnost
         .advise = request->advise,
         .reads_only = request->reads_only,
         .sources = request->sources,
+        .durability = request->durability,
     };
     int result = make(&draft, request, ret_plan);
 

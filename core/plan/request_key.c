@@ -138,11 +138,17 @@ static int is_way(const struct dray_step *step, const char *name)
 {
     int command = strcmp(step->uses, "source/command") == 0;
 
-    if ((command || strcmp(step->uses, "source/archive") == 0) &&
-        (strcmp(name, "sha256") == 0 || strcmp(name, "md5") == 0 || strcmp(name, "size") == 0))
+    if ((command || strcmp(step->uses, "source/archive") == 0) && strncmp(name, "bundle_", 7) == 0)
         return 1;
     return command && (strcmp(name, "argv") == 0 || strcmp(name, "exits") == 0 ||
                        strcmp(name, "later_exits") == 0 || strcmp(name, "timeout") == 0);
+}
+
+/* Nor is it how and when the bytes were made durable, which a site may change. */
+static int is_push_way(const struct dray_step *step, const char *name)
+{
+    return strcmp(step->uses, "push/hpfs") == 0 &&
+           (strcmp(name, "durability") == 0 || strcmp(name, "sync_every") == 0);
 }
 
 /* Is it said already by what stands elsewhere in the key: the dataset's id, or the canonical
@@ -160,7 +166,7 @@ static int is_address(const struct dray_plan *plan, const struct dray_step *step
         return (flags & DRAY_OPTION_READS) && value && strcmp(value, plan->dataset_id) == 0;
     return step->role == DRAY_STEP_PUSH &&
            ((flags & DRAY_OPTION_DELIVERS) || strcmp(name, "existing") == 0 ||
-            strcmp(name, "conflicts") == 0);
+            strcmp(name, "conflicts") == 0 || is_push_way(step, name));
 }
 
 /* (json_copy would leave out what it has no memory for.) */

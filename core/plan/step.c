@@ -302,6 +302,15 @@ static int are_enough(const struct dray_plugin_info *table, const json_t *with)
     return 1;
 }
 
+/* The site may say how bytes are made durable where a workflow does not. */
+static int site_default(const struct dray_draft *draft, const struct dray_draft_step *step)
+{
+    if (!draft->durability || !step->with || strcmp(step->uses, "push/hpfs") != 0 ||
+        dray_node_get(step->with_node, "durability"))
+        return 0;
+    return json_object_set_new(step->with, "durability", json_string(draft->durability));
+}
+
 int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, const char *base)
 {
     const struct dray_plugin_info *table = step->plugin;
@@ -320,6 +329,8 @@ int dray_step_options(struct dray_draft *draft, struct dray_draft_step *step, co
         return draft->error->class_; /* memory ran out in an expansion */
     if (result == 0 && step->role == DRAY_STEP_VALIDATE)
         check_manifests(draft, step);
+    if (result == 0 && site_default(draft, step) != 0)
+        return dray_fail_memory(draft->error);
     int problems = draft->diagnostics->errors > before;
     if (result != 0 && !problems) {
         *draft->error = error;
@@ -382,9 +393,16 @@ static int imply(struct dray_draft *draft, struct dray_draft_step *step, const c
 /* What the catalog has of the bundle itself, as options of its source. */
 static int add_bundle(const struct dray_draft *draft, json_t *with)
 {
-    json_t *bundle = json_object_get(draft->known, "bundle");
+    const char *key;
+    json_t *value;
 
-    return bundle ? json_object_update(with, bundle) : 0;
+    json_object_foreach(json_object_get(draft->known, "bundle"), key, value)
+    {
+        dray_autofree char *option = dray_format("bundle_%s", key);
+        if (!option || json_object_set(with, option, value) != 0)
+            return -1;
+    }
+    return 0;
 }
 
 int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, const char *plugin,
@@ -401,9 +419,10 @@ int dray_step_source(struct dray_draft *draft, struct dray_draft_step *step, con
     json_object_foreach((json_t *)(uintptr_t)bundle, key, value)
     {
         if (json_is_string(value))
-            dray_buffer_format(&text, "\n%s: \"%s\"", key, json_string_value(value));
+            dray_buffer_format(&text, "\nbundle_%s: \"%s\"", key, json_string_value(value));
         else
-            dray_buffer_format(&text, "\n%s: %lld", key, (long long)json_integer_value(value));
+            dray_buffer_format(&text, "\nbundle_%s: %lld", key,
+                               (long long)json_integer_value(value));
     }
     return imply(draft, step, plugin, &text);
 }

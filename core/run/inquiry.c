@@ -191,6 +191,8 @@ static int describe(struct dray_step_run *step, struct dray_call *call, int list
     if (result == 0 && !target.uri)
         result =
             dray_fail(error, DRAY_BUG, "plugin %s did not say where it delivers", step->step->uses);
+    if (result == 0 && !json_object_get(answer, "presence"))
+        result = dray_destination_check(step, target.parent, error);
     (void)json_object_set_new(object, "type", json_integer((json_int_t)push->target_type));
     const struct said said[] = {{"uri", target.uri},
                                 {"host", target.host},
@@ -218,7 +220,8 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     const struct said said[] = {{"request_key", presence.request_key},
                                 {"job", presence.job},
                                 {"time", presence.time},
-                                {"what", presence.what}};
+                                {"what", presence.what},
+                                {"note", presence.note}};
     result = give_texts(step, object, said, DRAY_COUNT(said), result, error);
     (void)json_object_set_new(object, "entries", json_integer((json_int_t)presence.entries));
     (void)json_object_set_new(object, "bytes", json_integer((json_int_t)presence.bytes));
@@ -232,6 +235,18 @@ static int probe(struct dray_step_run *step, struct dray_call *call, json_t *ans
     if (json_object_set_new(answer, "presence", object) != 0 && result == 0)
         result = dray_fail_memory(error);
     return result;
+}
+
+/* And may it be delivered there for whom it is? */
+static int probe_for(struct dray_step_run *step, struct dray_call *call, json_t *answer,
+                     struct dray_error *error)
+{
+    int result = probe(step, call, answer, error);
+    const json_t *target = json_object_get(answer, "target");
+    int into = json_is_true(json_object_get(json_object_get(answer, "presence"), "goes_into"));
+    const char *worked_in = json_string_value(json_object_get(target, into ? "path" : "parent"));
+
+    return result != 0 ? result : dray_destination_prove(step, worked_in, error);
 }
 
 /* What a filter says of entries that are only named: of those of tests, and of "what if". */
@@ -302,7 +317,7 @@ static json_t *answer_step(struct dray_step_run *step, const json_t *asked, int 
     if (result == 0 && json_is_true(json_object_get(asked, "describe"))) {
         result = describe(step, &call, listed, answer, &error);
         if (result == 0 && !json_object_get(answer, "presence"))
-            result = probe(step, &call, answer, &error);
+            result = probe_for(step, &call, answer, &error);
     }
     if (result != 0 && !only_options)
         (void)json_object_set_new(answer, "error", dray_error_to_json(&error));

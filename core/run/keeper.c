@@ -43,9 +43,13 @@ static int start(char **argv, struct dray_process *ret_program, struct dray_erro
     if (prctl(PR_SET_CHILD_SUBREAPER, 1L, 0L, 0L, 0L) != 0)
         return dray_fail_errno(error, errno, "becoming the parent of what a program leaves behind");
     int result = close_group(error);
-    return result != 0 ? result
-                       : dray_process_start(ret_program, (const char *const *)argv, NULL, fds,
-                                            has_slot ? 4 : 3, 1, error);
+    if (result == 0)
+        result = dray_process_start(ret_program, (const char *const *)argv, NULL, fds,
+                                    has_slot ? 4 : 3, 1, error);
+    /* Nothing of ours is taken for what it says; 0 is the null device. */
+    if (result == 0 && (dup2(0, 1) < 0 || dup2(0, 2) < 0))
+        result = dray_fail_errno(error, errno, "letting go of what %s writes", argv[0]);
+    return result;
 }
 
 /* Its status, once it has ended. Without the parent nobody may go on, the keeper itself included.

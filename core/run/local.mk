@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: MIT
 libdraycore_a_SOURCES += \
+	core/run/adopt.c \
+	core/run/adopt.h \
+	core/run/adopt_journal.c \
+	core/run/adopt_take.c \
 	core/run/ask.c \
 	core/run/blame.c \
 	core/run/blame.h \
@@ -14,13 +18,18 @@ libdraycore_a_SOURCES += \
 	core/run/made.h \
 	core/run/merge.c \
 	core/run/merge.h \
+	core/run/merge_holder.c \
 	core/run/merge_journal.c \
+	core/run/merge_move.c \
+	core/run/merge_move.h \
+	core/run/merge_records.c \
 	core/run/merge_settle.c \
 	core/run/pipe.c \
 	core/run/pipe.h \
 	core/run/preview.c \
 	core/run/preview.h \
 	core/run/preview_line.c \
+	core/run/preview_targets.c \
 	core/run/record_lists.c \
 	core/run/records.c \
 	core/run/run.h \
@@ -31,6 +40,7 @@ libdraycore_a_SOURCES += \
 	core/run/sandbox_program.c \
 	core/run/schedule.c \
 	core/run/services.c \
+	core/run/services_destination.c \
 	core/run/services_program.c \
 	core/run/services_tree.c \
 	core/run/staging.c \

@@ -13,8 +13,9 @@
 #include "core/base/buffer.h"
 #include "core/base/io.h"
 
-/* Some thousand lines: so many attempts have left nothing behind that could not be removed. */
-#define FILE_CAP ((size_t)1 << 20)
+/* Some thousand lines: no request leaves so much behind. Of a longer file nothing is believed,
+ * since its newest lines are not read. */
+#define FILE_CAP ((size_t)512 << 10)
 
 /* The inode of what is held, and when it was born, where that is known. */
 static int identify(int held, struct dray_made_line *ret_line)
@@ -75,10 +76,21 @@ static char *path_of(const char *directory, const char *request_key)
     return dray_format("%s/%s", directory, request_key);
 }
 
+/* Its name has to be durable too, while there is nothing in it. */
+static int sync_name(const char *directory, int fd, struct dray_error *error)
+{
+    struct stat status;
+    dray_autoclose int folder = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    return folder >= 0 && fstat(fd, &status) == 0 && (status.st_size > 0 || fsync(folder) == 0)
+               ? 0
+               : dray_fail_errno(error, errno, "making the names in %s durable", directory);
+}
+
 int dray_made_open(const char *directory, const char *request_key, int make,
                    struct dray_made *ret_made, struct dray_error *error)
 {
-    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = FILE_CAP};
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 2 * FILE_CAP};
     dray_autofree char *path = path_of(directory, request_key);
     int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOFOLLOW | (make ? O_CREAT : 0);
 
@@ -91,13 +103,17 @@ int dray_made_open(const char *directory, const char *request_key, int make,
     ret_made->fd = open(path, flags, 0600);
     if (ret_made->fd < 0)
         return !make && errno == ENOENT ? 0 : dray_fail_errno(error, errno, "opening %s", path);
-    char *room = dray_buffer_reserve(&text, FILE_CAP / 2);
-    ssize_t got = room ? dray_read_full(ret_made->fd, room, FILE_CAP / 2) : -1;
+    if (make && (result = sync_name(directory, ret_made->fd, error)) != 0) {
+        dray_made_close(ret_made);
+        return result;
+    }
+    char *room = dray_buffer_reserve(&text, FILE_CAP);
+    ssize_t got = room ? dray_read_full(ret_made->fd, room, FILE_CAP) : -1;
     if (!room)
         result = dray_fail_memory(error);
     else if (got < 0)
         result = dray_fail_errno(error, errno, "reading %s", path);
-    else
+    else if ((size_t)got < FILE_CAP)
         result = read_lines(ret_made, room, (size_t)got, error);
     if (result != 0)
         dray_made_close(ret_made);

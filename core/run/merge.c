@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/io.h"
-#include "core/run/merge.h"
+#include "core/run/merge_move.h"
 
 #define NAME_SHOWN 400
 #define READ_SIZE  (256u << 10)
@@ -22,6 +22,8 @@ struct folder {
 
 struct merging {
     int target, data;
+    dev_t device; /* of both */
+    const struct dray_merge_watch *watch;
     uint32_t conflicts;
     struct dray_merge_journal *journal;
     struct folder *folders;
@@ -41,6 +43,25 @@ static int fail_at(struct merging *merging, const char *what, const char *path)
     return dray_fail_errno(merging->error, errno, "%s \"%.*s\"", what, NAME_SHOWN, path);
 }
 
+static int fail_mounted(struct merging *merging, const char *path)
+{
+    return dray_fail(merging->error, DRAY_CONFLICT,
+                     "\"%.*s\" is on another file system, which is mounted in the target; nothing "
+                     "was written",
+                     NAME_SHOWN, path);
+}
+
+/* Nothing of it has a name in the target yet: it may stop. */
+static int go_on(struct merging *merging)
+{
+    const struct dray_merge_watch *watch = merging->watch;
+
+    dray_merge_progress(watch);
+    return watch && watch->cancelled && watch->cancelled(watch->arg)
+               ? dray_fail(merging->error, DRAY_CANCELLED, "cancelled")
+               : 0;
+}
+
 static int look(int root, const char *path, struct stat *ret_status)
 {
     const char *name = NULL;
@@ -52,12 +73,7 @@ static int look(int root, const char *path, struct stat *ret_status)
 static int add(struct merging *merging, enum dray_merge_act act, const struct stat *status,
                const char *path)
 {
-    uint64_t bytes = S_ISREG(status->st_mode)   ? (uint64_t)status->st_size
-                     : S_ISDIR(status->st_mode) ? status->st_mode & 07777
-                                                : 0;
-
-    return dray_merge_journal_add(merging->journal, act, status->st_mode & S_IFMT, status->st_ino,
-                                  bytes, path, merging->error);
+    return dray_merge_journal_add(merging->journal, act, status, path, merging->error);
 }
 
 static int push_folder(struct merging *merging, const char *path, int whole)
@@ -82,7 +98,7 @@ static int open_file(int root, const char *path)
                : openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
-/* 1, 0 or -1 with errno. */
+/* 1, 0, -1 with errno, or DRAY_CANCELLED. */
 static int same_bytes(struct merging *merging, const char *path)
 {
     dray_autoclose int one = open_file(merging->data, path);
@@ -92,6 +108,8 @@ static int same_bytes(struct merging *merging, const char *path)
     if (one < 0 || other < 0 || !buffers)
         return -1;
     for (;;) {
+        if (go_on(merging) != 0)
+            return DRAY_CANCELLED;
         ssize_t got = dray_read_full(one, buffers, READ_SIZE);
         ssize_t found = dray_read_full(other, buffers + READ_SIZE, READ_SIZE);
         if (got < 0 || found < 0)
@@ -133,6 +151,18 @@ static int is_records(const char *path)
     return strncmp(path, ".dray/", 6) == 0 && strchr(path + 6, '/') == NULL;
 }
 
+/* 1 where it is what a merge may take the place of, 0, or a class. */
+static int may_replace_records(struct merging *merging, const char *path)
+{
+    const char *name = NULL;
+    dray_autoclose int folder = dray_merge_open_folder(merging->target, path, &name);
+    dray_autoclose int fd =
+        folder < 0 ? -1 : openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int are = fd < 0 ? -1 : dray_merge_is_records(fd, name);
+
+    return are >= 0 ? are : fail_at(merging, "looking at the records in", path);
+}
+
 static int is_movable(mode_t mode)
 {
     return S_ISREG(mode) || S_ISLNK(mode);
@@ -152,13 +182,18 @@ static int settle_name(struct merging *merging, const char *path, const struct s
 
     if (both && !is_records(path))
         return push_folder(merging, path, 0);
-    int fits = both || (is_movable(ours->st_mode) && is_movable(theirs->st_mode));
+    int fits = both ? may_replace_records(merging, path)
+                    : is_movable(ours->st_mode) && is_movable(theirs->st_mode);
+    if (fits < 0)
+        return fits;
     if (fits && merging->conflicts == DRAY_CONFLICTS_REPLACE) {
         int result = add(merging, DRAY_MERGE_ASIDE, theirs, path);
         return result == 0 ? put_whole(merging, path, ours) : result;
     }
     if (fits && !both && merging->conflicts == DRAY_CONFLICTS_SKIP_SAME) {
         int same = is_same(merging, path, ours, theirs);
+        if (same == DRAY_CANCELLED)
+            return same;
         if (same < 0)
             return fail_at(merging, "comparing", path);
         if (same)
@@ -174,6 +209,8 @@ static int consider(struct merging *merging, const char *path, int whole)
 {
     struct stat ours, theirs;
 
+    if (go_on(merging) != 0)
+        return merging->error->class_;
     if (look(merging->data, path, &ours) != 0)
         return fail_at(merging, "looking at", path);
     if (whole) {
@@ -181,7 +218,10 @@ static int consider(struct merging *merging, const char *path, int whole)
         return result == 0 && S_ISDIR(ours.st_mode) ? push_folder(merging, path, 1) : result;
     }
     if (look(merging->target, path, &theirs) == 0)
-        return settle_name(merging, path, &ours, &theirs);
+        return theirs.st_dev == merging->device ? settle_name(merging, path, &ours, &theirs)
+                                                : fail_mounted(merging, path);
+    if (errno == EXDEV)
+        return fail_mounted(merging, path);
     return errno == ENOENT ? put_whole(merging, path, &ours)
                            : fail_at(merging, "looking in the target for", path);
 }
@@ -198,7 +238,13 @@ static int list_folder(struct merging *merging, const struct folder *folder)
         dray_close_descriptor(&fd);
         return result;
     }
-    for (const struct dirent *one; result == 0 && (one = readdir(listing));) {
+    while (result == 0) {
+        errno = 0;
+        const struct dirent *one = readdir(listing);
+        if (!one && errno != 0)
+            result = fail_at(merging, "listing", folder->path);
+        if (!one)
+            break;
         if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0 ||
             (folder->path[0] == '\0' && strcmp(one->d_name, ".dray") == 0))
             continue;
@@ -223,13 +269,21 @@ static int list_folders(struct merging *merging)
 }
 
 /* The records come last, and with them the marker. */
-int dray_merge_plan(int target, int data, uint32_t conflicts, struct dray_merge_journal *journal,
-                    struct dray_error *error)
+int dray_merge_plan(int target, int data, uint32_t conflicts, const struct dray_merge_watch *watch,
+                    struct dray_merge_journal *journal, struct dray_error *error)
 {
-    dray_cleanup(free_merging) struct merging merging = {
-        .target = target, .data = data, .conflicts = conflicts, .journal = journal, .error = error};
-    int result = push_folder(&merging, "", 0);
+    dray_cleanup(free_merging) struct merging merging = {.target = target,
+                                                         .data = data,
+                                                         .conflicts = conflicts,
+                                                         .watch = watch,
+                                                         .journal = journal,
+                                                         .error = error};
+    struct stat status;
 
+    if (fstat(target, &status) != 0)
+        return dray_fail_errno(error, errno, "looking at the target");
+    merging.device = status.st_dev;
+    int result = push_folder(&merging, "", 0);
     if (result == 0)
         result = list_folders(&merging);
     if (result == 0)

@@ -127,58 +127,16 @@ static void add_targets_json(const struct preview *preview, struct dray_buffer *
     dray_buffer_text(out, "]");
 }
 
-/* Is there another delivery at the target, whose place that of a run would take? */
-static int is_replaced(const struct dray_plan_target *target)
-{
-    return target->goes_over && target->goes_over != DRAY_GOES_INTO &&
-           (!target->found_key || strcmp(target->found_key, target->request_key) != 0);
-}
-
-static void add_replaced_json(const struct preview *preview, struct dray_buffer *out)
-{
-    const struct dray_plan *plan = preview->run->plan;
-    uint64_t count = 0;
-
-    for (size_t i = 0; i < plan->target_count; i++) {
-        const struct dray_plan_target *target = &plan->targets[i];
-        if (!is_replaced(target))
-            continue;
-        json_t *json =
-            json_pack("{s:s, s:s?, s:s?, s:s?}", "target", target->uri, "job", target->found_job,
-                      "request_key", target->found_key, "time", target->found_time);
-        dray_autofree char *text = json ? json_dumps(json, JSON_PRESERVE_ORDER) : NULL;
-        json_decref(json);
-        dray_buffer_format(out, "%s%s", count++ > 0 ? ", " : ", \"replaces\": [",
-                           text ? text : "null");
-    }
-    if (count > 0)
-        dray_buffer_text(out, "]");
-}
-
-static void add_replaced_text(const struct preview *preview, struct dray_buffer *out)
-{
-    const struct dray_plan *plan = preview->run->plan;
-
-    for (size_t i = 0; i < plan->target_count; i++) {
-        const struct dray_plan_target *target = &plan->targets[i];
-        if (!is_replaced(target))
-            continue;
-        dray_utf8_add(out, target->uri, strlen(target->uri), 1);
-        dray_buffer_format(out, " holds another delivery, of %s, which a run replaces\n",
-                           target->found_time ? target->found_time : "an unknown time");
-    }
-}
-
 static void add_summary_json(struct preview *preview)
 {
-    const struct dray_run *run = preview->run;
+    struct dray_run *run = preview->run;
     struct dray_buffer *out = &preview->out;
 
     dray_buffer_text(out, "{\"summary\": {");
     add_counts_json(out, &preview->all);
     if (preview->target)
         add_targets_json(preview, out);
-    add_replaced_json(preview, out);
+    dray_preview_targets(run, preview->format, out);
     if (run->listing) {
         json_t *listing = json_object();
         if (listing && dray_json_set_path(listing, "file", run->listing, strlen(run->listing)) == 0)
@@ -206,7 +164,7 @@ static void add_counts_text(struct dray_buffer *out, const struct counts *counts
 
 static void add_summary_text(struct preview *preview)
 {
-    const struct dray_run *run = preview->run;
+    struct dray_run *run = preview->run;
     struct dray_buffer *out = &preview->out;
 
     /* A sum over targets would count an entry several times. */
@@ -220,7 +178,7 @@ static void add_summary_text(struct preview *preview)
         dray_buffer_format(out, ", %llu entries listed", (unsigned long long)run->listed);
     }
     dray_buffer_text(out, "; nothing was pushed\n");
-    add_replaced_text(preview, out);
+    dray_preview_targets(run, preview->format, out);
 }
 
 static int all_targets_alike(const struct dray_run *run)

@@ -34,4 +34,9 @@ void dray_preview_line(struct dray_buffer *out, const struct dray_preview_format
  * `tell`, which takes the reference. Stops quietly where looking would take too long. */
 void dray_lint_run(struct dray_run *run, void (*tell)(void *arg, json_t *lint), void *arg);
 
+/* What a run would do to what is at the targets: what it replaces, what it adds to, and what is in
+ * its way there. Members of the summary, each with a comma before it; or lines for people. */
+void dray_preview_targets(struct dray_run *run, const struct dray_preview_format *format,
+                          struct dray_buffer *out);
+
 #endif

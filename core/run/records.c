@@ -217,6 +217,43 @@ static int add_read(const struct dray_step_run *step, json_t *receipt)
                                            json_integer((json_int_t)read));
 }
 
+/* Of a source: the archive's file, where its digest was compared. */
+static int add_bundle(const struct dray_step *source, json_t *list)
+{
+    json_t *sha256 = json_object_get(source->with, "bundle_sha256");
+    json_t *md5 = json_object_get(source->with, "bundle_md5");
+    int compares =
+        strcmp(source->uses, "source/archive") == 0 || strcmp(source->uses, "source/command") == 0;
+
+    if (!compares || (!json_is_string(sha256) && !json_is_string(md5)))
+        return 0;
+    return json_array_append_new(list, json_pack("{s:s, s:O*, s:O*}", "what", "bundle", "sha256",
+                                                 json_is_string(sha256) ? sha256 : NULL, "md5",
+                                                 json_is_string(md5) ? md5 : NULL));
+}
+
+/* With what the dataset was compared on its way here: the catalog, lists that it holds itself. */
+static int add_compared(const struct dray_step_run *step, json_t *receipt)
+{
+    const struct dray_run *run = step->run;
+    json_t *list = json_array();
+    int result = list ? 0 : DRAY_NO_MEMORY;
+
+    for (size_t i = 0; result == 0 && i < run->plan->step_count; i++) {
+        const struct dray_step_run *before = &run->steps[i];
+        if (!dray_plan_depends(run->plan, step->index, i))
+            continue;
+        if (before->step->role == DRAY_STEP_SOURCE)
+            result = add_bundle(before->step, list);
+        if (result == 0 && before->compared)
+            result = json_array_extend(list, before->compared);
+    }
+    if (result == 0 && json_array_size(list) > 0)
+        result = json_object_set(json_object_get(receipt, "verified"), "compared_with", list);
+    json_decref(list);
+    return result;
+}
+
 static json_t *receipt_json(const struct dray_step_run *step, const char *manifest)
 {
     const struct dray_run *run = step->run;
@@ -238,7 +275,8 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
     if (receipt &&
         ((step->staging.merged && json_object_set_new(receipt, "merged", json_true()) != 0) ||
          (step->superseded && json_object_set(receipt, "supersedes", step->superseded) != 0) ||
-         add_history(step, receipt) != 0 || add_read(step, receipt) != 0)) {
+         add_history(step, receipt) != 0 || add_read(step, receipt) != 0 ||
+         add_compared(step, receipt) != 0)) {
         json_decref(receipt);
         return NULL;
     }
@@ -387,7 +425,10 @@ int dray_service_may_commit(struct dray_ctx *ctx)
     if (dray_run_cancelled(step->run))
         return dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
     dray_records_free(step);
-    int result = dray_verdicts_told(step, &call->error);
+    int result = dray_adopt_end(step, &call->error);
+    dray_adopt_remove_kept(step);
+    if (result == 0)
+        result = dray_verdicts_told(step, &call->error);
     if (result == 0)
         result = dray_records_build(step, manifest, &receipt, &call->error);
     if (result == 0)

@@ -11,7 +11,9 @@
 #include "core/base/pool.h"
 #include "core/plan/plan.h"
 #include "core/plugin/load.h"
+#include "core/run/adopt.h"
 #include "core/run/blame.h"
+#include "core/run/merge.h"
 #include "core/run/pipe.h"
 #include "core/run/sweep.h"
 #include "core/tree/bytes.h"
@@ -46,12 +48,19 @@ struct dray_rule_count {
 
 /* The staging directory of a push to a file system, made before the sandbox is. */
 struct dray_staging_place {
-    int directory, parent; /* -1: none */
-    int old;               /* the directory that the push goes over; -1: none */
-    int into;              /* the directory that it adds to; -1: none */
-    int holder;            /* in which staging is then, by the name below; -1: none */
-    int merged;            /* something was in it */
+    int directory, parent;           /* -1: none */
+    int old;                         /* the directory that the push goes over; -1: none */
+    int into;                        /* the directory that it adds to; -1: none */
+    struct dray_merge_holder holder; /* in which staging is then, by the name below */
+    int64_t touched;                 /* atomic: when it was last said to be in use, ns */
+    int merged;                      /* something was in it */
     char *name;
+    struct dray_kept {
+        char *name;                      /* in parent; of a holder, in into */
+        int fd;                          /* of what was put together */
+        struct dray_merge_holder holder; /* in which that is */
+    } kept[DRAY_ADOPT_KEPT];             /* what earlier attempts left, to be adopted */
+    size_t kept_count;
     struct dray_made made;             /* what is known to be ours in parent */
     uint64_t left;                     /* so much is left there of earlier attempts */
     struct dray_superseded superseded; /* when discarding: what the target's delivery replaced */
@@ -91,6 +100,7 @@ struct dray_step_run {
     size_t link_count, link_capacity;
     struct dray_decision *decisions; /* of a filter: one for each entry of input */
     uint64_t recorded_digests; /* of a validate step: files with a digest that the catalog has */
+    json_t *compared;          /* of a validate step: array, with what; NULL: with nothing */
     uint64_t read_files, read_bytes; /* of a validate step: what it read from end to end */
     int all_wanted;                  /* of a source: no file is left out for what filters say */
     int unread;     /* of a source or transform: it has entries without their bytes. Atomic */
@@ -108,6 +118,8 @@ struct dray_step_run {
     uint16_t
         *modes; /* of a push: modes at the target and DRAY_MODE_SET, by entry; NULL: their own */
     struct dray_verdict_teller *teller; /* of a push, until all is told */
+    struct dray_adopt
+        *adopt; /* of a push that lets files be adopted, until it commits; else NULL */
     struct dray_staging_place staging;
     struct dray_record *records;
     size_t record_count;
@@ -143,15 +155,19 @@ struct dray_run {
     int has_slot;           /* DRAY_SLOT_FD holds the place of the source that brings */
     const json_t *brought;  /* by id of a source's step: the directory of what it brought */
     const char *bringing;   /* the source that does so now, and nothing else is done; NULL: none */
-    uint64_t listed;        /* how many entries it has */
-    int unread;             /* atomic: of a preview: there are entries without their bytes */
-    int verifying;          /* differences from the record are told, and fail nothing */
-    int recording;          /* and what is read is told, with its digest */
-    int untold;             /* atomic: memory ran out for something that had to be told */
-    int planning;           /* no step runs: plugins are only asked */
-    int discarding;         /* what earlier attempts left is removed, nothing is made */
-    int settled;            /* discarding: the target has its delivery */
-    const char *made;       /* the directory of struct dray_made */
+    /* roots of the site that deliveries go below, as destination.h; NULL: they may go anywhere */
+    const json_t *destinations;
+    /* the user, where the process is another one, as proof.h; NULL: it is not */
+    const json_t *whom;
+    uint64_t listed;  /* how many entries it has */
+    int unread;       /* atomic: of a preview: there are entries without their bytes */
+    int verifying;    /* differences from the record are told, and fail nothing */
+    int recording;    /* and what is read is told, with its digest */
+    int untold;       /* atomic: memory ran out for something that had to be told */
+    int planning;     /* no step runs: plugins are only asked */
+    int discarding;   /* what earlier attempts left is removed, nothing is made */
+    int settled;      /* discarding: the target has its delivery */
+    const char *made; /* the directory of struct dray_made */
 
     struct dray_running *running; /* programs of a source; guarded by lock */
     pthread_mutex_t lock;
@@ -222,7 +238,12 @@ int dray_service_program(struct dray_ctx *ctx, const struct dray_program *progra
 /* Kill all programs: the engine is gone, and nobody waits for them any more. */
 void dray_programs_kill(struct dray_run *run);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
+int dray_service_destination(struct dray_ctx *ctx, const char *path, char **ret_real,
+                             int32_t *ret_fd);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
+int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
+                       int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd),
+                       void *arg);
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging);
 int dray_service_supersedes(struct dray_ctx *ctx, const char *job, const char *request_key,
                             const char *manifest_sha256);
@@ -272,9 +293,14 @@ DRAY_MUST_CHECK int dray_validate_execute(struct dray_step_run *step, struct dra
 /* Read all files of the step's output, and compare what is recorded of them: those that are not
  * what is recorded are named. */
 DRAY_MUST_CHECK int dray_validate_read(struct dray_step_run *step, struct dray_error *error);
+/* Note for the receipt with what the step's input was compared. Takes the reference; NULL: there
+ * was no memory. */
+DRAY_MUST_CHECK int dray_validate_note(struct dray_step_run *step, json_t *what,
+                                       struct dray_error *error);
 /* Send what must not get lost: else the step fails. Takes `event`; NULL: there was no memory. */
 void dray_validate_send(struct dray_step_run *step, json_t *event);
-/* Tell of a file that is not as recorded: "missing", "changed", "extra". `why` may be NULL. */
+/* Tell of a file that is not as recorded: "missing", "changed", "extra", "unreadable". `why` may be
+ * NULL. */
 void dray_validate_tell(struct dray_step_run *step, const char *what, const char *path,
                         size_t length, const char *why);
 /* The step's input with the digests that the catalog records, where it has a record of it; its
@@ -320,12 +346,25 @@ DRAY_MUST_CHECK int dray_records_seal(struct dray_step_run *step, const char *ma
                                       struct dray_error *error);
 void dray_records_free(struct dray_step_run *step);
 
+/* Does the site let a push deliver where it says that it does, `parent` being what it said of that?
+ * DRAY_DENIED when not. */
+DRAY_MUST_CHECK int dray_destination_check(const struct dray_step_run *step, const char *parent,
+                                           struct dray_error *error);
+/* May the directory that a push works in be written for the job's user (proof.h)? That is the
+ * parent of what it makes, or what it adds to. DRAY_DENIED when not. */
+DRAY_MUST_CHECK int dray_destination_prove(const struct dray_step_run *step, const char *directory,
+                                           struct dray_error *error);
 /* Make the staging directory of each push to a file system, removing what earlier attempts of the
  * same request left; when discarding, only the latter. What fails is in step->staging.error. */
 DRAY_MUST_CHECK int dray_staging_prepare(struct dray_run *run, struct dray_error *error);
+/* Tell that this name in a directory stays, and why. */
+void dray_staging_leave(struct dray_step_run *step, const char *directory, const char *name,
+                        const char *why);
 /* Remove it with all it holds, unless it was renamed to its place. What a push goes over is left.
  */
 DRAY_MUST_CHECK int dray_staging_remove(struct dray_step_run *step, struct dray_error *error);
+/* A push into a directory goes on. */
+void dray_staging_touch(struct dray_step_run *step);
 /* After a push that succeeded: remove what it went over. What cannot be removed is told. */
 void dray_staging_delivered(struct dray_step_run *step);
 /* When discarding, after the push was asked: remove what the target's delivery went over, if the
@@ -333,11 +372,11 @@ void dray_staging_delivered(struct dray_step_run *step);
 void dray_staging_settled(struct dray_step_run *step, const struct dray_error *problem);
 /* Of a target on a file system: name what any attempt left beside it, and remove nothing. */
 DRAY_MUST_CHECK int dray_staging_name_left(const struct dray_plan_target *target,
-                                           const struct dray_teller *teller,
+                                           const json_t *roots, const struct dray_teller *teller,
                                            struct dray_error *error);
-/* Finish or undo what any delivery left in the target directory: 1 where there was something. What
- * is left alone is told. */
-DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target,
+/* Finish or undo what any delivery left in the target directory, but for what an attempt of this
+ * request can adopt: 1 where there was something. What is left alone is told. */
+DRAY_MUST_CHECK int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
                                         const struct dray_teller *teller, struct dray_error *error);
 
 /* Write the verdict on every entry, for each target, to fd: text for people or JSON lines. */

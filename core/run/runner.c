@@ -15,6 +15,8 @@
 #include "core/run/inquiry.h"
 #include "core/run/run.h"
 #include "core/run/sandbox.h"
+#include "core/tree/destination.h"
+#include "core/tree/proof.h"
 
 #define MAX_THREADS 16
 
@@ -134,6 +136,8 @@ static int grant_staging(struct dray_sandbox *sandbox, const struct dray_run *ru
             result = dray_sandbox_fd(sandbox, DRAY_GRANT_DELIVER, staging->parent, error);
         if (result == 0 && staging->old >= 0)
             result = dray_sandbox_fd(sandbox, DRAY_GRANT_REMOVE, staging->old, error);
+        for (size_t j = 0; result == 0 && j < staging->kept_count; j++)
+            result = dray_sandbox_fd(sandbox, DRAY_GRANT_WRITE, staging->kept[j].fd, error);
     }
     return result;
 }
@@ -155,6 +159,32 @@ static int grant_brought(struct dray_sandbox *sandbox, const struct dray_run *ru
     return result;
 }
 
+/* Where a push writes itself. What was found is held, so that its name may come to mean what it
+ * likes. */
+static int grant_writes(struct dray_sandbox *sandbox, const struct orders *orders,
+                        struct dray_error *error)
+{
+    const json_t *roots = orders->run.destinations,
+                 *paths = json_object_get(orders->message, "writes");
+    int result = 0;
+
+    if (!roots && !orders->run.whom)
+        return grant_paths(sandbox, DRAY_GRANT_WRITE, paths, error);
+    for (size_t i = 0; result == 0 && i < json_array_size(paths); i++) {
+        dray_autofree char *real = NULL;
+        int fd = -1; /* until the runner ends */
+        result = dray_destination_find(roots, json_string_value(json_array_get(paths, i)), &real,
+                                       &fd, error);
+        if (result == 0)
+            result = dray_proof_check(orders->run.whom, fd, real, error);
+        if (result == 0)
+            result = dray_sandbox_fd(sandbox, DRAY_GRANT_WRITE, fd, error);
+        else if (result == DRAY_NOT_FOUND)
+            result = 0;
+    }
+    return result;
+}
+
 static int enter_sandbox(struct orders *orders, struct dray_error *error)
 {
     const json_t *wanted = json_object_get(orders->message, "sandbox");
@@ -172,8 +202,7 @@ static int enter_sandbox(struct orders *orders, struct dray_error *error)
     if (result == 0 && orders->run.steps && !orders->run.planning)
         result = grant_staging(&sandbox, &orders->run, error);
     if (result == 0 && !orders->run.preview)
-        result = grant_paths(&sandbox, DRAY_GRANT_WRITE, json_object_get(orders->message, "writes"),
-                             error);
+        result = grant_writes(&sandbox, orders, error);
     if (result == 0)
         result = dray_sandbox_enter(&sandbox, error);
     dray_sandbox_free(&sandbox);
@@ -274,6 +303,8 @@ static int init_run(struct orders *orders, struct dray_error *error)
     run->brought = json_object_get(orders->message, "brought");
     run->bringing = json_string_value(json_object_get(orders->message, "bring"));
     run->has_slot = json_is_true(json_object_get(orders->message, "slot"));
+    run->destinations = json_object_get(orders->message, "destinations");
+    run->whom = json_object_get(orders->message, "whom");
     run->settled = strcmp(orders->mode, "settle") == 0;
     run->discarding = run->settled || strcmp(orders->mode, "discard") == 0;
     run->made = json_string_value(json_object_get(orders->message, "made"));

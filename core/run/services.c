@@ -165,6 +165,7 @@ void dray_service_progress(struct dray_ctx *ctx, uint64_t entries, uint64_t byte
     __atomic_fetch_add(&step->entries_done, entries, __ATOMIC_RELAXED);
     __atomic_fetch_add(&step->bytes_done, bytes, __ATOMIC_RELAXED);
     __atomic_store_n(&step->last_progress, dray_monotonic(), __ATOMIC_RELAXED);
+    dray_staging_touch(step);
 }
 
 int dray_service_cancelled(struct dray_ctx *ctx)
@@ -358,4 +359,6 @@ const struct dray_host dray_services = {
     .program = dray_service_program,
     .record_list = dray_service_record_list,
     .record_bytes = dray_service_record_bytes,
+    .adopt = dray_service_adopt,
+    .destination = dray_service_destination,
 };

@@ -194,6 +194,7 @@ static int copy_progress(void *arg, uint64_t bytes)
     struct dray_call *call = arg;
 
     dray_service_progress(&call->ctx, 0, bytes);
+    dray_adopt_tick(call->step);
     return dray_run_cancelled(call->step->run);
 }
 
@@ -219,6 +220,7 @@ int dray_service_copy(struct dray_ctx *ctx, uint64_t id, int32_t fd)
         dray_scratch_return(call);
     if (result == 0) {
         remember_digest(call->step, id, sha256);
+        dray_adopt_note(call->step, id);
         dray_service_progress(ctx, 1, 0);
     }
     return result;

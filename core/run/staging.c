@@ -7,16 +7,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "core/base/io.h"
+#include "core/base/text.h"
 #include "core/run/merge.h"
 #include "core/run/run.h"
 #include "core/run/sweep.h"
+#include "core/tree/destination.h"
+#include "core/tree/proof.h"
 
 /* What was left alone is told beside the step that found it. */
 static void tell_left(void *arg, const char *message)
@@ -33,28 +33,23 @@ static struct dray_teller teller_of(struct dray_step_run *step)
     return (struct dray_teller){tell_left, step};
 }
 
-/* The parent as it was resolved when planning: a link that has appeared in its path since is
- * refused. */
-static int open_parent(const char *path, struct dray_error *error)
+void dray_staging_leave(struct dray_step_run *step, const char *directory, const char *name,
+                        const char *why)
 {
-    struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS};
-    int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+    const struct dray_teller teller = teller_of(step);
 
-    if (fd < 0 && errno == ENOSYS)
-        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd >= 0
-               ? fd
-               : dray_fail_errno(error, errno, "opening the directory %s to deliver into", path);
+    step->staging.left++;
+    dray_sweep_tell(&teller, directory, name, why);
 }
 
-int dray_staging_name_left(const struct dray_plan_target *target, const struct dray_teller *teller,
-                           struct dray_error *error)
+int dray_staging_name_left(const struct dray_plan_target *target, const json_t *roots,
+                           const struct dray_teller *teller, struct dray_error *error)
 {
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
-    return parent < 0 ? error->class_ : dray_sweep(target, parent, NULL, teller, NULL, NULL, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
+    return parent < 0 ? error->class_
+                      : dray_sweep(target, parent, NULL, NULL, teller, NULL, NULL, error);
 }
 
 /* What the push goes over is held from before the sandbox on. What it is by then, the push judges.
@@ -68,22 +63,45 @@ static void hold_old(struct dray_step_run *step)
 
 /* ---- Into a directory that is there ---- */
 
+/* What is not known to be one may be removed by who knows better, but not what another user is at
+ * work in, nor what was kept since it is somebody's. */
+static void tell_holder(const struct dray_teller *teller, const struct dray_plan_target *target,
+                        const char *name, const struct dray_error *why)
+{
+    if (why->class_ == DRAY_DENIED) {
+        dray_sweep_tell(teller, target->uri, name, why->message);
+        return;
+    }
+    dray_autofree char *message = dray_format("%s/%s: %s", target->uri, name, why->message);
+    teller->tell(teller->arg, message ? message : why->message);
+}
+
 /* One holder: 1 when it stays, and its reason is told. */
 static int settle_holder(const struct dray_plan_target *target, int into, const char *name,
                          const struct dray_teller *teller, struct dray_error *error)
 {
     struct dray_error why = {0};
-    int result = dray_merge_settle(into, name, -1, &why);
+    int result = dray_merge_settle(into, name, NULL, &why);
 
     if (result > 0)
-        dray_sweep_tell(teller, target->uri, name, why.message);
+        tell_holder(teller, target, name, &why);
     else if (result < 0)
         *error = why;
     return result;
 }
 
-/* Other names in it than of holders, which are settled: their number, or a class. */
-static int settle_holders(const struct dray_plan_target *target, int into, uint64_t *ret_settled,
+/* May what is in this holder be adopted? Another request's may not. */
+static int is_of_use(const struct dray_plan_target *target, struct dray_staging_place *adopter,
+                     int into, const char *name)
+{
+    return adopter && strncmp(name + strlen(".dray-"), target->request_key, 16) == 0 &&
+           dray_adopt_keep_holder(adopter, into, name);
+}
+
+/* Other names in it than of holders, which are settled, or kept for `adopter` (may be NULL): their
+ * number, or a class. */
+static int settle_holders(const struct dray_plan_target *target, int into,
+                          struct dray_staging_place *adopter, uint64_t *ret_settled,
                           const struct dray_teller *teller, struct dray_error *error)
 {
     int copy = openat(into, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -108,6 +126,8 @@ static int settle_holders(const struct dray_plan_target *target, int into, uint6
             others = 1;
             continue;
         }
+        if (is_of_use(target, adopter, into, one->d_name))
+            continue;
         result = settle_holder(target, into, one->d_name, teller, error);
         others |= result > 0;
         *ret_settled += result == 0;
@@ -121,14 +141,14 @@ static int open_into(int parent, const struct dray_plan_target *target)
     return openat(parent, target->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-int dray_staging_settle(const struct dray_plan_target *target, const struct dray_teller *teller,
-                        struct dray_error *error)
+int dray_staging_settle(const struct dray_plan_target *target, const json_t *roots,
+                        const struct dray_teller *teller, struct dray_error *error)
 {
     uint64_t settled = 0;
 
     if (target->target_type != DRAY_TARGET_HPFS || !target->parent || !target->name)
         return 0;
-    dray_autoclose int parent = open_parent(target->parent, error);
+    dray_autoclose int parent = dray_destination_open(roots, target->parent, error);
     if (parent < 0)
         return error->class_;
     dray_autoclose int into = open_into(parent, target);
@@ -136,35 +156,43 @@ int dray_staging_settle(const struct dray_plan_target *target, const struct dray
         return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES
                    ? 0
                    : dray_fail_errno(error, errno, "opening %s", target->uri);
-    int result = settle_holders(target, into, &settled, teller, error);
+    /* What the attempt that comes next can adopt is left to it. */
+    struct dray_staging_place spared = {.kept_count = 0};
+    int result = settle_holders(target, into, target->goes_over == DRAY_GOES_INTO ? &spared : NULL,
+                                &settled, teller, error);
+    dray_adopt_let_go(&spared);
     return result < 0 ? result : settled > 0;
 }
 
-/* The holder and what is in it; it is locked for as long as this process lives. */
+/* How often somebody else hears that it is in use, where locks are not known. */
+#define TOUCH_EVERY (INT64_C(60) * 1000000000)
+
 static int make_holder(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
+    struct dray_error why = {0};
 
-    if (mkdirat(staging->into, staging->name, 0700) != 0)
-        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
-    staging->holder =
-        openat(staging->into, staging->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    /* Where a set-group-ID bit or a default ACL gave it more rights, they are taken away. */
-    if (staging->holder < 0 || fchmod(staging->holder, 0700) != 0)
-        return dray_fail_errno(error, errno, "opening %s in %s", staging->name, step->target->uri);
-    if (flock(staging->holder, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-        return dray_fail(error, DRAY_TEMPORARY, "%s in %s is locked", staging->name,
-                         step->target->uri);
-    int marked = dray_merge_mark(staging->into, staging->holder, error);
-    if (marked != 0)
-        return marked;
-    if (mkdirat(staging->holder, "old", 0700) != 0 || mkdirat(staging->holder, "data", 0700) != 0)
-        return dray_fail_errno(error, errno, "making a directory in %s", step->target->uri);
+    if (dray_merge_holder_make(staging->into, staging->name, &staging->holder, &why) != 0) {
+        dray_fail(error, why.class_, "%s: %s", step->target->uri, why.message);
+        return error->class_;
+    }
     staging->directory =
-        openat(staging->holder, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        openat(staging->holder.directory, "data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     return staging->directory >= 0
                ? 0
                : dray_fail_errno(error, errno, "opening a directory in %s", step->target->uri);
+}
+
+void dray_staging_touch(struct dray_step_run *step)
+{
+    struct dray_staging_place *staging = &step->staging;
+    int64_t now = dray_monotonic();
+
+    if (staging->holder.lock < 0 ||
+        now - __atomic_load_n(&staging->touched, __ATOMIC_RELAXED) < TOUCH_EVERY)
+        return;
+    __atomic_store_n(&staging->touched, now, __ATOMIC_RELAXED);
+    dray_merge_holder_touch(&staging->holder);
 }
 
 static int prepare_into(struct dray_step_run *step, struct dray_error *error)
@@ -176,7 +204,11 @@ static int prepare_into(struct dray_step_run *step, struct dray_error *error)
     staging->into = open_into(staging->parent, step->target);
     if (staging->into < 0)
         return dray_fail_errno(error, errno, "opening %s to add to it", step->target->uri);
-    int others = settle_holders(step->target, staging->into, &settled, &teller, error);
+    if (!step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->into, step->target->uri, error) != 0)
+        return error->class_;
+    int others = settle_holders(step->target, staging->into, step->run->discarding ? NULL : staging,
+                                &settled, &teller, error);
     if (others < 0 || step->run->discarding)
         return others < 0 ? others : 0;
     staging->merged = others;
@@ -189,6 +221,8 @@ static int sweep(struct dray_step_run *step, struct dray_error *error)
 {
     struct dray_staging_place *staging = &step->staging;
     struct dray_superseded *superseded = step->run->settled ? &staging->superseded : NULL;
+    int adopts = !step->run->discarding && step->target->goes_over != DRAY_GOES_INTO;
+    struct dray_staging_place *adopter = adopts ? staging : NULL;
     const struct dray_teller teller = teller_of(step);
     int result = dray_made_open(step->run->made, step->target->request_key, !step->run->discarding,
                                 &staging->made, error);
@@ -197,9 +231,9 @@ static int sweep(struct dray_step_run *step, struct dray_error *error)
         result =
             dray_fail_errno(error, errno, "making the names in %s durable", step->target->parent);
     if (result == 0)
-        result = dray_sweep(step->target, staging->parent, &staging->made, &teller, superseded,
-                            &staging->left, error);
-    if (result == 0 && staging->left == 0 && staging->superseded.fd < 0)
+        result = dray_sweep(step->target, staging->parent, &staging->made, adopter, &teller,
+                            superseded, &staging->left, error);
+    if (result == 0 && staging->left == 0 && staging->superseded.fd < 0 && staging->kept_count == 0)
         dray_made_forget(&staging->made);
     return result;
 }
@@ -242,8 +276,11 @@ static int prepare(struct dray_step_run *step, struct dray_error *error)
         prefix ? dray_format("%s%u-%.8s", prefix, step->run->attempt, step->run->job_id) : NULL;
     if (!name)
         return dray_fail_memory(error);
-    staging->parent = open_parent(step->target->parent, error);
+    staging->parent = dray_destination_open(step->run->destinations, step->target->parent, error);
     if (staging->parent < 0)
+        return error->class_;
+    if (step->target->goes_over != DRAY_GOES_INTO && !step->run->discarding &&
+        dray_proof_check(step->run->whom, staging->parent, step->target->parent, error) != 0)
         return error->class_;
     int result = sweep(step, error);
     if (result == 0 && step->target->goes_over == DRAY_GOES_INTO) {
@@ -290,10 +327,10 @@ static int remove_named(struct dray_step_run *step, int fd, struct dray_error *e
 /* The holder: what is left of it is no failure of what was done in it. */
 static int remove_holder(struct dray_step_run *step, struct dray_error *error)
 {
-    const struct dray_staging_place *staging = &step->staging;
-    int result = staging->holder < 0
+    struct dray_staging_place *staging = &step->staging;
+    int result = staging->holder.directory < 0
                      ? 0
-                     : dray_merge_settle(staging->into, staging->name, staging->holder, error);
+                     : dray_merge_settle(staging->into, staging->name, &staging->holder, error);
 
     return result > 0 ? error->class_ : result;
 }
@@ -304,6 +341,8 @@ int dray_staging_remove(struct dray_step_run *step, struct dray_error *error)
 
     if (staging->parent < 0 || !staging->name)
         return 0;
+    dray_adopt_stop(step);
+    dray_adopt_remove_kept(step);
     if (staging->into >= 0)
         return remove_holder(step, error);
     if (staging->directory < 0)
@@ -320,7 +359,12 @@ static int remove_old(struct dray_staging_place *staging, const char *name, int 
 {
     int result = dray_made_note(&staging->made, held, DRAY_MADE, NULL, error);
 
-    return result == 0 ? dray_remove_held(staging->parent, name, held, error) : result;
+    if (result == 0)
+        result = dray_remove_held(staging->parent, name, held, error);
+    /* Once the delivery is recorded, nobody looks for it again. */
+    if (result == 0 && fsync(staging->parent) != 0)
+        result = dray_fail_errno(error, errno, "making its removal durable");
+    return result;
 }
 
 void dray_staging_delivered(struct dray_step_run *step)
@@ -336,9 +380,10 @@ void dray_staging_delivered(struct dray_step_run *step)
         result = remove_holder(step, &why);
     else if (staging->old >= 0)
         result = remove_old(staging, staging->name, staging->old, &why);
-    if (result != 0)
-        dray_sweep_tell(&teller, staging->into >= 0 ? step->target->uri : step->target->parent,
-                        staging->name, why.message);
+    if (result != 0 && staging->into >= 0)
+        tell_holder(&teller, step->target, staging->name, &why);
+    else if (result != 0)
+        dray_sweep_tell(&teller, step->target->parent, staging->name, why.message);
     /* Whatever becomes of its name, the delivery is not staging any more. */
     struct dray_error ignored = {0};
     if (result == 0 && staging->left == 0)
@@ -370,28 +415,60 @@ void dray_staging_settled(struct dray_step_run *step, const struct dray_error *p
     dray_sweep_tell(&teller, step->target->parent, old->name, why.message);
 }
 
+/* ---- Merging ---- */
+
+static void hear(void *arg)
+{
+    dray_service_progress(arg, 0, 0);
+}
+
+static int ask(void *arg)
+{
+    return dray_service_cancelled(arg);
+}
+
 /* What failed is undone. What cannot be, whoever comes next tries again. */
+static int do_merge(struct dray_call *call, const struct dray_merge_journal *journal,
+                    const struct dray_merge_watch *watch)
+{
+    const struct dray_staging_place *staging = &call->step->staging;
+    struct dray_error also = {0}, kept = {0};
+    int result = dray_merge_finish(staging->into, staging->holder.directory, journal, 0, watch,
+                                   &call->error);
+
+    if (result == 0)
+        return 0;
+    if (dray_merge_undo(staging->into, staging->holder.directory, journal, watch, &kept, &also) !=
+        0)
+        dray_hint(&call->error, "not all of it could be undone: %s; it lies in %s/%s", also.message,
+                  call->step->target->uri, staging->name);
+    else if (kept.class_ != 0)
+        dray_hint(&call->error, "%s", kept.message);
+    return result;
+}
+
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts)
 {
     struct dray_call *call = (struct dray_call *)(void *)ctx;
     const struct dray_staging_place *staging = &call->step->staging;
+    const struct dray_merge_watch watch = {hear, ask, ctx};
     dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
-    struct dray_error also = {0};
+    struct stat status;
 
-    if (staging->holder < 0 || !call->step->committed)
+    if (staging->holder.directory < 0 || !call->step->committed)
         return dray_fail(&call->error, DRAY_BUG,
                          "plugin %s wants to merge what it may not, or nothing",
                          call->step->step->uses);
-    int result =
-        dray_merge_plan(staging->into, staging->directory, conflicts, &journal, &call->error);
+    if (fstat(staging->holder.directory, &status) != 0)
+        return dray_fail_errno(&call->error, errno, "looking at %s", staging->name);
+    journal.holder = status.st_ino;
+    int result = dray_merge_plan(staging->into, staging->directory, conflicts, &watch, &journal,
+                                 &call->error);
+    if (result == 0 && dray_service_cancelled(ctx))
+        result = dray_fail(&call->error, DRAY_CANCELLED, "cancelled");
     if (result == 0)
-        result = dray_merge_journal_write(staging->holder, &journal, &call->error);
-    if (result != 0)
-        return result;
-    result = dray_merge_finish(staging->into, staging->holder, &journal, 0, &call->error);
-    if (result != 0 && dray_merge_undo(staging->into, staging->holder, &journal, &also) != 0)
-        dray_hint(&call->error, "it could not be undone: %s", also.message);
-    return result;
+        result = dray_merge_journal_write(staging->holder.directory, &journal, &call->error);
+    return result == 0 ? do_merge(call, &journal, &watch) : result;
 }
 
 int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
@@ -417,6 +494,7 @@ int dray_service_staging(struct dray_ctx *ctx, struct dray_staging *ret_staging)
         .old = step->run->discarding ? step->staging.superseded.fd : step->staging.old,
         .into = step->staging.into,
         .merged = step->staging.merged ? 1 : 0,
+        .kept = step->staging.kept_count > 0,
     };
     return DRAY_OK;
 }

@@ -280,6 +280,7 @@ static int check_delivered(struct dray_step_run *step, struct dray_error *error)
     free(presence.job);
     free(presence.time);
     free(presence.what);
+    free(presence.note);
     return result;
 }
 

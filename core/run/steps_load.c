@@ -55,7 +55,8 @@ int dray_run_steps(struct dray_run *run, struct dray_error *error)
         step->index = i;
         step->target = target_of(plan, i);
         step->staging.directory = step->staging.parent = step->staging.old = -1;
-        step->staging.into = step->staging.holder = -1;
+        step->staging.into = -1;
+        step->staging.holder = (struct dray_merge_holder){-1, -1};
         step->staging.made.fd = step->staging.superseded.fd = -1;
         step->job =
             (struct dray_job){.size = sizeof(step->job),

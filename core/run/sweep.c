@@ -12,6 +12,7 @@
 
 #include "core/base/buffer.h"
 #include "core/base/io.h"
+#include "core/run/adopt.h"
 
 /* Of many that are left, so many are named. */
 #define TOLD 4
@@ -22,6 +23,7 @@ struct sweep {
     dev_t device;
     char *prefix;
     const struct dray_made *made;
+    struct dray_staging_place *adopter;
     const struct dray_teller *teller;
     struct dray_superseded *superseded;
     const struct dray_made_line *line; /* of *superseded */
@@ -79,8 +81,10 @@ static void tell_more(const struct sweep *sweep)
 
 /* ---- One name ---- */
 
-int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **name, int held,
-                      struct dray_error *error)
+/* So that the attempt that made it, should it live after all, can no longer rename it into place. 0
+ * also where it is gone itself. */
+static int rename_away(const struct dray_plan_target *target, int parent, char **name,
+                       struct dray_error *error)
 {
     dray_autofree char *prefix = dray_sweep_prefix(target);
     dray_autofree char *gone = prefix ? dray_format("%sold-", prefix) : NULL;
@@ -89,7 +93,7 @@ int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **
     if (!gone)
         return dray_fail_memory(error);
     if (strncmp(*name, gone, strlen(gone)) == 0) /* so it was, but not all in it could be removed */
-        return dray_remove_held(parent, *name, held, error);
+        return 0;
     if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return dray_fail_errno(error, errno, "asking for random bytes");
     dray_autofree char *doomed = dray_format("%s%016" PRIx64, gone, random);
@@ -99,7 +103,15 @@ int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **
         return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "renaming it");
     free(*name);
     *name = DRAY_TAKE(doomed);
-    return dray_remove_held(parent, *name, held, error);
+    return 0;
+}
+
+int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **name, int held,
+                      struct dray_error *error)
+{
+    int result = rename_away(target, parent, name, error);
+
+    return result == 0 ? dray_remove_held(parent, *name, held, error) : result;
 }
 
 /* The newest is held: an older one was left alone before, and is now. Nobody else gets into it any
@@ -142,7 +154,13 @@ static void sweep_ours(struct sweep *sweep, char **name, int *fd, const struct s
 
     if (line && line->what == DRAY_MADE_OLD)
         hold(sweep, *name, line, fd, status);
-    else if (line && line->what == DRAY_MADE) {
+    else if (line && line->what == DRAY_MADE && sweep->adopter &&
+             dray_adopt_is_of_use(sweep->adopter, *fd)) {
+        if (rename_away(sweep->target, sweep->parent, name, &why) != 0)
+            leave(sweep, *name, why.message);
+        else if (!dray_adopt_keep(sweep->adopter, *name, fd))
+            leave(sweep, *name, "there was no memory to take it over");
+    } else if (line && line->what == DRAY_MADE) {
         if (dray_sweep_remove(sweep->target, sweep->parent, name, *fd, &why) != 0)
             leave(sweep, *name, why.message);
     } else if (!remove_empty(sweep, *name))
@@ -216,8 +234,8 @@ static int sweep_all(struct sweep *sweep, DIR *listing)
 }
 
 int dray_sweep(const struct dray_plan_target *target, int parent, const struct dray_made *made,
-               const struct dray_teller *teller, struct dray_superseded *ret_superseded,
-               uint64_t *ret_left, struct dray_error *error)
+               struct dray_staging_place *adopter, const struct dray_teller *teller,
+               struct dray_superseded *ret_superseded, uint64_t *ret_left, struct dray_error *error)
 {
     dray_autofree char *prefix = dray_sweep_prefix(target);
     int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -238,6 +256,7 @@ int dray_sweep(const struct dray_plan_target *target, int parent, const struct d
                           .device = status.st_dev,
                           .prefix = prefix,
                           .made = made,
+                          .adopter = adopter,
                           .teller = teller,
                           .superseded = ret_superseded,
                           .error = error};

@@ -22,14 +22,18 @@ struct dray_superseded {
 };
 void dray_superseded_free(struct dray_superseded *superseded);
 
+struct dray_staging_place;
+
 /* ".dray-" and the first 16 digits of the request key, and a dot. NULL: no memory. */
 char *dray_sweep_prefix(const struct dray_plan_target *target);
 /* All in the parent that has a name with this prefix. `made`: what is known to be ours; NULL: it is
- * only named. `ret_superseded` NULL: a delivery that was to be replaced is left alone; else the
- * target has its new one: it is held, and closed to others (start with fd -1). *ret_left (may be
- * NULL): how many stay. What cannot be removed is told, and no failure. */
+ * only named. `adopter` (may be NULL): keeps what it can use. `ret_superseded` NULL: a delivery
+ * that was to be replaced is left alone; else the target has its new one: it is held, and closed to
+ * others (start with fd -1). *ret_left (may be NULL): how many stay. What cannot be removed is
+ * told, and no failure. */
 DRAY_MUST_CHECK int dray_sweep(const struct dray_plan_target *target, int parent,
-                               const struct dray_made *made, const struct dray_teller *teller,
+                               const struct dray_made *made, struct dray_staging_place *adopter,
+                               const struct dray_teller *teller,
                                struct dray_superseded *ret_superseded, uint64_t *ret_left,
                                struct dray_error *error);
 /* Remove what is held and has this name. Its name goes first: should the attempt that made it live

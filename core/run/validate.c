@@ -52,6 +52,13 @@ int dray_validate_text(const struct dray_validation *validation,
     return error->class_;
 }
 
+int dray_validate_note(struct dray_step_run *step, json_t *what, struct dray_error *error)
+{
+    if (!step->compared)
+        step->compared = json_array();
+    return json_array_append_new(step->compared, what) == 0 ? 0 : dray_fail_memory(error);
+}
+
 /* ---- Manifests of sha256sum and md5sum ---- */
 
 static int add_line(void *arg, const uint8_t *digest, size_t digest_bytes, const char *path,
@@ -125,6 +132,9 @@ static int use_manifest(struct dray_validation *validation, const char *manifest
                                     folder ? &lines : &validation->list, error);
     if (result == 0 && folder)
         result = add_listed(validation, manifest, &lines, error);
+    if (result == 0)
+        result = dray_validate_note(
+            validation->step, json_pack("{s:s, s:s}", "what", "manifest", "path", manifest), error);
     validation->passed[at] = 1;
     validation->compares = 1;
     return result;

@@ -351,7 +351,11 @@ static int use_bag(struct bag *bag, struct dray_error *error)
         result = use_fetch(bag, error);
     if (result == 0)
         result = use_info(bag, error);
-    return result == 0 && bag->foreign.failed ? dray_fail_memory(error) : result;
+    if (result == 0 && bag->foreign.failed)
+        result = dray_fail_memory(error);
+    return result == 0
+               ? dray_validate_note(bag->validation->step, json_pack("{s:s}", "what", "bag"), error)
+               : result;
 }
 
 int dray_validate_bag(struct dray_validation *validation, int *ret_there, struct dray_error *error)

@@ -68,6 +68,14 @@ static int read_to_end(struct dray_call *call, const struct dray_tree_entry *ent
     return call->error.class_;
 }
 
+/* Who asks what of a dataset is as recorded wants to hear of the other files, too. A record that is
+ * made must be of all. */
+static int is_finding(const struct dray_run *run, int class_)
+{
+    return run->verifying && !run->recording && class_ != DRAY_CANCELLED &&
+           class_ != DRAY_NO_MEMORY && class_ != DRAY_BUG && class_ != DRAY_INTEGRITY;
+}
+
 /* What differs is noted, and the others are read too; anything else ends the pass. */
 static int note(struct reading *reading, struct dray_call *call, size_t index, int result)
 {
@@ -85,6 +93,10 @@ static int note(struct reading *reading, struct dray_call *call, size_t index, i
         if (reading->step->run->verifying)
             dray_validate_tell(reading->step, "changed", reading->tree->entries[index]->path,
                                reading->tree->entries[index]->path_length, call->error.message);
+        call->error.class_ = result = 0;
+    } else if (result != 0 && is_finding(reading->step->run, result)) {
+        dray_validate_tell(reading->step, "unreadable", reading->tree->entries[index]->path,
+                           reading->tree->entries[index]->path_length, call->error.message);
         call->error.class_ = result = 0;
     } else if (result != 0 && reading->error.class_ == 0) {
         reading->error = call->error;

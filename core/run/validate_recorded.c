@@ -111,5 +111,11 @@ int dray_validate_recorded(struct dray_step_run *step, struct dray_tree **ret_tr
         return 0;
     }
     int result = read_record(&list, error);
-    return result == 0 ? compare(step, &list, ret_tree, error) : result;
+    if (result == 0)
+        result = compare(step, &list, ret_tree, error);
+    return result == 0 ? dray_validate_note(step,
+                                            json_pack("{s:s, s:I}", "what", "catalog", "files",
+                                                      (json_int_t)list.count),
+                                            error)
+                       : result;
 }

@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/tree/internal.h"
 
@@ -57,14 +58,15 @@ static void unlock(struct dray_tree_builder *builder)
 
 /* ---- Adding -------------------------------------------------------------------------------- */
 
-/* `.dray` or anything below it, at the top. */
+/* `.dray`, `.dray-...` or anything below it, at the top, also where a file system knows no case. */
 static int is_ours(const struct dray_tree_entry *entry)
 {
     static const char name[] = ".dray";
     size_t length = sizeof name - 1;
 
-    return entry->path_length >= length && memcmp(entry->path, name, length) == 0 &&
-           (entry->path_length == length || entry->path[length] == '/');
+    return entry->path_length >= length && strncasecmp(entry->path, name, length) == 0 &&
+           (entry->path_length == length || entry->path[length] == '/' ||
+            entry->path[length] == '-');
 }
 
 static int check_link(const struct dray_tree_entry *entry, struct dray_error *error)
@@ -101,9 +103,10 @@ static int check_entry(const struct dray_tree_entry *entry, struct dray_error *e
         return dray_fail(error, DRAY_INVALID, "adding an entry: its path \"%.*s\" %s",
                          DRAY_SHOWN(entry->path, entry->path_length), fault);
     if (is_ours(entry)) {
+        int length = (int)strcspn(entry->path, "/");
         int result = dray_fail(error, DRAY_CONFLICT,
-                               "adding \"%.*s\": a dataset may have no \".dray\" at its top",
-                               DRAY_SHOWN(entry->path, entry->path_length));
+                               "adding \"%.*s\": a dataset may have no \"%.*s\" at its top",
+                               DRAY_SHOWN(entry->path, entry->path_length), length, entry->path);
         dray_hint(error, "what a delivery says about itself goes there; "
                          "if this is an earlier delivery, remove or rename its .dray");
         return result;

@@ -10,7 +10,11 @@ libdraycore_a_SOURCES += \
 	core/tree/compare.c \
 	core/tree/copy.c \
 	core/tree/copy_ranges.c \
+	core/tree/destination.c \
+	core/tree/destination.h \
 	core/tree/fingerprint.c \
+	core/tree/identity.c \
+	core/tree/identity.h \
 	core/tree/internal.h \
 	core/tree/listing.c \
 	core/tree/listing.h \
@@ -18,6 +22,8 @@ libdraycore_a_SOURCES += \
 	core/tree/manifest.h \
 	core/tree/order.c \
 	core/tree/path.c \
+	core/tree/proof.c \
+	core/tree/proof.h \
 	core/tree/recorded.c \
 	core/tree/recorded.h \
 	core/tree/roots.c \

@@ -236,6 +236,7 @@ struct dray_presence {
      * is there. */
     uint32_t goes_over;
     uint32_t reserved;
+    char *note; /* one line for who plans, of what is good but should be known; NULL: none */
 };
 
 #define DRAY_GOES_INTO 2u
@@ -262,6 +263,7 @@ struct dray_staging {
      * gets to its place by host->merge, not by a rename of the push. -1: none. Borrowed. */
     int32_t into;
     uint32_t merged; /* 1: something was in it */
+    uint32_t kept; /* 1: an attempt that was killed left something, which takes room until adopt */
 };
 
 /* A file that the host asks a push to place below the delivery's root. */
@@ -506,7 +508,25 @@ struct dray_host {
     int (*record_bytes)(struct dray_ctx *ctx, uint64_t index,
                         int (*fn)(struct dray_ctx *ctx, void *arg, const void *data, uint64_t size),
                         void *arg);
+
+    /* [push, once the staging directory has all its directories and before the first copy] Move
+     * into it what an earlier attempt of the same request had copied when it was killed, each file
+     * to the path of its entry, and remove what else that attempt left. fn is called for each, on
+     * any thread, with the file open for reading, to give it what it would have got as a new one:
+     * mode, times, attributes. What fn is not called for is to be copied. From then on, a file that
+     * was copied to the path of its entry is noted for a later attempt, when it is durable: after
+     * each `every` bytes, and every 10 s, once it has its entry's time, which it gets last. Once
+     * copy has returned, its bytes must not be changed. */
+    int (*adopt)(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
+                 int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd), void *arg);
+
+    /* [push] The directory of a file system that an absolute path leads to: its real path (made
+     * with alloc) and a descriptor, O_PATH, which the caller closes. What a push to a file system
+     * delivers into is found by this, and by no other way: DRAY_DENIED where the site does not let
+     * it be delivered into, DRAY_NOT_FOUND where it is not there. */
+    int (*destination)(struct dray_ctx *ctx, const char *path, char **ret_real, int32_t *ret_fd);
 };
+#define DRAY_ADOPT_EACH          1u /* make files durable one by one, not the whole file system */
 #define DRAY_CONFLICTS_FAIL      0u
 #define DRAY_CONFLICTS_SKIP_SAME 1u /* files with the same bytes and links to the same stay */
 #define DRAY_CONFLICTS_REPLACE   2u /* files and links are replaced, directories never */
@@ -648,6 +668,10 @@ struct dray_push_operations {
     int (*push)(void *self, struct dray_ctx *ctx);
     /* Leave nothing behind of an attempt that failed, was cancelled or died. */
     int (*discard)(void *self, struct dray_ctx *ctx);
+    /* May be NULL. In a preview, where the push would add its delivery to what is at the target:
+     * would anything be in its way? The input is known, but no bytes are read, here or there.
+     * DRAY_CONFLICT says what is. */
+    int (*look)(void *self, struct dray_ctx *ctx);
 };
 
 /* A notifier tells somebody. Its failure never fails a job. */

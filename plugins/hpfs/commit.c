@@ -4,11 +4,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
 
 int hpfs_check_free(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place)
@@ -173,29 +171,29 @@ int hpfs_write_records(const struct hpfs *hpfs, struct dray_ctx *ctx,
 
 /* ---- Commit ---- */
 
-/* The parent by the path of the plan, which had no links in it: one that has appeared since is not
- * followed, even where it leads to what was the parent. */
-static int find_parent(const struct hpfs_place *place, struct stat *ret_status)
+/* The parent by the path of the plan, which had no links in it: one that has appeared since makes
+ * it another, even where it leads to what was the parent. */
+static int find_parent(struct dray_ctx *ctx, const struct hpfs_place *place,
+                       struct stat *ret_status)
 {
-    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
-                           .resolve = RESOLVE_NO_SYMLINKS};
-    HPFS_FD fd = (int)syscall(SYS_openat2, AT_FDCWD, place->parent, &how, sizeof(how));
+    char *real = NULL;
+    HPFS_FD fd = -1;
 
-    if (fd < 0 && errno == ENOSYS)
-        fd = open(place->parent, O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    return fd < 0 ? -1 : fstat(fd, ret_status);
+    if (ctx->host->destination(ctx, place->parent, &real, &fd) != DRAY_OK)
+        return -1;
+    int same = strcmp(real, place->parent) == 0;
+    ctx->host->free(real);
+    return same ? fstat(fd, ret_status) : -1;
 }
 
-/* Is the parent still where the plan says? If it was moved meanwhile, the delivery would appear
- * elsewhere. */
-static int check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
-                        const struct hpfs_place *place)
+int hpfs_check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
+                      const struct hpfs_place *place)
 {
     struct stat held, named;
 
     if (fstat(staging->parent, &held) != 0)
         return ctx->host->fail_errno(ctx, errno, "looking at %s", place->parent);
-    if (find_parent(place, &named) == 0 && held.st_dev == named.st_dev &&
+    if (find_parent(ctx, place, &named) == 0 && held.st_dev == named.st_dev &&
         held.st_ino == named.st_ino)
         return DRAY_OK;
     return ctx->host->fail(
@@ -359,7 +357,7 @@ int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray
 
     if (hpfs->durability == HPFS_SYNCFS && syncfs(staging->directory) != 0)
         return host->fail_errno(ctx, errno, "making the delivery in %s durable", place->parent);
-    int result = check_parent(ctx, staging, place);
+    int result = hpfs_check_parent(ctx, staging, place);
     if (result == DRAY_OK && host->cancelled(ctx))
         result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
     /* Nobody but us can look into what is refused after all. */

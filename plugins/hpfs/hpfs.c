@@ -20,6 +20,9 @@ static const struct dray_option options[] = {
         "directories in octal, which files get without x where their owner may not execute them"),
     DRAY_OPTION_STRING(struct hpfs, group, 0, NULL,
                        "The group, by name or number, that everything delivered gets"),
+    DRAY_OPTION_STRING(struct hpfs, owner, 0, NULL,
+                       "The user, by name or number, that everything delivered is to belong to, "
+                       "which takes the right to give files away"),
     DRAY_OPTION_STRINGS(
         struct hpfs, acl, 0,
         "Who may what besides, as user:NAME:rwX or group:NAME:r-X; directories get it as their "
@@ -35,6 +38,10 @@ static const struct dray_option options[] = {
     DRAY_OPTION_CHOICE(struct hpfs, xattrs, "none", "none|user",
                        "Extended attributes of files and directories that lie in place at the "
                        "source: none, or those of the name space `user`"),
+    DRAY_OPTION_ROW(struct hpfs, sync_every, int64_t, DRAY_TYPE_SIZE, 0, "1GiB", NULL, 1 << 20,
+                    INT64_MAX,
+                    "After so many bytes, and every 10 s, what was copied is made durable, so that "
+                    "it need not be copied again if the delivery is killed"),
 };
 
 static int prepare(void *self, struct dray_ctx *ctx)
@@ -57,7 +64,7 @@ static int prepare(void *self, struct dray_ctx *ctx)
 
 static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_target)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (place.whole == NULL)
@@ -66,6 +73,7 @@ static int describe(void *self, struct dray_ctx *ctx, struct dray_target *ret_ta
     ret_target->parent = place.parent;
     ret_target->name = place.name;
     ret_target->path = ctx->host->format("%s", place.whole);
+    hpfs_close(&place.fd);
     return ret_target->path != NULL
                ? result
                : ctx->host->fail(ctx, DRAY_NO_MEMORY,
@@ -80,11 +88,11 @@ static int merge(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpf
     int result = hpfs_merge_look(hpfs, ctx, staging, place, &stay);
 
     if (result == DRAY_OK)
-        result = hpfs_check_space(ctx, staging, place);
+        result = staging->kept ? DRAY_OK : hpfs_check_space(ctx, staging, place, NULL);
     if (result == DRAY_OK)
         result = hpfs_acl_check(hpfs, ctx, staging);
     if (result == DRAY_OK)
-        result = hpfs_write_tree(hpfs, ctx, staging);
+        result = hpfs_write_tree(hpfs, ctx, staging, place);
     if (result == DRAY_OK)
         result = hpfs_rights_tell(hpfs, ctx);
     if (result == DRAY_OK)
@@ -114,11 +122,11 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
         result = replaces ? hpfs_old_look(ctx, &staging, place, &old)
                           : hpfs_check_free(hpfs, ctx, &staging, place);
     if (result == DRAY_OK)
-        result = hpfs_check_space(ctx, &staging, place);
+        result = staging.kept ? DRAY_OK : hpfs_check_space(ctx, &staging, place, NULL);
     if (result == DRAY_OK)
         result = hpfs_acl_check(hpfs, ctx, &staging);
     if (result == DRAY_OK)
-        result = hpfs_write_tree(hpfs, ctx, &staging);
+        result = hpfs_write_tree(hpfs, ctx, &staging, place);
     if (result == DRAY_OK && replaces)
         result = ctx->host->supersedes(ctx, old.job, old.request_key, old.manifest_sha256);
     if (result == DRAY_OK)
@@ -137,7 +145,7 @@ static int deliver(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct h
 
 static int push(void *self, struct dray_ctx *ctx)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (result == DRAY_OK)
@@ -157,6 +165,17 @@ static int discard(void *self, struct dray_ctx *ctx)
     return hpfs_old_settle(ctx, &staging);
 }
 
+static int look(void *self, struct dray_ctx *ctx)
+{
+    struct hpfs_place place = {NULL, NULL, NULL};
+    int result = hpfs_place_find(self, ctx, &place);
+
+    if (result == DRAY_OK)
+        result = hpfs_merge_preview(self, ctx, &place);
+    hpfs_place_free(ctx->host, &place);
+    return result;
+}
+
 static const struct dray_push_operations operations = {
     .size = sizeof(operations),
     .target_type = DRAY_TARGET_HPFS,
@@ -164,6 +183,7 @@ static const struct dray_push_operations operations = {
     .probe = hpfs_probe,
     .push = push,
     .discard = discard,
+    .look = look,
 };
 
 DRAY_PLUGIN(DRAY_KIND_PUSH, DRAY_CAP_REENTRANT | DRAY_CAP_LINKS, "hpfs", "1.0.0",

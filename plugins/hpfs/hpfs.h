@@ -8,7 +8,8 @@
  * probe.c  what is there already; compare.c  is it whole?
  * space.c  is there room?
  * write.c  the tree's entries into staging
- * rights.c modes and groups as asked for; acl.c  ACLs
+ * rights.c modes, owners and groups as asked for; acl.c  ACLs
+ * recipient.c could whoever it is for remove it?
  * merge.c  what is in the way of a merge
  * old.c    the delivery that another one replaces
  * xattrs.c extended attributes
@@ -54,15 +55,18 @@ struct hpfs {
     int64_t durability;
     const char *permissions; /* NULL: the entries' own, as with "keep" */
     const char *group;
+    const char *owner;
     struct dray_strings acl;
     int64_t xattrs;
     /* What prepare makes of them. */
     uint32_t mode; /* of directories; 0: the entries' own */
-    uint32_t gid;  /* where group is not NULL */
+    uint32_t gid;  /* where group is not NULL, else UINT32_MAX */
+    uint32_t uid;  /* likewise, of owner */
     uint64_t acl_count;
     struct hpfs_acl_entry acl_entries[HPFS_ACL_MAX];
     int64_t existing;
     int64_t conflicts;
+    int64_t sync_every; /* bytes */
 };
 
 /* Where a delivery goes. Strings are made with host->format. */
@@ -70,20 +74,34 @@ struct hpfs_place {
     char *parent; /* real path of the directory that holds it */
     char *name;   /* its name there */
     char *whole;  /* both */
+    int fd;       /* of that directory, O_PATH; -1: it is not there */
 };
 
 /* Find it without touching anything: the parent must be there, the name must be one. With
  * DRAY_NOT_FOUND it is filled too, by what is written. Free it in any case. */
 int hpfs_place_find(const struct hpfs *hpfs, struct dray_ctx *ctx, struct hpfs_place *ret_place);
 void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place);
+/* Where everybody may rename what is another's, nothing can be made that is what was delivered:
+ * DRAY_DENIED. */
+int hpfs_check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status);
+/* Is the parent that the host holds still where the plan says? If it was moved meanwhile, the
+ * delivery would appear elsewhere: DRAY_CONFLICT. */
+int hpfs_check_parent(struct dray_ctx *ctx, const struct dray_staging *staging,
+                      const struct hpfs_place *place);
 /* How many names the directory holds, or -1 with errno. */
 int64_t hpfs_count_names(int parent, const char *name);
 
+/* What whoever it is for should know of removing the delivery, made with host->format; NULL:
+ * nothing that is known. */
+char *hpfs_recipient_note(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                          const struct hpfs_place *place);
+
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence);
 
-/* DRAY_NO_SPACE when the input cannot fit where staging is. */
+/* DRAY_NO_SPACE when the input cannot fit where staging is. `adopted`: NULL, or by entry what is
+ * there by now, as all directories then are. */
 int hpfs_check_space(struct dray_ctx *ctx, const struct dray_staging *staging,
-                     const struct hpfs_place *place);
+                     const struct hpfs_place *place, const uint8_t *adopted);
 
 /* ---- Rights ---- */
 
@@ -115,6 +133,8 @@ int hpfs_acl_check(const struct hpfs *hpfs, struct dray_ctx *ctx,
 /* Give the file or directory the attributes that the entry has at the source, and see that they are
  * kept. It must be open to us. */
 int hpfs_xattrs_keep(struct dray_ctx *ctx, const struct dray_entry *entry, int fd);
+/* Take all of them from a file that is ours, which is open to us alone then. */
+int hpfs_xattrs_clear(struct dray_ctx *ctx, const struct dray_entry *entry, int fd);
 
 /* ---- Bytes ---- */
 
@@ -142,9 +162,10 @@ int hpfs_old_check_held(struct dray_ctx *ctx, const struct dray_staging *staging
 int hpfs_old_settle(struct dray_ctx *ctx, const struct dray_staging *staging);
 void hpfs_old_free(const struct dray_host *host, struct hpfs_old *old);
 
-/* All entries of the input into staging, with their modes and times. */
+/* All entries of the input into staging, with their modes and times. Where an earlier attempt left
+ * something there, this is also where space is checked. */
 int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
-                    const struct dray_staging *staging);
+                    const struct dray_staging *staging, const struct hpfs_place *place);
 
 /* DRAY_CONFLICT when something has the delivery's name. */
 int hpfs_check_free(const struct hpfs *hpfs, struct dray_ctx *ctx,
@@ -163,6 +184,9 @@ int hpfs_commit(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct dray
 int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place,
                     uint32_t **ret_stay);
+/* The same for a preview: there is no staging, and no bytes are compared. */
+int hpfs_merge_preview(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct hpfs_place *place);
 /* Tell the host the modes of what stays, for the records. */
 int hpfs_merge_tell(struct dray_ctx *ctx, const uint32_t *stay);
 /* Make all of it durable, then part of that directory. */

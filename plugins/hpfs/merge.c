@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* merge.c - a delivery that is added to a directory which is there already: what is in its way is
  * found before the first byte is written. How it gets into place is the host's (host->merge). */
-#include "hpfs.h"
+#include "probe.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <stdlib.h>
+#include <linux/openat2.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 /* Conflicts that a message names; all are counted. */
 #define NAMED     8
@@ -19,6 +20,9 @@ struct look {
     const struct hpfs *hpfs;
     struct dray_ctx *ctx;
     const struct dray_staging *staging;
+    const struct hpfs_place *place;
+    dev_t device; /* of the target */
+    int unread;   /* bytes are not compared, only sizes */
     uint32_t *stay;
     uint64_t conflicts;
     char *named; /* lines, made with host->format */
@@ -90,6 +94,9 @@ static int compare_bytes(struct look *look, const struct dray_entry *entry, int 
 
     *ret_same = 1;
     for (int64_t got = 1; got > 0;) {
+        if (host->cancelled(look->ctx))
+            return host->fail(look->ctx, DRAY_CANCELLED, "cancelled");
+        host->progress(look->ctx, 0, 0);
         got = host->read(look->ctx, reader, buffer, READ_STEP);
         if (got < 0)
             return (int)got;
@@ -161,6 +168,8 @@ static int look_at_file(struct look *look, const struct dray_entry *entry,
     if (look->hpfs->conflicts == HPFS_CONFLICTS_SKIP_SAME && (status->st_mode & S_IFMT) == type) {
         if (type == S_IFLNK)
             same = is_same_link(look, entry);
+        else if (look->unread)
+            same = (uint64_t)status->st_size == entry->bytes;
         else
             result = is_same_file(look, entry, status, &same);
         if (result == DRAY_OK && same)
@@ -170,6 +179,31 @@ static int look_at_file(struct look *look, const struct dray_entry *entry,
         return note_conflict(look, entry->path, "is another one there");
     }
     return note_conflict(look, entry->path, movable ? "is there" : type_name(status->st_mode));
+}
+
+/* Something is mounted there, be it of the same file system: nothing can be renamed into it. */
+static int is_mounted(struct look *look, const char *path, const struct stat *status)
+{
+    struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
+    HPFS_FD fd = (int)syscall(SYS_openat2, look->staging->into, path, &how, sizeof(how));
+
+    return (fd < 0 && errno == EXDEV) || status->st_dev != look->device;
+}
+
+/* What is put into it is as safe there as the right to write in it is narrow. */
+static int look_at_directory(struct look *look, const char *path, const struct stat *status)
+{
+    const struct dray_host *host = look->ctx->host;
+
+    if (is_mounted(look, path, status))
+        return note_conflict(look, path, "is another file system, mounted there");
+    char *whole = host->format("%s/%s", look->place->whole, path);
+    int result = whole == NULL ? out_of_memory(look->ctx) : DRAY_OK;
+    if (result == DRAY_OK)
+        result = hpfs_check_mode(look->ctx, whole, status);
+    host->free(whole);
+    return result;
 }
 
 static int look_at(struct look *look, const struct dray_entry *entry)
@@ -189,7 +223,7 @@ static int look_at(struct look *look, const struct dray_entry *entry)
         return look_at_file(look, entry, &status);
     if (S_ISDIR(status.st_mode)) {
         look->stay[entry->id] = STAYS | (status.st_mode & 07777);
-        return DRAY_OK;
+        return look_at_directory(look, entry->path, &status);
     }
     int result = note_conflict(look, entry->path, type_name(status.st_mode));
     return result == DRAY_OK ? skip_below(look, entry) : result;
@@ -199,18 +233,27 @@ static int look_at(struct look *look, const struct dray_entry *entry)
 static int look_at_records(struct look *look)
 {
     const struct dray_host *host = look->ctx->host;
+    const char *dataset = host->job(look->ctx)->dataset;
     struct stat status;
-    char *path = host->format(".dray/%s", host->job(look->ctx)->dataset);
-    int result = path == NULL ? out_of_memory(look->ctx) : DRAY_OK;
+    int into = look->staging->into;
 
-    if (result == DRAY_OK &&
-        fstatat(look->staging->into, ".dray", &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-        !S_ISDIR(status.st_mode))
-        result = note_conflict(look, ".dray", type_name(status.st_mode));
-    else if (result == DRAY_OK &&
-             fstatat(look->staging->into, path, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-             (!S_ISDIR(status.st_mode) || look->hpfs->conflicts != HPFS_CONFLICTS_REPLACE))
-        result = note_conflict(look, path, "holds the records of another delivery of it");
+    if (fstatat(into, ".dray", &status, AT_SYMLINK_NOFOLLOW) != 0)
+        return DRAY_OK; /* or a reason that shows when it is put there */
+    if (!S_ISDIR(status.st_mode))
+        return note_conflict(look, ".dray", type_name(status.st_mode));
+    int result = look_at_directory(look, ".dray", &status);
+    if (result != DRAY_OK)
+        return result;
+    char *path = host->format(".dray/%s", dataset);
+    if (path == NULL)
+        return out_of_memory(look->ctx);
+    if (fstatat(into, path, &status, AT_SYMLINK_NOFOLLOW) == 0) {
+        int records = probe_only_records(look->ctx, into, path, dataset);
+        if (!records || look->hpfs->conflicts != HPFS_CONFLICTS_REPLACE)
+            result = note_conflict(look, path,
+                                   records ? "holds the records of another delivery of it"
+                                           : "holds something else than records of a delivery");
+    }
     host->free(path);
     return result;
 }
@@ -235,31 +278,60 @@ static int tell(struct look *look, const struct hpfs_place *place)
     return result;
 }
 
+static int look_at_all(struct look *look)
+{
+    const struct dray_host *host = look->ctx->host;
+    uint64_t count = host->count(look->ctx);
+    struct dray_entry entry;
+    struct stat status;
+
+    if (fstat(look->staging->into, &status) != 0)
+        return host->fail_errno(look->ctx, errno, "looking at %s", look->place->whole);
+    look->device = status.st_dev;
+    look->stay = calloc(count + 1, sizeof(*look->stay));
+    int result = look->stay == NULL ? out_of_memory(look->ctx)
+                                    : hpfs_check_mode(look->ctx, look->place->whole, &status);
+    if (result == DRAY_OK)
+        result = look_at_records(look);
+    for (uint64_t id = 0; result == DRAY_OK && id < count; id++) {
+        result = host->entry(look->ctx, id, &entry);
+        if (result == DRAY_OK)
+            result = look_at(look, &entry);
+        host->progress(look->ctx, 0, 0);
+        if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(look->ctx))
+            result = host->fail(look->ctx, DRAY_CANCELLED, "cancelled");
+    }
+    if (result == DRAY_OK && look->conflicts > 0)
+        result = tell(look, look->place);
+    host->free(look->named);
+    host->free(look->skipped);
+    return result;
+}
+
 int hpfs_merge_look(const struct hpfs *hpfs, struct dray_ctx *ctx,
                     const struct dray_staging *staging, const struct hpfs_place *place,
                     uint32_t **ret_stay)
 {
-    const struct dray_host *host = ctx->host;
-    uint64_t count = host->count(ctx);
-    struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = staging};
-    struct dray_entry entry;
+    struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = staging, .place = place};
 
     if (hpfs->existing != HPFS_MERGE && staging->merged)
         return hpfs_check_free(hpfs, ctx, staging, place);
-    look.stay = calloc(count + 1, sizeof(*look.stay));
-    int result = look.stay == NULL ? out_of_memory(ctx) : look_at_records(&look);
-    for (uint64_t id = 0; result == DRAY_OK && id < count; id++) {
-        result = host->entry(ctx, id, &entry);
-        if (result == DRAY_OK)
-            result = look_at(&look, &entry);
-        if (result == DRAY_OK && id % 1024 == 0 && host->cancelled(ctx))
-            result = host->fail(ctx, DRAY_CANCELLED, "cancelled");
-    }
-    if (result == DRAY_OK && look.conflicts > 0)
-        result = tell(&look, place);
-    host->free(look.named);
-    host->free(look.skipped);
+    int result = look_at_all(&look);
     *ret_stay = look.stay;
+    return result;
+}
+
+int hpfs_merge_preview(const struct hpfs *hpfs, struct dray_ctx *ctx,
+                       const struct hpfs_place *place)
+{
+    HPFS_FD into = open(place->whole, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const struct dray_staging staging = {.size = sizeof(staging), .into = into};
+    struct look look = {.hpfs = hpfs, .ctx = ctx, .staging = &staging, .place = place, .unread = 1};
+
+    if (into < 0)
+        return ctx->host->fail_errno(ctx, errno, "opening %s", place->whole);
+    int result = look_at_all(&look);
+    free(look.stay);
     return result;
 }
 
@@ -274,21 +346,37 @@ int hpfs_merge_tell(struct dray_ctx *ctx, const uint32_t *stay)
     return result;
 }
 
+static int is_at_its_place(const struct dray_staging *staging)
+{
+    struct stat held, named;
+
+    return fstat(staging->into, &held) == 0 &&
+           fstatat(staging->parent, staging->final, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           held.st_dev == named.st_dev && held.st_ino == named.st_ino;
+}
+
 int hpfs_merge_commit(const struct hpfs *hpfs, struct dray_ctx *ctx,
                       const struct dray_staging *staging, const struct hpfs_place *place)
 {
     const struct dray_host *host = ctx->host;
-    struct stat held, named;
     int each = hpfs->durability == HPFS_FSYNC;
 
     if ((each ? fsync(staging->directory) : syncfs(staging->directory)) != 0)
         return host->fail_errno(ctx, errno, "making the delivery in %s durable", place->whole);
     if (host->cancelled(ctx))
         return host->fail(ctx, DRAY_CANCELLED, "cancelled");
-    if (fstat(staging->into, &held) != 0 || lstat(place->whole, &named) != 0 ||
-        held.st_dev != named.st_dev || held.st_ino != named.st_ino)
+    int result = hpfs_check_parent(ctx, staging, place);
+    if (result != DRAY_OK)
+        return result;
+    if (!is_at_its_place(staging))
         return host->fail(ctx, DRAY_CONFLICT,
                           "%s was moved or replaced while it was delivered to; nothing was written",
                           place->whole);
-    return host->merge(ctx, (uint32_t)hpfs->conflicts);
+    result = host->merge(ctx, (uint32_t)hpfs->conflicts);
+    if (result == DRAY_OK && !is_at_its_place(staging))
+        result = host->fail(ctx, DRAY_CONFLICT,
+                            "%s was moved or replaced while it was delivered to, and the delivery "
+                            "is in what was there before",
+                            place->whole);
+    return result;
 }

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* place.c - where a delivery goes: the real path of its parent, and its name there. */
+/* place.c - where a delivery goes: its parent, with its real path, and its name there. */
 #include "hpfs.h"
 
 #include <dirent.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +13,7 @@ static void free_text(char **text)
 }
 #define OWNED __attribute__((cleanup(free_text))) char *
 
-/* Where everybody may rename what is another's, nothing can be made that is what was delivered. */
-static int check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status)
+int hpfs_check_mode(struct dray_ctx *ctx, const char *real, const struct stat *status)
 {
     if ((status->st_mode & S_IWOTH) == 0 || (status->st_mode & S_ISVTX) != 0)
         return DRAY_OK;
@@ -29,40 +27,32 @@ static int check_mode(struct dray_ctx *ctx, const char *real, const struct stat 
     return result;
 }
 
-/* An existing directory's real path, which need not be readable. */
-static int resolve(struct dray_ctx *ctx, const char *directory, char **ret_real)
+/* An existing directory's real path, and it itself, which need not be readable. */
+static int resolve(struct dray_ctx *ctx, const char *directory, char **ret_real, int *ret_fd)
 {
     const struct dray_host *host = ctx->host;
     struct stat status;
-    OWNED real = realpath(directory, NULL);
-    int reason = real != NULL && stat(real, &status) == 0 ? 0 : errno;
+    int32_t fd = -1;
+    char *real = NULL;
+    int result = host->destination(ctx, directory, &real, &fd);
 
-    if (reason == ENOENT) {
-        int result =
-            host->fail(ctx, DRAY_NOT_FOUND, "there is no directory %s to deliver into", directory);
-        if (strstr(directory, "/$") != NULL)
-            host->hint(ctx, "the environment is not read here: write the path itself, or "
-                            "${NAME}, a parameter, which --set gives a value");
-        else
-            host->hint(ctx, "make it first:  mkdir -p '%s'", directory);
-        return result;
-    }
-    if (reason == ENOTDIR || (reason == 0 && !S_ISDIR(status.st_mode)))
-        return host->fail(ctx, DRAY_INVALID,
-                          "%s is not a directory, so nothing can be delivered into it", directory);
-    if (reason != 0)
-        return host->fail_errno(ctx, reason, "looking for the directory %s to deliver into",
-                                directory);
-    /* It goes into the plan, which is JSON. */
-    json_t *text = json_string(real);
-    if (text == NULL)
-        return host->fail(ctx, DRAY_INVALID, "the real path of %s is not UTF-8", directory);
-    json_decref(text);
-    int result = check_mode(ctx, real, &status);
+    if (result == DRAY_NOT_FOUND && strstr(directory, "/$") != NULL)
+        host->hint(ctx, "the environment is not read here: write the path itself, or "
+                        "${NAME}, a parameter, which --set gives a value");
+    else if (result == DRAY_NOT_FOUND)
+        host->hint(ctx, "make it first:  mkdir -p '%s'", directory);
     if (result != DRAY_OK)
         return result;
+    result = fstat(fd, &status) == 0
+                 ? hpfs_check_mode(ctx, real, &status)
+                 : host->fail_errno(ctx, errno, "looking at the directory %s", real);
+    if (result != DRAY_OK) {
+        host->free(real);
+        (void)close(fd);
+        return result;
+    }
     *ret_real = real;
-    real = NULL;
+    *ret_fd = fd;
     return DRAY_OK;
 }
 
@@ -89,16 +79,15 @@ static int fill(struct dray_ctx *ctx, const char *directory, const char *name,
 {
     const struct dray_host *host = ctx->host;
     OWNED real = NULL;
-    int result = resolve(ctx, directory, &real);
+    struct hpfs_place place = {.fd = -1};
+    int result = resolve(ctx, directory, &real, &place.fd);
 
     if (result != DRAY_OK && result != DRAY_NOT_FOUND)
         return result;
     const char *parent = real != NULL ? real : directory;
-    struct hpfs_place place = {
-        .parent = host->format("%s", parent),
-        .name = host->format("%s", name),
-        .whole = host->format("%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name),
-    };
+    place.parent = host->format("%s", parent);
+    place.name = host->format("%s", name);
+    place.whole = host->format("%s/%s", strcmp(parent, "/") == 0 ? "" : parent, name);
     if (place.parent == NULL || place.name == NULL || place.whole == NULL) {
         hpfs_place_free(host, &place);
         return host->fail(ctx, DRAY_NO_MEMORY, "finding out where to deliver: out of memory");
@@ -142,7 +131,8 @@ void hpfs_place_free(const struct dray_host *host, struct hpfs_place *place)
     host->free(place->parent);
     host->free(place->name);
     host->free(place->whole);
-    *place = (struct hpfs_place){NULL, NULL, NULL};
+    hpfs_close(&place->fd);
+    *place = (struct hpfs_place){.fd = -1};
 }
 
 int64_t hpfs_count_names(int parent, const char *name)

@@ -169,6 +169,38 @@ void probe_look_inside(struct probe *probe, struct dray_presence *presence)
         probe_no_memory(probe);
 }
 
+static int is_record(const char *name)
+{
+    static const char *const names[] = {"manifest-sha256.txt", "tree.jsonl", "receipt.json",
+                                        "receipt.sig",         "README.txt", "delivered.json"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(name, names[i]) == 0)
+            return 1;
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const char *dataset)
+{
+    struct probe probe = {.ctx = ctx, .root = root};
+    HPFS_FD records = openat(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    PROBE_JSON marker = records < 0 ? NULL : read_marker(&probe, records);
+    int copy = records < 0 ? -1 : openat(records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *listing = copy < 0 ? NULL : fdopendir(copy);
+    int only = is_marker(marker, dataset);
+
+    if (listing == NULL) {
+        hpfs_close(&copy);
+        return 0;
+    }
+    errno = 0;
+    for (const struct dirent *one; only && (one = readdir(listing)) != NULL; errno = 0)
+        only = is_record(one->d_name);
+    only = only && errno == 0;
+    (void)closedir(listing);
+    return only;
+}
+
 static const char *type_name(mode_t mode)
 {
     switch (mode & S_IFMT) {
@@ -189,7 +221,7 @@ static int goes_into(const struct hpfs *hpfs, const struct hpfs_place *place, in
         return 1;
     return hpfs->existing == HPFS_FAIL && hpfs_count_names(root, ".") == 0 &&
            faccessat(root, ".", W_OK | X_OK, AT_EACCESS) == 0 &&
-           faccessat(AT_FDCWD, place->parent, W_OK, AT_EACCESS) != 0;
+           faccessat(place->fd, ".", W_OK, AT_EACCESS) != 0;
 }
 
 static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs_place *place,
@@ -199,14 +231,14 @@ static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs
     struct probe probe = {.ctx = ctx, .strict = hpfs->existing == HPFS_REPLACE};
     struct stat status;
 
-    if (lstat(place->whole, &status) != 0) {
+    if (fstatat(place->fd, place->name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
         if (errno != ENOENT)
             return host->fail_errno(ctx, errno, "looking for %s", place->whole);
         presence->state = DRAY_ABSENT;
         return DRAY_OK;
     }
     presence->state = DRAY_OCCUPIED;
-    HPFS_FD root = open(place->whole, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    HPFS_FD root = openat(place->fd, place->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0) {
         presence->what =
             S_ISDIR(status.st_mode)
@@ -216,25 +248,29 @@ static int look(const struct hpfs *hpfs, struct dray_ctx *ctx, const struct hpfs
                    ? DRAY_OK
                    : host->fail(ctx, DRAY_NO_MEMORY, "looking at %s: out of memory", place->whole);
     }
+    if (fstat(root, &status) != 0)
+        return host->fail_errno(ctx, errno, "looking at %s", place->whole);
     probe.root = root;
     probe_look_inside(&probe, presence);
-    if (goes_into(hpfs, place, root))
+    if (probe.failed == 0 && goes_into(hpfs, place, root)) {
         presence->goes_over = DRAY_GOES_INTO;
-    else
+        probe.failed = hpfs_check_mode(ctx, place->whole, &status);
+    } else {
         presence->goes_over = probe.strict && presence->state == DRAY_DELIVERED;
+    }
     host->free(probe.why);
     host->free(probe.manifest);
     return probe.failed;
 }
 
 /* What somebody without rights of their own may still write there. A quota may be less. */
-static uint64_t free_bytes(const char *directory)
+static uint64_t free_bytes(int directory)
 {
     struct statvfs status;
     uint64_t bytes;
 
     /* Some file systems that keep no blocks say nothing by saying 0. */
-    if (statvfs(directory, &status) != 0 || status.f_blocks == 0 ||
+    if (fstatvfs(directory, &status) != 0 || status.f_blocks == 0 ||
         __builtin_mul_overflow((uint64_t)status.f_bavail, (uint64_t)status.f_frsize, &bytes))
         return DRAY_NOT_KNOWN;
     return bytes;
@@ -242,13 +278,17 @@ static uint64_t free_bytes(const char *directory)
 
 int hpfs_probe(void *self, struct dray_ctx *ctx, struct dray_presence *ret_presence)
 {
-    struct hpfs_place place = {NULL, NULL, NULL};
+    struct hpfs_place place = {.fd = -1};
     int result = hpfs_place_find(self, ctx, &place);
 
     if (result == DRAY_OK)
         result = look(self, ctx, &place, ret_presence);
-    if (result == DRAY_OK)
-        ret_presence->free_bytes = free_bytes(place.parent);
+    if (result == DRAY_OK) {
+        HPFS_FD into = openat(place.fd, place.name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        ret_presence->free_bytes =
+            free_bytes(ret_presence->goes_over == DRAY_GOES_INTO && into >= 0 ? into : place.fd);
+        ret_presence->note = hpfs_recipient_note(self, ctx, &place);
+    }
     hpfs_place_free(ctx->host, &place);
     return result;
 }

@@ -57,6 +57,9 @@ const char *probe_text(const json_t *object, const char *key);
  * manifest. */
 void probe_look_inside(struct probe *probe, struct dray_presence *presence);
 
+/* Has the directory at path records of this dataset with a marker, and nothing else? */
+int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const char *dataset);
+
 /* Is the manifest in the directory of records the one of this digest, and does the tree.jsonl say
  * what is there? Sets why, failed and the numbers. */
 void probe_compare(struct probe *probe, int records, const char *digest);

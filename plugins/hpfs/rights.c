@@ -138,12 +138,34 @@ static int prepare_group(struct hpfs *hpfs, struct dray_ctx *ctx)
     return DRAY_OK;
 }
 
+static int prepare_owner(struct hpfs *hpfs, struct dray_ctx *ctx)
+{
+    const struct dray_host *host = ctx->host;
+
+    hpfs->uid = UINT32_MAX;
+    if (hpfs->owner == NULL)
+        return DRAY_OK;
+    int result = hpfs_find_user(hpfs->owner, &hpfs->uid);
+    if (result == DRAY_NO_MEMORY)
+        return host->fail(ctx, result, "looking for the owner: out of memory");
+    if (result != DRAY_OK)
+        return host->fail_option(ctx, "owner", DRAY_NO_INDEX, 0,
+                                 "there is no user of this name here; a number is taken too");
+    if (hpfs->uid != geteuid() && !may_change_owners())
+        return host->fail_option(ctx, "owner", DRAY_NO_INDEX, 0,
+                                 "who delivers may not give files to others (CAP_CHOWN): leave it "
+                                 "out, and let `acl` say what this user may");
+    return DRAY_OK;
+}
+
 int hpfs_rights_prepare(struct hpfs *hpfs, struct dray_ctx *ctx)
 {
     int result = prepare_permissions(hpfs, ctx);
 
     if (result == DRAY_OK)
         result = prepare_group(hpfs, ctx);
+    if (result == DRAY_OK)
+        result = prepare_owner(hpfs, ctx);
     if (result == DRAY_OK)
         result = hpfs_acl_prepare(hpfs, ctx);
     return result;
@@ -153,7 +175,7 @@ int hpfs_rights_prepare(struct hpfs *hpfs, struct dray_ctx *ctx)
 
 int hpfs_rights_asked(const struct hpfs *hpfs)
 {
-    return hpfs->mode != 0 || hpfs->group != NULL || hpfs->acl_count > 0;
+    return hpfs->mode != 0 || hpfs->group != NULL || hpfs->owner != NULL || hpfs->acl_count > 0;
 }
 
 uint32_t hpfs_rights_mode(const struct hpfs *hpfs, int directory, uint32_t own)
@@ -190,18 +212,34 @@ static int check(const struct hpfs *hpfs, struct dray_ctx *ctx, int fd, uint32_t
                           "\"%.*s\" of the delivery was given group %u, but the file system there "
                           "keeps %u",
                           HPFS_SHOWN, path, hpfs->gid, (unsigned)status.st_gid);
+    if (hpfs->owner != NULL && status.st_uid != hpfs->uid)
+        return host->fail(
+            ctx, DRAY_UNSUPPORTED,
+            "\"%.*s\" of the delivery was given to user %u, but the file system there "
+            "keeps %u",
+            HPFS_SHOWN, path, hpfs->uid, (unsigned)status.st_uid);
     return DRAY_OK;
+}
+
+static int fail_chown(const struct hpfs *hpfs, struct dray_ctx *ctx, const char *path)
+{
+    const char *owner = hpfs->owner, *group = hpfs->group;
+
+    return ctx->host->fail_errno(ctx, errno, "giving \"%.*s\" of the delivery%s%s%s%s", HPFS_SHOWN,
+                                 path, owner != NULL ? " the owner " : "",
+                                 owner != NULL ? owner : "", group != NULL ? " the group " : "",
+                                 group != NULL ? group : "");
 }
 
 int hpfs_rights_set(const struct hpfs *hpfs, struct dray_ctx *ctx, int fd, int directory,
                     uint32_t mode, const char *path)
 {
-    /* A change of group takes bits off the mode. An ACL brings its own, but for setgid and sticky:
-     * it comes before the mode, which would open what an inherited ACL has to say. So at no moment
-     * may anybody do what is not asked for. */
-    if (hpfs->group != NULL && fchown(fd, (uid_t)-1, hpfs->gid) != 0)
-        return ctx->host->fail_errno(ctx, errno, "giving \"%.*s\" of the delivery the group %s",
-                                     HPFS_SHOWN, path, hpfs->group);
+    /* A change of owner or group takes bits off the mode; what is not asked for is the highest
+     * number, which changes nothing. An ACL brings its own, but for setgid and sticky: it comes
+     * before the mode, which would open what an inherited ACL has to say. So at no moment may
+     * anybody do what is not asked for. */
+    if ((hpfs->group != NULL || hpfs->owner != NULL) && fchown(fd, hpfs->uid, hpfs->gid) != 0)
+        return fail_chown(hpfs, ctx, path);
     int result = hpfs->acl_count > 0 ? hpfs_acl_set(hpfs, ctx, fd, directory, mode, path) : DRAY_OK;
     if (result == DRAY_OK && fchmod(fd, shown_mode(hpfs, directory, mode)) != 0)
         result = ctx->host->fail_errno(ctx, errno, "setting the mode of \"%.*s\" of the delivery",
@@ -230,11 +268,10 @@ int hpfs_rights_tell(const struct hpfs *hpfs, struct dray_ctx *ctx)
 int hpfs_rights_set_link(const struct hpfs *hpfs, struct dray_ctx *ctx, int directory,
                          const char *name, const char *path)
 {
-    if (hpfs->group == NULL ||
-        fchownat(directory, name, (uid_t)-1, hpfs->gid, AT_SYMLINK_NOFOLLOW) == 0)
+    if ((hpfs->group == NULL && hpfs->owner == NULL) ||
+        fchownat(directory, name, hpfs->uid, hpfs->gid, AT_SYMLINK_NOFOLLOW) == 0)
         return DRAY_OK;
-    return ctx->host->fail_errno(ctx, errno, "giving \"%.*s\" of the delivery the group %s",
-                                 HPFS_SHOWN, path, hpfs->group);
+    return fail_chown(hpfs, ctx, path);
 }
 
 /* ---- Records and root ---- */

@@ -19,9 +19,10 @@
 struct space {
     struct dray_ctx *ctx;
     uint64_t bytes;
-    uint64_t names; /* that need an inode */
-    int allocated;  /* count what is allocated at the source, where that is known */
-    uint8_t *seen;  /* by link group: was one of its files counted? */
+    uint64_t names;         /* that need an inode */
+    int allocated;          /* count what is allocated at the source, where that is known */
+    const uint8_t *adopted; /* by entry: it is there; NULL: nothing is */
+    uint8_t *seen;          /* by link group: was one of its files counted? */
     uint64_t seen_count;
 };
 
@@ -66,6 +67,9 @@ static int add_entry(struct space *space, const struct dray_entry *entry)
 {
     uint64_t bytes = entry->bytes;
     int counted;
+
+    if (space->adopted != NULL && (entry->type == DRAY_DIRECTORY || space->adopted[entry->id]))
+        return DRAY_OK;
     int result = is_counted(space, entry, &counted);
 
     if (result != DRAY_OK || counted)
@@ -118,23 +122,24 @@ static uint64_t free_names(const struct statvfs *status)
     return geteuid() == 0 ? status->f_ffree : status->f_favail;
 }
 
-static int refuse(struct dray_ctx *ctx, const struct hpfs_place *place, const char *what,
-                  uint64_t needed, uint64_t left)
+static int refuse(struct dray_ctx *ctx, const char *where, const char *what, uint64_t needed,
+                  uint64_t left)
 {
     return ctx->host->fail(ctx, DRAY_NO_SPACE,
                            "the delivery needs %" PRIu64 " %s and %s has %" PRIu64
                            " free; nothing was written",
-                           needed, what, place->parent, left);
+                           needed, what, where, left);
 }
 
 int hpfs_check_space(struct dray_ctx *ctx, const struct dray_staging *staging,
-                     const struct hpfs_place *place)
+                     const struct hpfs_place *place, const uint8_t *adopted)
 {
-    struct space space = {.ctx = ctx};
+    struct space space = {.ctx = ctx, .adopted = adopted};
+    const char *where = staging->into >= 0 ? place->whole : place->parent;
     struct statvfs status;
 
     if (fstatvfs(staging->directory, &status) != 0)
-        return ctx->host->fail_errno(ctx, errno, "asking for free space in %s", place->parent);
+        return ctx->host->fail_errno(ctx, errno, "asking for free space in %s", where);
     uint64_t bytes = free_bytes(&status), names = free_names(&status);
     int result = add_all(&space);
     if (result == DRAY_OK && space.bytes > bytes) {
@@ -144,8 +149,8 @@ int hpfs_check_space(struct dray_ctx *ctx, const struct dray_staging *staging,
     if (result != DRAY_OK)
         return result;
     if (space.bytes > bytes)
-        return refuse(ctx, place, "bytes", space.bytes, bytes);
+        return refuse(ctx, where, "bytes", space.bytes, bytes);
     if (space.names > names)
-        return refuse(ctx, place, "inodes (files, directories and links)", space.names, names);
+        return refuse(ctx, where, "inodes (files, directories and links)", space.names, names);
     return DRAY_OK;
 }

@@ -5,8 +5,8 @@
  * Directories are made first, by one thread, open to us only. Files and links follow on all
  * threads, a batch of neighbours at a time: neighbours share a directory, whose descriptor is kept,
  * so that a small file costs openat, write, futimens and close, an empty one mknodat and utimensat.
- * Then hard links, and last the
- * directories get their modes and times, each after everything below it.
+ * Then hard links, and last the directories get their modes and times, each after everything below
+ * it. What an attempt that was killed had copied is moved into the new directories first.
  */
 #include "hpfs.h"
 
@@ -38,6 +38,7 @@ struct write {
     int each;             /* sync file by file */
     uint32_t lost;        /* mode bits that a new file does not get: a umask, or a default ACL */
     uint64_t count;
+    uint8_t *adopted;  /* by entry: it needs no copy */
     uint64_t *leaders; /* by link group: 1 + the group's first entry, which is the one copied */
     uint64_t leader_count;
     struct batch *batches; /* largest files first */
@@ -204,35 +205,66 @@ static int enter(struct write *write, struct dray_ctx *ctx, const struct dray_en
     return DRAY_OK;
 }
 
-static int write_file(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
-                      int directory, const char *name)
+/* What a new file gets besides its bytes, in the order in which nothing takes away what was given
+ * before. */
+static int finish_file(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
+                       int fd, int adopted)
 {
     uint32_t mode = hpfs_rights_mode(write->hpfs, 0, entry->mode);
     struct timespec times[2];
-    /* Attributes are set by those only who may write the file. */
-    HPFS_FD fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                        write->xattrs ? 0600 : mode);
+    int result = DRAY_OK;
 
-    if (fd < 0)
-        return fail_at(ctx, errno, "making the file", entry);
-    int result = ctx->host->copy(ctx, entry->id, fd);
-    if (result == DRAY_OK && write->xattrs)
+    if (write->xattrs)
         result = hpfs_xattrs_keep(ctx, entry, fd);
     if (result == DRAY_OK && write->rights)
         result = hpfs_rights_set(write->hpfs, ctx, fd, 0, mode, entry->path);
     if (result != DRAY_OK)
         return result;
-    if (!write->rights && (write->xattrs || (mode & write->lost) != 0) && fchmod(fd, mode) != 0)
+    if (!write->rights && (adopted || write->xattrs || (mode & write->lost) != 0) &&
+        fchmod(fd, mode) != 0)
         return fail_at(ctx, errno, "setting the mode of", entry);
     hpfs_times(entry->mtime, times);
     if (futimens(fd, times) != 0)
         return fail_at(ctx, errno, "setting the time of", entry);
     if (write->each && fsync(fd) != 0)
         return fail_at(ctx, errno, "making durable", entry);
+    return DRAY_OK;
+}
+
+static int write_file(struct write *write, struct dray_ctx *ctx, const struct dray_entry *entry,
+                      int directory, const char *name)
+{
+    /* Attributes are set by those only who may write the file. */
+    HPFS_FD fd = openat(directory, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+                        write->xattrs ? 0600 : hpfs_rights_mode(write->hpfs, 0, entry->mode));
+
+    if (fd < 0)
+        return fail_at(ctx, errno, "making the file", entry);
+    int result = ctx->host->copy(ctx, entry->id, fd);
+    if (result == DRAY_OK)
+        result = finish_file(write, ctx, entry, fd, 0);
+    if (result != DRAY_OK)
+        return result;
     /* A file system over a network may say only now that there was no room. */
     int closing = fd;
     fd = -1;
     return close(closing) == 0 || errno == EINTR ? DRAY_OK : fail_at(ctx, errno, "closing", entry);
+}
+
+/* A file that was copied by an attempt that was killed, maybe before it got all that it gets. */
+static int adopt_file(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd)
+{
+    struct write *write = arg;
+    struct dray_entry entry;
+    int result = ctx->host->entry(ctx, id, &entry);
+
+    if (result == DRAY_OK && write->xattrs)
+        result = hpfs_xattrs_clear(ctx, &entry, fd);
+    if (result == DRAY_OK)
+        result = finish_file(write, ctx, &entry, fd, 1);
+    if (result == DRAY_OK)
+        write->adopted[id] = 1;
+    return result;
 }
 
 /* Of an empty file the name is all there is to make. Where a file system makes files in no other
@@ -281,7 +313,7 @@ static int write_one(struct write *write, struct dray_ctx *ctx, const struct dra
     const char *name = NULL;
     int directory = -1;
 
-    if (entry->type == DRAY_DIRECTORY || is_follower(write, entry))
+    if (entry->type == DRAY_DIRECTORY || write->adopted[entry->id] || is_follower(write, entry))
         return DRAY_OK;
     int result = enter(write, ctx, entry, folder, &directory, &name);
     if (result != DRAY_OK)
@@ -398,8 +430,21 @@ static int finish_directories(struct write *write)
     return result;
 }
 
+static int adopt(struct write *write, const struct dray_staging *staging,
+                 const struct hpfs_place *place)
+{
+    struct dray_ctx *ctx = write->ctx;
+    int result = ctx->host->adopt(ctx, write->each ? DRAY_ADOPT_EACH : 0,
+                                  (uint64_t)write->hpfs->sync_every, adopt_file, write);
+
+    /* Only now is the room free again that the earlier attempt took. */
+    return result == DRAY_OK && staging->kept
+               ? hpfs_check_space(ctx, staging, place, write->adopted)
+               : result;
+}
+
 int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
-                    const struct dray_staging *staging)
+                    const struct dray_staging *staging, const struct hpfs_place *place)
 {
     struct write write = {
         .hpfs = hpfs,
@@ -410,16 +455,20 @@ int hpfs_write_tree(const struct hpfs *hpfs, struct dray_ctx *ctx,
         .each = hpfs->durability == HPFS_FSYNC,
         .count = ctx->host->count(ctx),
     };
-    int result = find_lost_bits(&write);
+    write.adopted = calloc(write.count + 1, 1);
+    int result = write.adopted == NULL ? out_of_memory(ctx) : find_lost_bits(&write);
 
     if (result == DRAY_OK)
         result = look_through(&write);
+    if (result == DRAY_OK)
+        result = adopt(&write, staging, place);
     if (result == DRAY_OK)
         result = ctx->host->parallel(ctx, write.batch_count, write_batch, &write);
     if (result == DRAY_OK)
         result = write_followers(&write);
     if (result == DRAY_OK)
         result = finish_directories(&write);
+    free(write.adopted);
     free(write.leaders);
     free(write.batches);
     return result;

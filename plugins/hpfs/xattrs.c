@@ -48,3 +48,33 @@ int hpfs_xattrs_keep(struct dray_ctx *ctx, const struct dray_entry *entry, int f
 
     return ctx->host->attributes(ctx, entry->id, keep, &keeping);
 }
+
+/* Names of the list that are the user's, one after the other. */
+static int remove_all(int fd, const char *names, size_t length)
+{
+    for (size_t at = 0; at < length; at += strlen(names + at) + 1)
+        if (strncmp(names + at, "user.", 5) == 0 && fremovexattr(fd, names + at) != 0 &&
+            errno != ENODATA)
+            return -1;
+    return 0;
+}
+
+int hpfs_xattrs_clear(struct dray_ctx *ctx, const struct dray_entry *entry, int fd)
+{
+    /* Attributes are set by those only who may write the file. */
+    int failed = fchmod(fd, 0600) != 0;
+    ssize_t length = failed ? -1 : flistxattr(fd, NULL, 0);
+    char *names = length > 0 ? malloc((size_t)length) : NULL;
+
+    if (length > 0 && names == NULL)
+        return ctx->host->fail(ctx, DRAY_NO_MEMORY, "looking at attributes: out of memory");
+    if (length > 0)
+        length = flistxattr(fd, names, (size_t)length);
+    failed = failed || (length < 0 && errno != EOPNOTSUPP) ||
+             (length > 0 && remove_all(fd, names, (size_t)length) != 0);
+    int reason = errno;
+    free(names);
+    return failed ? ctx->host->fail_errno(ctx, reason, "taking attributes from \"%.*s\"",
+                                          HPFS_SHOWN, entry->path)
+                  : DRAY_OK;
+}

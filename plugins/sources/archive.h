@@ -20,9 +20,9 @@ struct archive_source {
     int64_t max_ratio;
     int64_t max_entries;
     const char *strip;
-    int64_t segments;         /* what strip says, or less than 0: auto */
-    const char *sha256, *md5; /* recorded of the file itself; NULL: nothing */
-    int64_t size;             /* DRAY_NONE: likewise */
+    int64_t segments;                       /* what strip says, or less than 0: auto */
+    const char *bundle_sha256, *bundle_md5; /* recorded of the file itself; NULL: nothing */
+    int64_t bundle_size;                    /* DRAY_NONE: likewise */
 };
 
 struct archive_names {

@@ -42,8 +42,8 @@ static int check_digits(struct dray_ctx *ctx, const char *option, const char *te
 
 int archive_prepare_digest(const char *sha256, const char *md5, struct dray_ctx *ctx)
 {
-    int result = check_digits(ctx, "sha256", sha256, 64);
-    int other = check_digits(ctx, "md5", md5, 32);
+    int result = check_digits(ctx, "bundle_sha256", sha256, 64);
+    int other = check_digits(ctx, "bundle_md5", md5, 32);
 
     return result != DRAY_OK ? result : other;
 }
@@ -76,16 +76,16 @@ int archive_digest_open(struct reading *reading)
 {
     const struct archive_source *options = reading->options;
 
-    if (options->sha256 == NULL && options->md5 == NULL)
+    if (options->bundle_sha256 == NULL && options->bundle_md5 == NULL)
         return DRAY_OK;
     reading->digest = calloc(1, sizeof(*reading->digest));
     if (reading->digest == NULL)
         return reading->ctx->host->fail(reading->ctx, DRAY_NO_MEMORY, "reading %s: out of memory",
                                         options->path);
     int result =
-        begin(reading, &reading->digest->kinds[0], "SHA-256", options->sha256, EVP_sha256());
+        begin(reading, &reading->digest->kinds[0], "SHA-256", options->bundle_sha256, EVP_sha256());
     return result == DRAY_OK
-               ? begin(reading, &reading->digest->kinds[1], "MD5", options->md5, EVP_md5())
+               ? begin(reading, &reading->digest->kinds[1], "MD5", options->bundle_md5, EVP_md5())
                : result;
 }
 
@@ -139,7 +139,7 @@ static int read_from(struct reading *reading, int64_t place)
 int archive_check_size(struct reading *reading)
 {
     const struct dray_host *host = reading->ctx->host;
-    int64_t size = reading->before.st_size, recorded = reading->options->size;
+    int64_t size = reading->before.st_size, recorded = reading->options->bundle_size;
 
     if (recorded == DRAY_NONE || recorded == size)
         return DRAY_OK;

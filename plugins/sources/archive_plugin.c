@@ -21,11 +21,11 @@ static const struct dray_option options[] = {
         struct archive_source, strip, DRAY_OPTION_RENAMES, "0",
         "Take so many segments off the front of every path; auto: the directory that "
         "all entries lie in, if there is one"),
-    DRAY_OPTION_STRING(struct archive_source, sha256, 0, NULL,
+    DRAY_OPTION_STRING(struct archive_source, bundle_sha256, 0, NULL,
                        "What is recorded of the archive's file: its SHA-256"),
-    DRAY_OPTION_STRING(struct archive_source, md5, 0, NULL,
+    DRAY_OPTION_STRING(struct archive_source, bundle_md5, 0, NULL,
                        "What is recorded of the archive's file: its MD5"),
-    DRAY_OPTION_SIZE(struct archive_source, size, "none",
+    DRAY_OPTION_SIZE(struct archive_source, bundle_size, "none",
                      "What is recorded of the archive's file: how many bytes it has"),
 };
 
@@ -33,7 +33,7 @@ static int prepare(void *self, struct dray_ctx *ctx)
 {
     const struct archive_source *source = self;
     int result = archive_prepare_strip(self, ctx);
-    int other = archive_prepare_digest(source->sha256, source->md5, ctx);
+    int other = archive_prepare_digest(source->bundle_sha256, source->bundle_md5, ctx);
 
     return result != DRAY_OK ? result : other;
 }

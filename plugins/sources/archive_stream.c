@@ -221,8 +221,9 @@ int archive_stream_open(struct reading *reading)
         return result;
     archive_stream_close(reading);
     /* What was read of it so far is hashed, but it is read here and there from now on. */
+    int hashing = reading->digest != NULL;
     archive_digest_close(reading);
-    result = archive_digest_open(reading);
+    result = hashing ? archive_digest_open(reading) : DRAY_OK;
     if (result != DRAY_OK)
         return result;
     return lseek(reading->fd, 0, SEEK_SET) == 0

@@ -28,8 +28,8 @@ struct command {
     int64_t max_ratio;
     int64_t max_entries;
     int64_t segments; /* what strip says */
-    const char *sha256, *md5;
-    int64_t size;
+    const char *bundle_sha256, *bundle_md5;
+    int64_t bundle_size;
 };
 
 static const struct dray_option options[] = {
@@ -57,11 +57,11 @@ static const struct dray_option options[] = {
                     "Of an archive, as of source/archive"),
     DRAY_OPTION_INT(struct command, max_entries, "20000000", 1, INT64_MAX,
                     "Of an archive, as of source/archive"),
-    DRAY_OPTION_STRING(struct command, sha256, 0, NULL,
+    DRAY_OPTION_STRING(struct command, bundle_sha256, 0, NULL,
                        "What is recorded of the file that is brought: its SHA-256"),
-    DRAY_OPTION_STRING(struct command, md5, 0, NULL,
+    DRAY_OPTION_STRING(struct command, bundle_md5, 0, NULL,
                        "What is recorded of the file that is brought: its MD5"),
-    DRAY_OPTION_SIZE(struct command, size, "none",
+    DRAY_OPTION_SIZE(struct command, bundle_size, "none",
                      "What is recorded of the file that is brought: how many bytes it has"),
 };
 
@@ -105,7 +105,7 @@ static int prepare(void *self, struct dray_ctx *ctx)
     if (result == DRAY_OK)
         result = archive_prepare_strip(&archive, ctx);
     if (result == DRAY_OK)
-        result = archive_prepare_digest(command->sha256, command->md5, ctx);
+        result = archive_prepare_digest(command->bundle_sha256, command->bundle_md5, ctx);
     command->segments = archive.segments;
     return result;
 }
@@ -317,7 +317,8 @@ static int bring(void *self, struct dray_ctx *ctx)
 static int take(const struct command *command, struct dray_ctx *ctx,
                 const struct archive_source *archive)
 {
-    int recorded = command->sha256 != NULL || command->md5 != NULL || command->size != DRAY_NONE;
+    int recorded = command->bundle_sha256 != NULL || command->bundle_md5 != NULL ||
+                   command->bundle_size != DRAY_NONE;
     struct stat status;
     int result = DRAY_OK;
 
@@ -346,9 +347,9 @@ static int stage(void *self, struct dray_ctx *ctx)
                                            .max_entries = command->max_entries,
                                            .strip = command->strip,
                                            .segments = command->segments,
-                                           .sha256 = command->sha256,
-                                           .md5 = command->md5,
-                                           .size = command->size};
+                                           .bundle_sha256 = command->bundle_sha256,
+                                           .bundle_md5 = command->bundle_md5,
+                                           .bundle_size = command->bundle_size};
     result = check_brought(command, ctx, local);
     if (result == DRAY_OK)
         result = take(command, ctx, &archive);

@@ -3,6 +3,7 @@
 # in tests/fuzz/corpus/NAME, where there are any, are what it starts from; for YAML the golden files
 # of the unit tests too.
 
+fuzzers += tests/fuzz/fuzz_adopt
 fuzzers += tests/fuzz/fuzz_glob
 fuzzers += tests/fuzz/fuzz_listing
 fuzzers += tests/fuzz/fuzz_plan

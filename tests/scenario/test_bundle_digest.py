@@ -89,8 +89,13 @@ def test_a_file_that_is_the_dataset_is_compared_too(deliver, world):
     assert "changed: plain.h5 (5 bytes, recorded are 6)" in failed.err
 
 
-def test_what_is_known_of_a_file_is_not_of_a_directory(dray, deliver, world):
-    failed, _ = deliver(world / "data", "--digest", f"md5:{WRONG['md5']}", exit=2)
+def test_what_is_known_of_a_file_is_not_of_a_directory(dray, world):
+    refused = dray("dataset", "add", "d0", "--source", world / "data", "--digest", f"md5:{WRONG['md5']}", exit=2)
+    assert f"the source {world}/data is a directory, and --digest and --bundle-size are of a file" in refused.err
+    # what is imported may become a directory later
+    line = '{"name": "d0", "source": "%s/data", "bundle": {"md5": "%s"}}' % (world, WRONG["md5"])
+    dray("dataset", "import", "-", input=line.encode())
+    failed = dray("push", "d0", "--to", world / "out/d0", exit=2)
     assert "the catalog has the size or digest of a file for \"d0\", and its source" in failed.err
     assert 'dray dataset set id:1 --digest "" --bundle-size ""' in failed.err
     dray("dataset", "set", "d0", "--digest", "", "--bundle-size", "")
@@ -119,11 +124,13 @@ def test_a_workflow_may_say_it_itself(dray, bundle, world, workflow):
     file = bundle("x.tar")
     text = ("version: 1\nsteps:\n  - {{ id: s, uses: source/archive, with: {{ path: ./x.tar, {} }} }}\n"
             "  - {{ id: out, uses: push/hpfs, with: {{ path: ./out/x }} }}\n")
-    assert "and 3 are recorded" in dray("run", workflow(text.format("size: 3")), exit=1).err
-    assert "sha256 takes the 64 hexadecimal digits" in dray("run", workflow(text.format("sha256: abc")), exit=2).err
-    assert "md5 takes the 32 hexadecimal digits" in dray(
-        "check", workflow(text.format(f"md5: {'g' * 32}")), exit=2).out
-    dray("run", workflow(text.format(f"md5: {digest('md5', file)}")))
+    assert "and 3 are recorded" in dray("run", workflow(text.format("bundle_size: 3")), exit=1).err
+    assert "bundle_sha256 takes the 64 hexadecimal digits" in dray("run", workflow(text.format("bundle_sha256: abc")), exit=2).err
+    assert "bundle_md5 takes the 32 hexadecimal digits" in dray(
+        "check", workflow(text.format(f"bundle_md5: {'g' * 32}")), exit=2).out
+    dray("run", workflow(text.format(f"bundle_md5: {digest('md5', file)}, strip: auto")))
+    wrong = workflow(text.format(f"bundle_md5: {WRONG['md5']}, strip: auto").replace("out/x", "out/y"))
+    assert f"and {WRONG['md5']} is recorded of it" in dray("run", wrong, exit=1).err
 
 
 @pytest.mark.parametrize("options, said", [
@@ -147,7 +154,8 @@ def test_the_catalog_keeps_shows_and_imports_it(dray, world, bundle):
     assert f"bundle      2048 bytes, md5:{WRONG['md5']}\n" in dray("dataset", "show", "a").out
     dray("dataset", "set", "a", "--digest", f"sha256:{WRONG['sha256']}")  # takes the place of all
     assert dray.json("dataset", "show", "a")["bundle"] == {"sha256": WRONG["sha256"], "size": 2048}
-    dray("dataset", "set", "a", "--source", world / "plain.h5")  # was of the other source
+    said = dray("dataset", "set", "a", "--source", world / "plain.h5")  # was of the other source
+    assert said.out == "a (id:1) changed; what was known of the file at the source before is dropped\n"
     assert "bundle" not in dray.json("dataset", "show", "a")
     dray("dataset", "set", "a", "--source", file, "--bundle-size", "5")
     assert dray.json("dataset", "show", "a")["bundle"] == {"size": 5}

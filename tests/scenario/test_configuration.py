@@ -105,7 +105,7 @@ def test_one_with_a_problem_stops_every_plan_and_says_where(dray, site, text, sa
 
 
 @pytest.mark.parametrize("key", ["database: x", "listen: { socket: x }", "receipts: { key: x }",
-                                 "plugins: { path: [] }", "hpfs: { roots: [] }", "secrets: {}",
+                                 "plugins: { path: [] }", "secrets: {}",
                                  "outgoing: {}", "limits: {}", "windows: []", "globus: {}", "audit: {}",
                                  "notify: []"])
 def test_what_this_release_cannot_do_is_not_passed_over(dray, site, key):

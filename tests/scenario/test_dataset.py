@@ -128,7 +128,7 @@ def test_what_cannot_be_a_name_is_refused(dray, name):
     (["--source", "s3://bucket/x"], "this release has no source for s3://bucket/x"),
     (["--label", "x"], "it takes NAME=VALUE"), (["--label", "x?=1"], '"x?" cannot be the name of a label'),
     (["--type", "a/b"], '"a/b" cannot be a type'), (["--owner", b"\xff"], "is not UTF-8"),
-    (["--tag", "a\tb"], "`tags` is longer than 1024 bytes, or holds control characters"),
+    (["--tag", "a\tb"], "`tags` holds control characters, such as the end of a line"),
     (["--name", "y"], "dray dataset add does not take --name")])
 def test_what_is_said_wrongly_is_refused(dray, options, said):
     refused = dray("dataset", "add", "x", *options, exit=4 if "missing" in str(options) else 2)
@@ -266,6 +266,28 @@ def test_another_source_drops_the_list_of_the_one_before(dray, world, lines):
     moved = lines({"name": "air", "source": "data", "files": [{"path": "y", "size": 2}, {"path": "z", "size": 2}]})
     assert dray("dataset", "import", moved).out == "0 added, 1 changed, 2 files\n"
     assert dray.json("dataset", "show", "air")["entries"] == 2
+
+
+def test_json_that_is_not_in_lines_is_told_how_it_becomes_so(dray, tmp_path):
+    (tmp_path / "list.json").write_text('[\n  {"name": "a"},\n  {"name": "b"}\n]\n')
+    refused = dray("dataset", "import", tmp_path / "list.json", exit=2)
+    assert refused.err.count("jq -c '.[]'") == 1 and refused.err.count("this is not JSON") == 3
+    assert "    1 | " not in refused.err  # the line is not quoted
+    assert "jq -c" in dray("dataset", "import", "-", input=b'[{"name": "a"}]', exit=2).err
+    said = dray("dataset", "import", "-", input=b'{"name": "a", "sha256": "x"}', exit=2).err
+    assert '"bundle": {"size": N, "sha256": DIGITS}' in said
+
+
+def test_a_path_in_the_wrong_place_is_told_where_it_belongs(dray, world, files):
+    assert "a path is its source: dray dataset add NAME --source ./data" in dray(
+        "dataset", "add", "./data", cwd=world, exit=2).err
+    assert "what is not there yet can be imported" in dray("dataset", "add", "x", "--source", "no", exit=4).err
+    files(world, {"sda:x": "a file"})
+    refused = dray("dataset", "add", "x", "--source", "sda:x", cwd=world, exit=2)
+    assert "there is a file of that name" in refused.err and "for the path write ./sda:x" in refused.err
+    dray("dataset", "add", "x", "--source", "./sda:x", cwd=world)
+    assert "`name` holds control characters" in dray("dataset", "add", "a\nb", exit=2).err
+    assert "`owner` is longer than 1024 bytes" in dray("dataset", "add", "a", "--owner", "x" * 1025, exit=2).err
 
 
 def test_a_file_that_is_not_there_is_not_found(dray, tmp_path):

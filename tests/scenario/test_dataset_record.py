@@ -202,6 +202,40 @@ def test_verify_names_every_difference_and_fails(dray, catalog, data, tmp_path, 
     assert "missing: gone14\n" in text and "not listed: a\n" in text and "ocean (id:1) damaged: " in text
 
 
+def test_verify_goes_on_behind_a_file_that_cannot_be_read(bound, catalog, data):
+    dray = bound
+    catalog(c={"sha256": "0" * 64})
+    (data / "a").chmod(0)
+    verdict = dray.json("dataset", "verify", "ocean", exit=1)
+    assert verdict["verdict"] == "damaged" and (verdict["entries"], verdict["digests"]) == (2, 3)
+    found = {one["path"]: (one["what"], one["why"]) for one in verdict["differences"]}
+    assert set(found) == {"a", "c"} and found["c"][0] == "changed"
+    assert found["a"][0] == "unreadable" and "Permission denied" in found["a"][1]
+    text = dray("dataset", "verify", "ocean", exit=1).out
+    assert "unreadable: a (" in text and "changed: c (" in text and "ocean (id:1) damaged: 2 files, " in text
+    # a list that is made is of all files, or is not made
+    dray("dataset", "add", "new", "--source", data)
+    assert "Permission denied" in dray("dataset", "verify", "new", "--record", exit=None).err
+    assert "listed" not in dray.json("dataset", "show", "new")
+
+
+def test_the_receipt_says_with_what_a_dataset_was_compared(run, dray, catalog, data, tmp_path):
+    sums = "".join(f"{hashlib.md5((data / name).read_bytes()).hexdigest()}  {name}\n" for name in ("a", "c", "deep/b"))
+    (data / "sums.txt").write_text(sums)
+    catalog()
+    run("  - { id: check, uses: validate, with: { manifest: sums.txt } }\n")
+    verified = record(tmp_path / "out/data", "receipt.json")["verified"]
+    assert verified["compared_with"] == [{"what": "catalog", "files": 4}, {"what": "manifest", "path": "sums.txt"}]
+    shutil.make_archive(tmp_path / "set", "gztar", data)
+    digest = hashlib.sha256((tmp_path / "set.tar.gz").read_bytes()).hexdigest()
+    dray("dataset", "add", "bundle", "--source", tmp_path / "set.tar.gz", "--digest", f"sha256:{digest}")
+    dray("push", "bundle", "--to", tmp_path / "out/bundle")
+    verified = record(tmp_path / "out/bundle", "receipt.json")["verified"]
+    assert verified["compared_with"] == [{"what": "bundle", "sha256": digest}]
+    dray("push", data, "--to", tmp_path / "out/path")
+    assert "compared_with" not in record(tmp_path / "out/path", "receipt.json")["verified"]
+
+
 def test_verify_names_what_is_no_utf_8(dray, data, tmp_path):
     lines = [{"name": "ocean", "source": str(data)}, {"path_b64": "eP8K", "size": 5}]
     (tmp_path / "lines").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -89,7 +89,7 @@ steps:
 
 
 @pytest.mark.parametrize("call, error, index", [("renameat2", errno.EINVAL, 4), ("renameat2", errno.ENOSYS, 4),
-                                                ("openat2", errno.ENOSYS, 3)])
+                                                ("openat2", errno.ENOSYS, 3), ("openat2", errno.EPERM, 3)])
 def test_a_merge_without_flags_or_openat2(dray, refuse, files, workflow, tmp_path, call, error, index):
     work = merge_into(files, workflow, tmp_path)
     refuse(call, error, index, "ne", 0)

@@ -12,7 +12,7 @@ import pytest
 
 from trees import assert_same, make_sample
 
-NOBODY = 65534
+NOBODY = NOGROUP = 65534
 UNDEFINED = 0xffffffff
 USER_OBJ, USER, GROUP_OBJ, GROUP, MASK, OTHER = 1, 2, 4, 8, 16, 32
 
@@ -135,6 +135,81 @@ def test_a_group_that_is_not_there(deliver, data):
     assert ":6:" in refused.err and "there is no group of this name here" in refused.err
 
 
+@pytest.fixture
+def home(dray):
+    """A directory that everybody can get to, which pytest's are not."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to become somebody else")
+    with tempfile.TemporaryDirectory(prefix="dray-nobody-") as name:
+        path = Path(name)
+        path.chmod(0o755)
+        (path / "data/d").mkdir(parents=True)
+        (path / "data/a").write_bytes(b"a")
+        (path / "data/d/b").write_bytes(b"b")
+        (path / "data/l").symlink_to("a")
+        yield path
+
+
+def plan_of(home, options):
+    file = home / "work.yaml"
+    file.write_text(f"version: 1\ndataset: ./data\nsteps:\n  - id: deliver\n    uses: push/hpfs\n    with: {{ {options} }}\n")
+    return file
+
+
+def test_an_owner_for_all_that_is_delivered(dray, home):
+    dray("run", plan_of(home, f"path: ./x, owner: '{NOBODY}', permissions: '2750', group: '4242'"))
+    for path in [home / "x", *(home / "x").rglob("*")]:
+        status = path.lstat()
+        assert (status.st_uid, status.st_gid) == (NOBODY, 4242), path
+        if not path.is_symlink():
+            assert stat.S_IMODE(status.st_mode) == (0o2750 if path.is_dir() else 0o640), path
+    dray("verify", home / "x")
+
+
+def test_an_owner_that_one_may_not_give_anything_stops_the_plan(dray, home):
+    for path in (home, home / "data", home / "data/d"):
+        os.chown(path, NOBODY, NOBODY)
+    refused = as_nobody(dray, home, "plan", plan_of(home, "path: ./x, owner: '4343'"))
+    assert refused.returncode == 2
+    assert "work.yaml:6:" in refused.stderr and "may not give files to others (CAP_CHOWN)" in refused.stderr
+    done = as_nobody(dray, home, "run", plan_of(home, f"path: ./x, owner: '{NOBODY}'"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_owner_that_is_not_there(deliver, data):
+    refused = deliver(data, "owner: nosuchuser", exit=2)
+    assert ":6:" in refused.err and "there is no user of this name here" in refused.err
+
+
+@pytest.mark.parametrize("owner, mode, options, said", [
+    (0, 0o755, "", None),
+    (0, 0o1777, "", "note: of its users only root could remove it: {0}/lab is sticky"),
+    (NOBODY, 0o755, "", "note: user nobody could not remove it: what is in it will belong to root"),
+    (NOBODY, 0o755, "permissions: group", "note: user nobody could not remove it: what is in it will belong to root"),
+    (NOBODY, 0o755, f"permissions: group, group: '{NOGROUP}'", None),
+    (NOBODY, 0o755, "permissions: '2777'", None),
+    (NOBODY, 0o1755, "acl: ['user:nobody:rwX']", None),
+    (NOBODY, 0o755, "acl: ['user:nobody:r-X']", "note: user nobody could not remove it"),
+    (NOBODY, 0o755, f"acl: ['group:{NOGROUP}:rwX']", None),
+    (NOBODY, 0o755, "owner: nobody", None),
+])
+def test_a_recipient_who_could_not_remove_it_is_told_in_the_plan(dray, home, owner, mode, options, said):
+    lab = home / "lab"
+    lab.mkdir()
+    os.chown(lab, owner, 0)
+    lab.chmod(mode)
+    file = plan_of(home, "into: ./lab" + (f", {options}" if options else ""))
+    plan, as_json = dray("plan", file).out, dray("plan", file, "--json").json()
+    note = as_json["targets"][0]["presence"].get("note")
+    if said is None:
+        assert "note:" not in plan and note is None
+    else:
+        assert said.format(home) in plan and f"note: {note}\n" in plan
+    lab.chmod(0o755)
+    os.chown(lab, 0, 0)
+    assert dray("plan", file, "--json").json()["digest"] == as_json["digest"]
+
+
 def test_an_acl_for_all_that_is_delivered(dray, deliver, data, tmp_path):
     deliver(data, "permissions: '750', acl: ['group:daemon:r-X', 'user:4343:rwX', 'user:4300:r']")
     seen = 0
@@ -223,6 +298,11 @@ def test_attributes_are_kept_where_asked_for(dray, deliver, attributed, tmp_path
     if "permissions" not in more:
         (tmp_path / "x/tool").chmod(0o6711)
         assert_same(tmp_path / "x", attributed)
+
+
+def test_a_dataset_that_is_one_file_keeps_its_attributes(deliver, attributed, tmp_path):
+    deliver(attributed / "plain", "xattrs: user")
+    assert attributes(tmp_path / "x/plain") == {"user.mime_type": b"text/plain"}
 
 
 def test_attributes_are_left_out_by_default(deliver, attributed, tmp_path):

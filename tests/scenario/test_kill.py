@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""Killed at any moment, a delivery is either not there or there whole; the next run finishes it and
-leaves nothing beside it."""
+"""A delivery that is interrupted is undone and taken up, one that waits for another finds it whole, and what dead
+processes left is removed. Kills at any moment: test_kills.py."""
 import os
-import random
 import signal
 import subprocess
 import time
 
-MOMENTS = 20
 FILES = 3000
 
 
@@ -26,47 +24,6 @@ def whole(target):
     done = subprocess.run(["sha256sum", "--quiet", "-c", manifest], cwd=target, capture_output=True)
     lines = (target / manifest).read_text().splitlines()
     return done.returncode == 0 and len(lines) == FILES
-
-
-def test_killed_at_random_moments(dray, tmp_path):
-    source, out = tmp_path / "source", tmp_path / "out"
-    make_dataset(source)
-    out.mkdir()
-
-    dray("push", source, "--to", out / "warm")  # the first one examines the plugins as well
-    start = time.monotonic()
-    dray("push", source, "--to", out / "timing")
-    length = time.monotonic() - start
-    seed = random.randrange(1 << 32)
-    print(f"seed {seed}, one delivery takes {length:.2f} s")
-    moments = random.Random(seed)
-    killed = 0
-    for number in range(MOMENTS):
-        target = out / f"d{number}"
-        running = dray.start("push", source, "--to", target, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL)
-        end = time.monotonic() + moments.uniform(0.0, length * 1.05)
-        while time.monotonic() < end and running.poll() is None:
-            if target.exists():
-                assert (target / ".dray/source/delivered.json").exists(), "visible before it was whole"
-            time.sleep(0.002)
-        try:
-            os.killpg(running.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        killed += running.wait() == -signal.SIGKILL
-        time.sleep(0.05)  # the runner hears of it
-        if target.exists():
-            assert whole(target), "a partial dataset at the final path"
-        again = dray("push", source, "--to", target)
-        assert whole(target)
-        assert "is at" in again.out or "already delivered" in again.out
-        left = [name for name in os.listdir(out) if name.startswith(".dray")]
-        assert left == [], "left beside the target"
-        assert os.listdir(dray.state / "scratch") == []
-    assert killed >= MOMENTS // 4, "too few were killed while they worked"
-    states = {job["state"] for job in dray.json("jobs")}
-    assert states == {"delivered"}
 
 
 def test_an_interrupt_is_undone_and_taken_up(dray, tmp_path):

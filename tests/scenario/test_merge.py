@@ -4,14 +4,13 @@ is never touched."""
 import hashlib
 import json
 import os
-import random
 import shutil
-import signal
 import stat
 import subprocess
-import time
 
 import pytest
+
+import kills
 
 WORKFLOW = """version: 1
 name: test
@@ -217,6 +216,24 @@ def test_plan_says_that_it_will_be_added(run, data, target):
     assert presence["goes_into"] is True and "goes_over" not in presence
 
 
+def test_preview_says_what_is_in_the_way(run, data, target):
+    """Without a byte of it: what has the same size may be the same."""
+    assert "nothing is in the way" in run(data, target, command="preview").out
+    (target / "a").write_bytes(b"longer than one")
+    (target / "d/b").write_bytes(b"owt")
+    before = texts(target)
+    said = run(data, target, command="preview").out
+    assert f"{target} is there, and a run adds to it; 2 names are in the way in" in said
+    assert '"a" is there; "d/b" is there; nothing was written' in said
+    [added] = run(data, target, "--json", command="preview").json_lines()[-1]["summary"]["adds_to"]
+    assert added["target"] == str(target) and '"a" is there' in added["in_the_way"]
+    for conflicts, way in (("replace", False), ("skip_same", True)):
+        said = run(data, target, command="preview", conflicts=conflicts).out
+        assert ("nothing is in the way" in said) != way and ('1 name is in the way' in said) == way
+        assert ('"a" is another one there' in said) == way
+    assert texts(target) == before and left(target) == []
+
+
 def test_conflicts_without_merge_is_a_mistake(run, data, target):
     result = run(data, target, existing="fail", conflicts="replace", command="check", exit=None)
     assert "`conflicts` is for `existing: merge`" in result.out + result.err
@@ -248,12 +265,6 @@ def make_target(place):
     return place
 
 
-def assert_no_half_file(place, source):
-    for path in place.rglob("f*"):
-        if ".dray" not in str(path.relative_to(place)):
-            assert path.read_bytes() in (b"old", (source / path.relative_to(place)).read_bytes()), path
-
-
 def assert_merged(place, source):
     for number in range(FILES // 100):
         assert (place / f"d{number:03}" / "theirs").read_bytes() == b"theirs"
@@ -261,65 +272,55 @@ def assert_merged(place, source):
     assert left(place) == []
 
 
-def test_killed_at_random_moments(run, dray, many, tmp_path):
-    seed, killed, begun = random.randrange(1 << 32), 0, 0
-    moments = random.Random(seed)
-    run(many, make_target(tmp_path / "warm"), conflicts="replace")
-    start = time.monotonic()
-    run(many, make_target(tmp_path / "timing"), conflicts="replace")
-    length = time.monotonic() - start
-    print(f"seed {seed}, one delivery takes {length:.2f} s")
-    for number in range(10):
-        place = make_target(tmp_path / f"t{number}")
-        (tmp_path / "merge.yaml").write_text(
-            WORKFLOW.format(dataset=many, target=place, existing="merge", more=", conflicts: replace"))
-        running = dray.start("run", tmp_path / "merge.yaml", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + moments.uniform(0.0, length)
-        if number % 2:  # in the middle of the renames
-            while running.poll() is None and not list(place.glob(".dray-*/journal")):
-                time.sleep(0.0005)
-            end = time.monotonic() + moments.uniform(0.0, 0.03)
-        while time.monotonic() < end and running.poll() is None:
-            time.sleep(0.001)
-        try:
-            os.killpg(running.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        killed += running.wait() == -signal.SIGKILL
-        time.sleep(0.05)  # the runner hears of it
-        begun += bool(list(place.glob(".dray-*/journal")))
-        assert_no_half_file(place, many)
-        if (place / ".dray" / "source").exists():
-            dray("verify", place)
-        run(many, place, conflicts="replace")
-        assert_merged(place, many)
-        dray("verify", place)
-    assert killed >= 3, "too few were killed while they worked"
-    print(f"{killed} killed, {begun} with a journal")
-    assert {job["state"] for job in dray.json("jobs")} == {"delivered"}
+@pytest.fixture(scope="session")
+def moment(tmp_path_factory):
+    return kills.build_moment(tmp_path_factory.mktemp("moment"))
 
 
 @pytest.fixture
-def torn(run, dray, many, tmp_path):
-    """torn() is a target whose merge was killed in the middle of its renames, or None."""
+def torn(run, dray, many, moment, tmp_path):
+    """torn() is a target whose merge was killed in the middle of its renames."""
 
     def tear():
-        for number in range(20):
-            place = make_target(tmp_path / f"torn{number}")
-            (tmp_path / "merge.yaml").write_text(
-                WORKFLOW.format(dataset=many, target=place, existing="merge", more=", conflicts: replace"))
-            running = dray.start("run", tmp_path / "merge.yaml", stdout=subprocess.DEVNULL,
-                                 stderr=subprocess.DEVNULL)
-            while running.poll() is None and not list(place.glob(".dray-*/old/*")):
-                time.sleep(0.0002)
-            os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
-            time.sleep(0.1)
-            if list(place.glob(".dray-*/old/*")) and not (place / ".dray").exists():
-                return place
-        pytest.fail("none could be killed between its journal and its marker")
+        log, work = tmp_path / "calls", [dray.program, "run", tmp_path / "merge.yaml"]
+
+        def start(place, number):
+            run(many, make_target(place), command="check", conflicts="replace")
+            subprocess.run([moment, log, str(number), "both", *work], env=dray.env, cwd=dray.home, check=False,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            return log.read_text().splitlines()
+
+        calls = start(tmp_path / "counted", 0)
+        renames = [number for number, line in enumerate(calls, 1) if line.endswith(" runner renameat2")]
+        place = tmp_path / "torn"
+        start(place, renames[len(renames) // 2])
+        assert list(place.glob(".dray-*/old/*")) and not (place / ".dray").exists()
+        return place
 
     return tear
+
+
+@pytest.mark.parametrize("lost", ["state", "store"])
+def test_what_was_torn_is_finished_also_where_nobody_knows_of_it(dray, many, torn, lost):
+    place = torn()
+    if lost == "state":
+        shutil.rmtree(dray.state)
+    else:
+        for path in dray.state.glob("dray.db*"):
+            path.unlink()
+    result = dray("run", place.parent / "merge.yaml")
+    assert "already delivered" in result.out and "left alone" not in result.err
+    assert_merged(place, many)
+    dray("verify", place)
+
+
+def test_what_was_torn_and_cannot_be_finished_is_undone_and_delivered_where_nobody_knows_of_it(dray, many, torn):
+    place = torn()
+    staged = [path for path in place.glob(".dray-*/data/d*/f*")]
+    staged[-1].unlink()
+    shutil.rmtree(dray.state)
+    dray("run", place.parent / "merge.yaml")
+    assert_merged(place, many)
 
 
 def test_cancel_finishes_what_was_begun(dray, many, torn):
@@ -351,7 +352,7 @@ def test_what_a_crash_lost_is_undone_and_delivered_anew(run, dray, many, torn):
 def test_an_undoing_that_was_killed_goes_on(dray, many, torn):
     place = torn()
     with open(next(place.glob(".dray-*/journal")), "a") as journal:
-        journal.write("undo\n")
+        journal.write("\nundo\n")
     (place / "d000" / "later").write_bytes(b"later")
     dray("run", place.parent / "merge.yaml")
     assert (place / "d000" / "later").read_bytes() == b"later"
@@ -359,19 +360,27 @@ def test_an_undoing_that_was_killed_goes_on(dray, many, torn):
     assert_merged(place, many)
 
 
+def leave_holder(place, name, text, tail=""):
+    """What an attempt left that was killed: `text` are lines of a journal, {} its inode."""
+    holder = place / ".dray-0123456789abcdef.1-01234567"
+    for part in ("data", "old"):
+        (holder / part).mkdir(parents=True)
+    holder.chmod(0o700)
+    inode = holder.stat().st_ino
+    (holder / "holder").write_text(f"dray-holder 1\ntarget {place.stat().st_ino}\nholder {inode}\n"
+                                   "by 1 no-boot no-pids nowhere\n")
+    text = f"dray-merge 2 {inode}\n{text}"
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    (holder / name).write_text(f"{text}end {text.count(chr(10)) - 1} {digest}\n{tail}")
+    return holder
+
+
 def test_done_or_not_yet_begun_it_is_only_removed(run, dray, many, tmp_path):
     """The journal was not durable yet, or all of it was done."""
     place = make_target(tmp_path / "place")
     run(many, place, conflicts="replace")
     for name in ("journal.new", "journal"):
-        holder = place / ".dray-0123456789abcdef.1-01234567"
-        for part in ("data", "old"):
-            (holder / part).mkdir(parents=True)
-        (holder / f"of-{place.stat().st_ino}-{holder.stat().st_ino}").mkdir()
-        holder.chmod(0o700)
-        text = "put d 1 0 d000\n"
-        digest = hashlib.sha256(("dray-merge 1\n" + text).encode()).hexdigest()
-        (holder / name).write_text(f"dray-merge 1\n{text}end 1 {digest}\ndone\n")
+        leave_holder(place, name, "put d 0755 1 0 0 d000\n", "\ndone\n")
         (many / "d000" / "f000").write_bytes(name.encode())
         run(many, place, conflicts="replace")
         assert_merged(place, many)

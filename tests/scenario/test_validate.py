@@ -280,7 +280,8 @@ def test_a_bag_is_compared_with_its_manifests(run, source, out, bag, options, pr
     bag(program, version)
     run(options)
     assert contents(out / "data") == contents(source)
-    assert record(out / "data", "receipt.json")["verified"]["against_recorded_digests"] == 5
+    verified = record(out / "data", "receipt.json")["verified"]
+    assert verified["against_recorded_digests"] == 5 and verified["compared_with"] == [{"what": "bag"}]
 
 
 @pytest.mark.parametrize("change, said", [

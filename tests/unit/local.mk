@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 # Unit tests, on cmocka. A test is one line here and a file of that name with .c behind it.
 
+unit_tests += tests/unit/test_adopt
 unit_tests += tests/unit/test_bag
 unit_tests += tests/unit/test_base_memory
 unit_tests += tests/unit/test_buffer
 unit_tests += tests/unit/test_bytes
 unit_tests += tests/unit/test_configuration
+unit_tests += tests/unit/test_destination
 unit_tests += tests/unit/test_diagnostic
 unit_tests += tests/unit/test_digest
 unit_tests += tests/unit/test_error
@@ -17,6 +19,7 @@ unit_tests += tests/unit/test_filter_size
 unit_tests += tests/unit/test_filter_time
 unit_tests += tests/unit/test_filter_type
 unit_tests += tests/unit/test_hpfs_commit
+unit_tests += tests/unit/test_hpfs_compare
 unit_tests += tests/unit/test_io
 unit_tests += tests/unit/test_listing
 unit_tests += tests/unit/test_load
@@ -25,6 +28,8 @@ unit_tests += tests/unit/test_made
 unit_tests += tests/unit/test_manifest
 unit_tests += tests/unit/test_memory
 unit_tests += tests/unit/test_merge
+unit_tests += tests/unit/test_merge_holder
+unit_tests += tests/unit/test_merge_races
 unit_tests += tests/unit/test_node
 unit_tests += tests/unit/test_options
 unit_tests += tests/unit/test_pattern
@@ -51,6 +56,7 @@ unit_tests += tests/unit/test_pool
 unit_tests += tests/unit/test_command_words
 unit_tests += tests/unit/test_process
 unit_tests += tests/unit/test_program_allowed
+unit_tests += tests/unit/test_proof
 unit_tests += tests/unit/test_recorded
 unit_tests += tests/unit/test_registry
 unit_tests += tests/unit/test_sandbox
@@ -79,12 +85,16 @@ unit_tests += tests/unit/test_walk
 
 # What several tests share.
 libdraytest_a_SOURCES = \
+	tests/unit/failing.c \
+	tests/unit/failing.h \
 	tests/unit/filter_fixture.c \
 	tests/unit/filter_fixture.h \
 	tests/unit/made.c \
 	tests/unit/made.h \
 	tests/unit/made_plugins.c \
 	tests/unit/made_plugins.h \
+	tests/unit/merge_place.c \
+	tests/unit/merge_place.h \
 	tests/unit/plan_fixture.c \
 	tests/unit/plan_fixture.h \
 	tests/unit/stand_ins.c \
@@ -95,25 +105,34 @@ libdraytest_a_SOURCES = \
 # What a test needs beyond the core.
 tests_unit_test_command_words_LDADD = libdraycommand.la $(LDADD)
 tests_unit_test_pattern_LDADD = libdraypattern.la $(LDADD)
-tests_unit_test_pattern_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc,--wrap=realloc
+tests_unit_test_pattern_LDFLAGS = $(fail_allocations)
 tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 
 # A file system that answers as it is told.
+tests_unit_test_merge_races_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=linkat,--wrap=unlinkat,--wrap=fsync,--wrap=write,--wrap=syscall
+tests_unit_test_merge_holder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fcntl,--wrap=fcntl64
 tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync
 
-# These fail each allocation in turn: the linker sends our calls to the test's own functions.
+# A directory that cannot be read to its end.
+tests_unit_test_merge_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=readdir
+
+# These fail each allocation in turn: the linker sends our calls to failing.c.
 fail_allocations = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=strndup
-tests_unit_test_base_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=aligned_alloc \
+	-Wl,--wrap=strdup,--wrap=strndup,--wrap=vasprintf
+tests_unit_test_base_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_configuration_LDFLAGS = $(fail_allocations)
+tests_unit_test_proof_LDFLAGS = $(AM_LDFLAGS) \
+	-Wl,--wrap=malloc,--wrap=calloc,--wrap=fstat,--wrap=getxattr
+tests_unit_test_destination_LDFLAGS = $(fail_allocations)
 tests_unit_test_file_schema_LDFLAGS = $(fail_allocations)
 tests_unit_test_plugin_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_store_memory_LDFLAGS = $(fail_allocations)
 tests_unit_test_verdict_memory_LDFLAGS = $(fail_allocations)
-tests_unit_test_verdicts_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=dray_run_tell
-tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=aligned_alloc
+tests_unit_test_verdicts_LDFLAGS = $(fail_allocations) -Wl,--wrap=dray_run_tell
+tests_unit_test_tree_memory_LDFLAGS = $(fail_allocations)
 
 # Plugins that are linked into their test, from objects of its own.
 tests_unit_test_transform_rename_SOURCES = \
@@ -134,8 +153,7 @@ tests_unit_test_step_memory_SOURCES = \
 	tests/unit/test_step_memory.c
 tests_unit_test_step_memory_CPPFLAGS = $(AM_CPPFLAGS)
 tests_unit_test_step_memory_LDADD = $(LDADD) $(MAGIC_LIBS) $(PCRE2_LIBS) $(UTF8PROC_LIBS)
-tests_unit_test_step_memory_LDFLAGS = $(AM_LDFLAGS) \
-	-Wl,--wrap=malloc,--wrap=calloc,--wrap=strdup \
+tests_unit_test_step_memory_LDFLAGS = $(fail_allocations) \
 	-Wl,--wrap=magic_open,--wrap=magic_load,--wrap=magic_buffer,--wrap=magic_errno \
 	-Wl,--wrap=pcre2_compile_context_create_8,--wrap=pcre2_match_context_create_8 \
 	-Wl,--wrap=pcre2_match_data_create_8,--wrap=pcre2_match_8,--wrap=pcre2_compile_8 \
@@ -148,7 +166,7 @@ tests_unit_test_plan_cost_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_golden_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_json_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_key_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
-tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) -Wl,--wrap=vasprintf $(stand_in_plugins)
+tests_unit_test_plan_memory_LDFLAGS = $(fail_allocations) $(stand_in_plugins)
 tests_unit_test_plan_policy_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_renew_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)
 tests_unit_test_plan_renew_facts_LDFLAGS = $(AM_LDFLAGS) $(stand_in_plugins)

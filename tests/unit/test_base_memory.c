@@ -20,62 +20,7 @@
 #include "core/base/pool.h"
 #include "core/base/process.h"
 #include "core/base/text.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-int __real_vasprintf(char **text, const char *format, va_list arguments) DRAY_FORMAT(2, 0);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-int __wrap_vasprintf(char **text, const char *format, va_list arguments) DRAY_FORMAT(2, 0);
-
-/* The countdown to the allocation that fails; 0: none does. */
-static long countdown;
-static int has_failed;
-
-static int fails(void)
-{
-    if (countdown == 0 || --countdown > 0)
-        return 0;
-    has_failed = 1;
-    errno = ENOMEM;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return fails() ? NULL : __real_strndup(text, length);
-}
-
-int __wrap_vasprintf(char **text, const char *format, va_list arguments)
-{
-    return fails() ? -1 : __real_vasprintf(text, format, arguments);
-}
+#include "tests/unit/failing.h"
 
 static char place[64];
 static int place_fd;
@@ -229,13 +174,13 @@ static void each_allocation_may_fail(void **state)
     (void)state;
     for (size_t i = 0; i < DRAY_COUNT(operations); i++) {
         for (long nth = 1;; nth++) {
-            countdown = nth;
-            has_failed = 0;
+            failing_left = nth - 1;
+            failing_failed = 0;
             int result = operations[i]();
-            countdown = 0;
-            if (has_failed ? result != DRAY_NO_MEMORY : result != 0)
+            failing_left = -1;
+            if (failing_failed ? result != DRAY_NO_MEMORY : result != 0)
                 fail_msg("operation %zu: allocation %ld gave %s", i, nth, dray_class_name(result));
-            if (!has_failed)
+            if (!failing_failed)
                 break;
         }
     }
@@ -251,9 +196,9 @@ static void a_removal_that_ran_out_of_memory_can_be_finished(void **state)
         char path[200];
         (void)snprintf(path, sizeof path, "%s/r/a/a/a/a/a/a/a/a/a/a", place);
         assert_int_equal(dray_make_directories(path, 0700, &error), 0);
-        countdown = nth;
+        failing_left = nth - 1;
         (void)!dray_remove_tree(place_fd, "r", &error);
-        countdown = 0;
+        failing_left = -1;
         assert_int_equal(dray_remove_tree(place_fd, "r", &error), 0);
         assert_int_equal(fstatat(place_fd, "r", &status, 0), -1);
     }

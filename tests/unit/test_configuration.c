@@ -13,55 +13,7 @@
 
 #include "core/api/configuration.h"
 #include "core/base/io.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-
-/* The countdown to the allocation that fails; 0: none does. */
-static long countdown;
-static int has_failed;
-
-static int fails(void)
-{
-    if (countdown == 0 || --countdown > 0)
-        return 0;
-    has_failed = 1;
-    errno = ENOMEM;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return fails() ? NULL : __real_strndup(text, length);
-}
+#include "tests/unit/failing.h"
 
 /* A configuration of this text is loaded. */
 struct loaded {
@@ -139,6 +91,21 @@ static void test_sources_are_kept_as_options_of_their_plugin(void **state)
     forget(&loaded);
 }
 
+static void test_roots_are_kept_with_their_real_paths(void **state)
+{
+    struct loaded loaded = {0};
+
+    (void)state;
+    load(&loaded, "version: 1\nhpfs: { roots: [/usr//., /tmp/../usr], durability: fsync }\n");
+    assert_int_equal(loaded.result, 0);
+    json_t *wanted = json_pack("[{s:s, s:s}, {s:s, s:s}]", "path", "/usr", "real", "/usr", "path",
+                               "/tmp/../usr", "real", "/usr");
+    assert_true(json_equal(loaded.configuration.destinations, wanted));
+    assert_string_equal(loaded.configuration.durability, "fsync");
+    json_decref(wanted);
+    forget(&loaded);
+}
+
 static void test_of_one_with_a_problem_nothing_is_kept(void **state)
 {
     struct loaded loaded = {0};
@@ -158,23 +125,25 @@ static void test_a_failed_allocation_is_reported(void **state)
         "sources: { a: { uses: source/command, with: { argv: [/b, '{remote}', '{local}'],"
         " exits: { 7: retry }, later_exits: [8], timeout: 1h, outputs: [x], strip: auto }, "
         "concurrency: 2,"
-        " grants: { exec: [/c], read: [/d], connect: ['h:1'] } } }\n";
+        " grants: { exec: [/c], read: [/d], connect: ['h:1'] } } }\n"
+        "hpfs: { roots: [/usr, /tmp/../usr], durability: fsync }\n";
     long number = 0;
 
     (void)state;
     write_text(text);
     do {
         struct loaded loaded = {0};
-        has_failed = 0;
-        countdown = ++number;
+        failing_failed = 0;
+        failing_left = number++;
         loaded.result = dray_configuration_load(path, &loaded.diagnostics, &loaded.configuration,
                                                 &loaded.error);
-        countdown = 0;
-        assert_int_equal(loaded.result, has_failed ? DRAY_NO_MEMORY : 0);
-        assert_int_equal(loaded.configuration.policies != NULL, !has_failed);
-        assert_int_equal(loaded.configuration.sources != NULL, !has_failed);
+        failing_left = -1;
+        assert_int_equal(loaded.result, failing_failed ? DRAY_NO_MEMORY : 0);
+        assert_int_equal(loaded.configuration.policies != NULL, !failing_failed);
+        assert_int_equal(loaded.configuration.sources != NULL, !failing_failed);
+        assert_int_equal(loaded.configuration.destinations != NULL, !failing_failed);
         forget(&loaded);
-    } while (has_failed);
+    } while (failing_failed);
     assert_true(number > 10);
 }
 
@@ -185,6 +154,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_it_says_is_kept),
         TEST(test_sources_are_kept_as_options_of_their_plugin),
+        TEST(test_roots_are_kept_with_their_real_paths),
         TEST(test_of_one_with_a_problem_nothing_is_kept),
         TEST(test_a_failed_allocation_is_reported),
     };

@@ -78,6 +78,28 @@ static void bytes_outside_a_message_are_a_bug(void **state)
     assert_int_equal(dray_digest_end(digest, bytes), DRAY_BUG);
 }
 
+/* RFC 4231, test cases 1, 2 and 6. */
+static void hmac_gives_the_published_values(void **state)
+{
+    static const char what[] = "what do ya want for nothing?";
+    static const char larger[] = "Test Using Larger Than Block-Size Key - Hash Key First";
+    uint8_t key[131], bytes[DRAY_SHA256_BYTES];
+    char text[DRAY_SHA256_HEX];
+
+    (void)state;
+    memset(key, 0x0b, 20);
+    assert_int_equal(dray_hmac_sha256(key, 20, "Hi There", 8, bytes), 0);
+    assert_string_equal(dray_hex(bytes, sizeof bytes, text),
+                        "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    assert_int_equal(dray_hmac_sha256("Jefe", 4, what, sizeof what - 1, bytes), 0);
+    assert_string_equal(dray_hex(bytes, sizeof bytes, text),
+                        "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+    memset(key, 0xaa, sizeof key);
+    assert_int_equal(dray_hmac_sha256(key, sizeof key, larger, sizeof larger - 1, bytes), 0);
+    assert_string_equal(dray_hex(bytes, sizeof bytes, text),
+                        "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 static void hexadecimal_is_read_strictly(void **state)
 {
     uint8_t bytes[4] = {1, 2, 3, 4};
@@ -100,6 +122,7 @@ int main(void)
         cmocka_unit_test(one_object_hashes_many_messages_in_pieces),
         cmocka_unit_test(md5_gives_the_published_value),
         cmocka_unit_test(bytes_outside_a_message_are_a_bug),
+        cmocka_unit_test(hmac_gives_the_published_values),
         cmocka_unit_test(hexadecimal_is_read_strictly),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

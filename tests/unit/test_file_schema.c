@@ -17,56 +17,9 @@
 #include "core/plan/keys.h"
 #include "core/plan/plan.h"
 #include "tests/unit/made_plugins.h"
+#include "tests/unit/failing.h"
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-
-/* Allocations until one fails; negative: none does. Jansson's own are left alone: its reader drops
- * characters without a word when one fails. */
-static long left = -1;
-static int failed;
-
-static int fails(void)
-{
-    if (left < 0 || --left >= 0)
-        return 0;
-    failed = 1;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *pointer, size_t size)
-{
-    return fails() ? NULL : __real_realloc(pointer, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return fails() ? NULL : __real_strndup(text, length);
-}
-
+/* Jansson's own are left alone: its reader drops characters without a word when one fails. */
 static void *jansson_malloc(size_t size)
 {
     return __real_malloc(size);
@@ -82,7 +35,7 @@ static char *schema_of(const char *kind, int *ret_class)
     json_t *schema = NULL;
 
     *ret_class = dray_file_schema(kind, registry, &schema, &error);
-    left = -1;
+    failing_left = -1;
     assert_int_equal(*ret_class, error.class_);
     char *text = schema ? json_dumps(schema, JSON_COMPACT) : NULL;
     json_decref(schema);
@@ -129,10 +82,10 @@ static void a_schema_is_made_whole_or_not_at_all(void **state)
         char *expected = schema_of(kinds[i], &class_);
         long count = 0;
         assert_non_null(expected);
-        for (failed = 1; failed; count++) {
+        for (failing_failed = 1; failing_failed; count++) {
             assert_true(count < 5000);
-            failed = 0;
-            left = count;
+            failing_failed = 0;
+            failing_left = count;
             char *found = schema_of(kinds[i], &class_);
             if (found)
                 assert_string_equal(found, expected);
@@ -166,13 +119,13 @@ static void the_manual_is_made_whole_or_not_at_all(void **state)
 
     (void)state;
     assert_int_equal(dray_registry_all(registry, &plugins, &count, &error), 0);
-    left = -1;
-    for (long number = -1; number < 0 || failed; number++) {
+    failing_left = -1;
+    for (long number = -1; number < 0 || failing_failed; number++) {
         dray_cleanup(dray_buffer_free) struct dray_buffer out = {.cap = 1u << 20};
-        failed = 0;
-        left = number;
+        failing_failed = 0;
+        failing_left = number;
         dray_plugins_manual(plugins, count, &out);
-        left = -1;
+        failing_left = -1;
         if (number < 0)
             expected = DRAY_TAKE(out.data);
         else if (!out.failed)

@@ -181,7 +181,18 @@ static int fake_cancelled(struct dray_ctx *ctx)
     return ((struct fake *)ctx)->cancelled;
 }
 
+static int fake_destination(struct dray_ctx *ctx, const char *path, char **ret_real,
+                            int32_t *ret_fd)
+{
+    (void)ctx;
+    *ret_real = realpath(path, NULL);
+    *ret_fd = *ret_real ? open(*ret_real, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+    return *ret_fd >= 0 ? DRAY_OK : DRAY_NOT_FOUND;
+}
+
 static const struct dray_host host = {.size = sizeof(host),
+                                      .free = free,
+                                      .destination = fake_destination,
                                       .fail = fake_fail,
                                       .fail_errno = fake_fail_errno,
                                       .hint = fake_hint,
@@ -209,7 +220,7 @@ static int prepare(void **state)
     assert_non_null(mkdtemp(ready->parent));
     (void)snprintf(ready->whole, sizeof(ready->whole), "%s/%s", ready->parent, final);
     ready->fake.ctx.host = &host;
-    ready->place = (struct hpfs_place){ready->parent, NULL, ready->whole};
+    ready->place = (struct hpfs_place){.parent = ready->parent, .whole = ready->whole, .fd = -1};
     ready->staging = (struct dray_staging){
         .size = sizeof(ready->staging), .mode = 0750, .name = "staging", .final = "final"};
     ready->staging.mtime = -INT64_C(1500000000);

@@ -151,6 +151,30 @@ static void test_other_lines_say_nothing(void **state)
     dray_made_close(&made);
 }
 
+/* Its newest lines would not be read. */
+static void test_of_a_file_that_is_too_long_nothing_is_believed(void **state)
+{
+    const struct place *place = *state;
+    struct dray_made made;
+    struct dray_error error = {0};
+    char blank[4097];
+
+    open_it(place, 1, &made);
+    assert_int_equal(dray_made_note(&made, place->one, DRAY_MADE, NULL, &error), 0);
+    dray_made_close(&made);
+    memset(blank, '\n', sizeof(blank) - 1);
+    blank[sizeof(blank) - 1] = '\0';
+    for (int i = 0; i < 127; i++)
+        append(place, blank);
+    open_it(place, 1, &made);
+    assert_non_null(dray_made_find(&made, place->one));
+    dray_made_close(&made);
+    append(place, blank);
+    open_it(place, 1, &made);
+    assert_null(dray_made_find(&made, place->one));
+    dray_made_close(&made);
+}
+
 /* A file system that does not say when a directory was born has its inode only. */
 static void test_an_inode_that_was_given_again_is_another(void **state)
 {
@@ -183,6 +207,7 @@ int main(void)
         IN_PLACE(test_the_newest_line_holds),
         IN_PLACE(test_where_nothing_is_left_the_file_goes),
         IN_PLACE(test_other_lines_say_nothing),
+        IN_PLACE(test_of_a_file_that_is_too_long_nothing_is_believed),
         IN_PLACE(test_an_inode_that_was_given_again_is_another),
     };
 

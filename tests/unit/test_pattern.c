@@ -11,35 +11,9 @@
 #include <cmocka.h>
 
 #include "plugins/filters/pattern.h"
+#include "tests/unit/failing.h"
 
 /* ---- Memory that runs out on demand (the linker sends the matcher's calls here) ------------- */
-
-void *__real_malloc(size_t size);
-void *__real_realloc(void *pointer, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
-
-static long allocations_left = -1; /* -1: no end */
-
-static int memory_is_out(void)
-{
-    if (allocations_left < 0)
-        return 0;
-    if (allocations_left == 0)
-        return 1;
-    allocations_left--;
-    return 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return memory_is_out() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_realloc(void *pointer, size_t size)
-{
-    return memory_is_out() ? NULL : __real_realloc(pointer, size);
-}
 
 /* ---- Helpers ------------------------------------------------------------------------------- */
 
@@ -678,9 +652,9 @@ static void running_out_of_memory_is_an_error_and_leaks_nothing(void **state)
     long count = 0;
     for (; result == DRAY_PATTERN_NO_MEMORY; count++) {
         struct dray_pattern *pattern = NULL;
-        allocations_left = count;
+        failing_left = count;
         result = dray_pattern_compile(text, sizeof(text) - 1, 0, &pattern, &fault);
-        allocations_left = -1;
+        failing_left = -1;
         assert_true((result == DRAY_PATTERN_OK) == (pattern != NULL));
         dray_pattern_free(pattern);
     }

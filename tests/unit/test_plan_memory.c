@@ -14,61 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/plan_fixture.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-int __real_vasprintf(char **ret_text, const char *format, va_list arguments) DRAY_FORMAT(2, 0);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-int __wrap_vasprintf(char **ret_text, const char *format, va_list arguments) DRAY_FORMAT(2, 0);
-
-/* Allocations until one fails; negative: none does. */
-static long left = -1;
-static int failed;
-
-static int fails(void)
-{
-    if (left < 0 || --left >= 0)
-        return 0;
-    failed = 1;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *pointer, size_t size)
-{
-    return fails() ? NULL : __real_realloc(pointer, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return fails() ? NULL : __real_strndup(text, length);
-}
-
-int __wrap_vasprintf(char **ret_text, const char *format, va_list arguments)
-{
-    return fails() ? -1 : __real_vasprintf(ret_text, format, arguments);
-}
+#include "tests/unit/failing.h"
 
 static void *jansson_malloc(size_t size)
 {
@@ -78,11 +24,11 @@ static void *jansson_malloc(size_t size)
 /* What answers is not what is tested. */
 static int answer(void *arg, const json_t *request, json_t **ret_answer, struct dray_error *error)
 {
-    long saved = left;
+    long saved = failing_left;
 
-    left = -1;
+    failing_left = -1;
     int result = stand_ins_answer(arg, request, ret_answer, error);
-    left = saved;
+    failing_left = saved;
     return result;
 }
 
@@ -92,13 +38,13 @@ static char *outcome(struct plan_fixture *fixture, const char *workflow)
     long saved;
 
     fixture_plan(fixture, workflow);
-    saved = left;
-    left = -1;
+    saved = failing_left;
+    failing_left = -1;
     json_t *json = fixture->plan ? dray_plan_json(fixture->plan) : NULL;
     char *text =
         json ? json_dumps(json, JSON_INDENT(1)) : dray_format("%s", fixture->error.message);
     json_decref(json);
-    left = saved;
+    failing_left = saved;
     return text;
 }
 
@@ -109,12 +55,12 @@ static void torture(struct plan_fixture *fixture, const char *workflow, int expe
     long count = 0;
 
     assert_int_equal(fixture->result, expected);
-    for (failed = 1; failed; count++) {
+    for (failing_failed = 1; failing_failed; count++) {
         assert_true(count < 20000);
-        failed = 0;
-        left = count;
+        failing_failed = 0;
+        failing_left = count;
         dray_autofree char *text = outcome(fixture, workflow);
-        left = -1;
+        failing_left = -1;
         if (fixture->result == DRAY_NO_MEMORY)
             continue;
         if (fixture->result != expected || strcmp(text, whole) != 0)
@@ -189,16 +135,16 @@ static void test_a_recipe_is_cut_out_whole_or_not_at_all(void **state)
                   "  - { id: pick, uses: filter/glob, with: { include: [\"${v}\"] } }\n"
                   "  - { id: out, uses: push/hpfs, with: { into: ./out } }\n");
     /* once without a failure, for what the stand-ins keep */
-    for (failed = 1; failed; count++) {
+    for (failing_failed = 1; failing_failed; count++) {
         struct dray_diagnostics diagnostics = {0};
         struct dray_error error = {0};
         char *text = NULL;
         assert_true(count < 20000);
-        failed = 0;
-        left = count - 1;
+        failing_failed = 0;
+        failing_left = count - 1;
         int result = dray_recipe_text(path, "r", NULL, &asker, &stand_ins_recipes, &diagnostics,
                                       &text, &error);
-        left = -1;
+        failing_left = -1;
         dray_diagnostics_free(&diagnostics);
         assert_true(result == DRAY_NO_MEMORY || result == 0);
         if (result == 0)
@@ -206,7 +152,7 @@ static void test_a_recipe_is_cut_out_whole_or_not_at_all(void **state)
         else
             assert_null(text);
         free(text);
-        failed |= count == 0;
+        failing_failed |= count == 0;
     }
     assert_true(count > 100);
 }
@@ -262,15 +208,15 @@ static void test_a_signed_set_is_verified_whole_or_not_at_all(void **state)
     fixture_policy(fixture, "q", "rules: []\n");
     assert_int_equal(dray_key_make(path, &key, &error), 0);
     for (long nth = 0; result == DRAY_NO_MEMORY; nth++) {
-        failed = 0;
-        left = nth;
+        failing_failed = 0;
+        failing_left = nth;
         result =
             dray_policy_sign(fixture->policies, key, NULL, &asker, &diagnostics, &count, &error);
-        left = -1;
+        failing_left = -1;
         dray_diagnostics_free(&diagnostics);
         diagnostics = (struct dray_diagnostics){0};
     }
-    if (result != 0 || failed)
+    if (result != 0 || failing_failed)
         fail_msg("%s", error.message);
     assert_int_equal(count, 2);
     fixture->request.policy_key = key;
@@ -313,6 +259,69 @@ static void test_a_policy_of_all_kinds_is_put_in_whole_or_not_at_all(void **stat
     torture(fixture, workflow, 0);
 }
 
+/* ---- the catalog */
+
+static const char rows[] =
+    "[{\"id\": 1, \"name\": \"ocean\", \"source\": \"/\"},"
+    " {\"id\": 2, \"name\": \"twin\", \"tags\": [\"human\"], \"labels\": {\"a\": \"b\"}, "
+    "\"type\": \"RAW\"}, {\"id\": 3, \"name\": \"sea\", \"owner\": \"mira\"}]";
+
+/* Allocations of who answers are not the planner's. */
+static json_t *all_rows(void)
+{
+    long saved = failing_left;
+
+    failing_left = -1;
+    json_t *all = json_loads(rows, 0, NULL);
+    failing_left = saved;
+    return all;
+}
+
+static int find_row(void *arg, const char *reference, json_t **ret_dataset,
+                    struct dray_error *error)
+{
+    json_t *all = all_rows();
+
+    (void)error;
+    assert_string_equal(reference, "ocean");
+    *ret_dataset = json_incref(json_array_get(all, 0));
+    (void)json_object_update((json_t *)(uintptr_t)*ret_dataset, arg);
+    json_decref(all);
+    return 0;
+}
+
+static int share_rows(void *arg, const char *source, json_t **ret_list, struct dray_error *error)
+{
+    (void)arg;
+    (void)error;
+    assert_int_equal(*source, '/');
+    *ret_list = all_rows();
+    return 0;
+}
+
+static void test_what_the_catalog_says_is_weighed_whole_or_not_at_all(void **state)
+{
+    struct plan_fixture *fixture = *state;
+    dray_autofree char *where = dray_format("%s/data", fixture->directory);
+
+    json_t *at = json_pack("{s:s}", "source", where);
+    const struct dray_catalog catalog = {find_row, share_rows, at};
+    static const char of_catalog[] = "version: 1\ndataset: ocean\nsteps:\n"
+                                     "  - { id: out, uses: push/hpfs, with: { into: /hpfs } }\n";
+
+    fixture->request.catalog = &catalog;
+    fixture_policy(
+        fixture, "p",
+        "rules:\n  - { id: r, mode: enforce, when: { \"dataset.tags?\": human }, inject: "
+        "[{ uses: filter/glob, with: { exclude: [x] } }] }\n");
+    fixture_plan(fixture, of_catalog);
+    assert_int_equal(fixture->result, 0);
+    assert_int_equal(json_array_size(fixture->plan->facts), 3); /* each row once */
+    assert_int_equal(fixture->plan->step_count, 4);             /* the rule holds */
+    torture(fixture, of_catalog, 0);
+    json_decref(at);
+}
+
 static void test_a_failing_test_and_a_denial_are_never_lost(void **state)
 {
     struct plan_fixture *fixture = *state;
@@ -341,11 +350,11 @@ typedef int (*question)(struct plan_fixture *fixture, const struct dray_plan *pl
 
 static char *text_of(const json_t *json, const char *otherwise)
 {
-    long saved = left;
+    long saved = failing_left;
 
-    left = -1;
+    failing_left = -1;
     char *text = json ? json_dumps(json, JSON_INDENT(1)) : dray_format("%s", otherwise);
-    left = saved;
+    failing_left = saved;
     return text;
 }
 
@@ -354,14 +363,14 @@ static int ask_explain(struct plan_fixture *fixture, const struct dray_plan *pla
     struct dray_diagnostics diagnostics = {0};
     struct dray_error error = {0};
     json_t *answer_ = NULL;
-    long saved = left;
+    long saved = failing_left;
 
     (void)plan;
-    left = -1;
+    failing_left = -1;
     json_t *facts =
         json_pack("{s:s, s:s, s:s, s:s, s:[s]}", "dataset.name", "data", "user.name", "asmith",
                   "target.type", "cloud", "target.host", "evil", "dataset.tags", "a");
-    left = saved;
+    failing_left = saved;
     const struct dray_policy_case of = {
         .facts = facts, .path = "s/raw/a", .size = 7, .total_bytes = -1, .entries = -1};
     int result = dray_policy_explain(&fixture->request, &of, &diagnostics, &answer_, &error);
@@ -403,14 +412,14 @@ static int ask_renew(struct plan_fixture *fixture, const struct dray_plan *plan,
     struct dray_error error = {0};
     struct dray_plan *renewed = NULL;
     int result = dray_plan_renew(plan, &fixture->request, &diagnostics, &renewed, &error);
-    long saved = left;
+    long saved = failing_left;
 
     assert_int_equal(result == 0, renewed != NULL);
-    left = -1;
+    failing_left = -1;
     json_t *json = renewed ? dray_plan_json(renewed) : NULL;
     *ret_text = text_of(json, error.message);
     json_decref(json);
-    left = saved;
+    failing_left = saved;
     dray_plan_free(renewed);
     dray_diagnostics_free(&diagnostics);
     return result;
@@ -422,13 +431,13 @@ static void torture_question(struct plan_fixture *fixture, question ask, int exp
     long count = 0;
 
     assert_int_equal(ask(fixture, fixture->plan, &whole), expected);
-    for (failed = 1; failed; count++) {
+    for (failing_failed = 1; failing_failed; count++) {
         dray_autofree char *text = NULL;
         assert_true(count < 20000);
-        failed = 0;
-        left = count;
+        failing_failed = 0;
+        failing_left = count;
         int result = ask(fixture, fixture->plan, &text);
-        left = -1;
+        failing_left = -1;
         if (result == DRAY_NO_MEMORY)
             continue;
         if (result != expected || strcmp(text, whole) != 0)
@@ -478,6 +487,7 @@ int main(void)
         TEST(test_a_broken_policy_stays_a_denial),
         TEST(test_a_signed_set_is_verified_whole_or_not_at_all),
         TEST(test_a_policy_of_all_kinds_is_put_in_whole_or_not_at_all),
+        TEST(test_what_the_catalog_says_is_weighed_whole_or_not_at_all),
         TEST(test_a_failing_test_and_a_denial_are_never_lost),
         TEST(test_questions_about_policies_are_answered_whole_or_not_at_all),
     };

@@ -16,54 +16,7 @@
 #include "core/plugin/load.h"
 #include "core/plugin/options.h"
 #include "tests/unit/made_plugins.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-
-/* Allocations until one fails; negative: none does. */
-static long left = -1;
-static int failed;
-
-static int fails(void)
-{
-    if (left < 0 || --left >= 0)
-        return 0;
-    failed = 1;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *pointer, size_t size)
-{
-    return fails() ? NULL : __real_realloc(pointer, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return fails() ? NULL : __real_strndup(text, length);
-}
+#include "tests/unit/failing.h"
 
 /* Jansson's own allocations. Its reader drops characters without a word when one fails (2.14), so
  * they fail only where no JSON is read. */
@@ -99,14 +52,14 @@ static void torture(const struct place *place, operation *run, int reads_json)
 
     assert_non_null(expected);
     jansson_fails = !reads_json;
-    for (failed = 1; failed; count++) {
+    for (failing_failed = 1; failing_failed; count++) {
         char *found;
         assert_true(count < 5000);
         error = (struct dray_error){0};
-        failed = 0;
-        left = count;
+        failing_failed = 0;
+        failing_left = count;
         found = run(place, &error);
-        left = -1;
+        failing_left = -1;
         if (found == NULL)
             assert_int_equal(error.class_, DRAY_NO_MEMORY);
         else
@@ -119,7 +72,7 @@ static void torture(const struct place *place, operation *run, int reads_json)
 
 static char *take_json(json_t *json, struct dray_error *error)
 {
-    left = -1; /* jansson writes as it reads */
+    failing_left = -1; /* jansson writes as it reads */
     char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
 
     json_decref(json);

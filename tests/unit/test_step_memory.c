@@ -22,20 +22,9 @@
 
 #include <dray/plugin.h>
 
+#include "tests/unit/failing.h"
+
 extern const struct dray_plugin linked_regex, linked_mime, linked_rename;
-
-/* Allocations until one fails; negative: none does. */
-static long left = -1;
-static int failed;
-
-static int fails(void)
-{
-    if (left < 0 || --left >= 0)
-        return 0;
-    left = -1;
-    failed = 1;
-    return 1;
-}
 
 /* Declares what the linker sends our calls to, and what it takes them from. */
 #define WRAPPED(TYPE, NAME, PARAMETERS, ARGUMENTS, FAILURE)                                        \
@@ -43,12 +32,9 @@ static int fails(void)
     TYPE __wrap_##NAME PARAMETERS;                                                                 \
     TYPE __wrap_##NAME PARAMETERS                                                                  \
     {                                                                                              \
-        return fails() ? (FAILURE) : __real_##NAME ARGUMENTS;                                      \
+        return failing_now() ? (FAILURE) : __real_##NAME ARGUMENTS;                                \
     }
 
-WRAPPED(void *, malloc, (size_t size), (size), NULL)
-WRAPPED(void *, calloc, (size_t count, size_t size), (count, size), NULL)
-WRAPPED(char *, strdup, (const char *text), (text), NULL)
 WRAPPED(pcre2_compile_context *, pcre2_compile_context_create_8, (pcre2_general_context * general),
         (general), NULL)
 WRAPPED(pcre2_match_context *, pcre2_match_context_create_8, (pcre2_general_context * general),
@@ -72,7 +58,7 @@ int __real_magic_errno(magic_t magic);
 int __wrap_magic_errno(magic_t magic);
 int __wrap_magic_errno(magic_t magic)
 {
-    return failed ? ENOMEM : __real_magic_errno(magic);
+    return failing_failed ? ENOMEM : __real_magic_errno(magic);
 }
 
 #define COMPILED                                                                                   \
@@ -82,7 +68,7 @@ pcre2_code *__real_pcre2_compile_8 COMPILED;
 pcre2_code *__wrap_pcre2_compile_8 COMPILED;
 pcre2_code *__wrap_pcre2_compile_8 COMPILED
 {
-    if (!fails())
+    if (!failing_now())
         return __real_pcre2_compile_8(text, length, flags, fault, offset, context);
     *fault = PCRE2_ERROR_HEAP_FAILED;
     *offset = 0;
@@ -97,7 +83,7 @@ int __real_pcre2_substitute_8 SUBSTITUTED;
 int __wrap_pcre2_substitute_8 SUBSTITUTED;
 int __wrap_pcre2_substitute_8 SUBSTITUTED
 {
-    if (!fails())
+    if (!failing_now())
         return __real_pcre2_substitute_8(code, text, length, from, flags, data, context, value,
                                          bytes, out, out_length);
     *out_length = PCRE2_UNSET;
@@ -259,24 +245,24 @@ static void torture(const struct dray_plugin *plugin, options *fill, const char 
 {
     long count = 0;
 
-    for (failed = 1; failed; count++) {
+    for (failing_failed = 1; failing_failed; count++) {
         struct fake fake = {.ctx = {&host}};
         void *self = __real_calloc(1, plugin->instance_size);
         assert_non_null(self);
         assert_true(count < 200);
         fill(plugin, self);
-        failed = 0;
-        left = count;
+        failing_failed = 0;
+        failing_left = count;
         int result = plugin->prepare(self, &fake.ctx);
         int prepared = result == DRAY_OK;
         if (prepared)
             result = work(plugin, self, &fake);
-        left = -1;
+        failing_left = -1;
         if (prepared)
             plugin->destroy(self);
         free(self);
         if (result != DRAY_OK) {
-            assert_true(failed);
+            assert_true(failing_failed);
             assert_int_equal(result, DRAY_NO_MEMORY);
             assert_int_equal(fake.failure, DRAY_NO_MEMORY);
         } else {

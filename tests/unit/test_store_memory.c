@@ -3,74 +3,27 @@
  * of jansson and those of SQLite. */
 #define STORE_PARENT "/dev/shm"
 #include "store_fixture.h"
+#include "tests/unit/failing.h"
 
 #include <errno.h>
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-
-/* Whose allocations count, and the countdown to the one that fails; 0: none does. */
-static enum { OURS, SQLITES } whose;
-static long countdown;
-static int has_failed;
 static int jansson_failed;
 static sqlite3_mem_methods sqlites;
 
-static int fails(int owner)
-{
-    if ((int)whose != owner || countdown == 0 || --countdown > 0)
-        return 0;
-    has_failed = 1;
-    errno = ENOMEM;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails(OURS) ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails(OURS) ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails(OURS) ? NULL : __real_realloc(old, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails(OURS) ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return fails(OURS) ? NULL : __real_strndup(text, length);
-}
-
+/* SQLite's count where ours do not. */
 static void *sqlite_malloc(int size)
 {
-    return fails(SQLITES) ? NULL : sqlites.xMalloc(size);
+    return failing_spared && failing_now() ? NULL : sqlites.xMalloc(size);
 }
 
 static void *sqlite_realloc(void *old, int size)
 {
-    return fails(SQLITES) ? NULL : sqlites.xRealloc(old, size);
+    return failing_spared && failing_now() ? NULL : sqlites.xRealloc(old, size);
 }
 
 static void *jansson_malloc(size_t size)
 {
-    if (!fails(OURS))
+    if (failing_spared || !failing_now())
         return __real_malloc(size);
     jansson_failed = 1;
     return NULL;
@@ -114,13 +67,22 @@ static int see_file(void *arg, const struct dray_dataset_file *file)
     return 0;
 }
 
+static int see_source(void *arg, uint64_t id, const char *source)
+{
+    assert_true(id > 0 && strcmp(source, "/x") == 0);
+    ++*(size_t *)arg;
+    return 0;
+}
+
 /* All that it does for a dataset. */
 static int work_on_dataset(struct fixture *fixture)
 {
     struct dray_store *store = fixture->store;
     struct dray_error *error = &fixture->error;
     char name[] = "ocean", type[] = "RAW", external[] = "x";
-    struct dray_dataset_row row = {.name = name, .type = type, .external_id = external};
+    char source[] = "/x", other[] = "/y";
+    struct dray_dataset_row row = {
+        .name = name, .type = type, .external_id = external, .source = source};
     struct dray_dataset_row *rows = NULL;
     const struct dray_dataset_file file = {.path = "a", .bytes = 1, .sha256 = "beef"};
     size_t count = 0, seen = 0;
@@ -137,7 +99,14 @@ static int work_on_dataset(struct fixture *fixture)
                                      &count, error);
     if (result == 0)
         result = dray_store_dataset_files(store, row.id, see_file, &seen, error);
-    if (result == 0 && (count != 1 || seen != 1))
+    if (result == 0)
+        result = dray_store_dataset_sources(store, see_source, &seen, error);
+    row.source = other;
+    if (result == 0)
+        result = dray_store_dataset_put(store, &row, error);
+    if (result == 0)
+        assert_int_equal(row.listed, 0);
+    if (result == 0 && (count != 1 || seen != 2))
         fail_msg("there are %zu datasets and %zu files", count, seen);
     dray_dataset_rows_free(rows, count);
     return result == 0 ? dray_store_dataset_delete(store, row.id, error) : result;
@@ -248,7 +217,7 @@ static void tidy(struct fixture *fixture)
 /* SQLite's are many, and its own tests try each: some of them will do. */
 static long next_one(long nth)
 {
-    return whose == OURS ? nth + 1 : nth + 13;
+    return failing_spared ? nth + 13 : nth + 1;
 }
 
 static void fail_each(struct fixture *fixture)
@@ -261,11 +230,11 @@ static void fail_each(struct fixture *fixture)
     assert_non_null(row.rules);
     for (long nth = 1;; nth = next_one(nth)) {
         dray_job *job = prepare_job();
-        has_failed = jansson_failed = 0;
-        countdown = nth;
+        failing_failed = jansson_failed = 0;
+        failing_left = nth - 1;
         int result = work(fixture, job, &row);
-        countdown = 0;
-        if (!has_failed) {
+        failing_left = -1;
+        if (!failing_failed) {
             OK(result);
             break;
         }
@@ -285,24 +254,24 @@ static void fail_each(struct fixture *fixture)
 
 static void a_failed_allocation_of_ours_is_reported_and_harms_nothing(void **state)
 {
-    whose = OURS;
+    failing_spared = 0;
     fail_each(*state);
 }
 
 static void a_failed_allocation_of_sqlites_is_reported_and_harms_nothing(void **state)
 {
-    whose = SQLITES;
+    failing_spared = 1;
     fail_each(*state);
 }
 
 static void fail_each_of_opening(struct fixture *fixture)
 {
     for (long nth = 1;; nth = next_one(nth)) {
-        has_failed = 0;
-        countdown = nth;
+        failing_failed = 0;
+        failing_left = nth - 1;
         int result = dray_store_open(fixture->directory, &fixture->store, &fixture->error);
-        countdown = 0;
-        if (!has_failed) {
+        failing_left = -1;
+        if (!failing_failed) {
             OK(result);
             break;
         }
@@ -314,10 +283,10 @@ static void fail_each_of_opening(struct fixture *fixture)
 
 static void a_failed_allocation_of_opening_is_reported(void **state)
 {
-    whose = OURS;
+    failing_spared = 0;
     fail_each_of_opening(*state);
     dray_store_closep(&((struct fixture *)*state)->store);
-    whose = SQLITES;
+    failing_spared = 1;
     fail_each_of_opening(*state);
 }
 

@@ -8,57 +8,7 @@
 #include "core/tree/listing.h"
 #include "core/tree/manifest.h"
 #include "core/tree/walk.h"
-
-/* Which allocation from now on fails; 0: none. */
-static unsigned long countdown;
-
-static int is_out(void)
-{
-    return countdown > 0 && --countdown == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-void *__real_aligned_alloc(size_t align, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_aligned_alloc(size_t align, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-
-void *__wrap_malloc(size_t size)
-{
-    return is_out() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return is_out() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return is_out() ? NULL : __real_realloc(old, size);
-}
-
-void *__wrap_aligned_alloc(size_t align, size_t size)
-{
-    return is_out() ? NULL : __real_aligned_alloc(align, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return is_out() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return is_out() ? NULL : __real_strndup(text, length);
-}
+#include "tests/unit/failing.h"
 
 /* Without threads of its own; folders are listed ahead all the same. */
 static struct dray_pool *pool;
@@ -182,10 +132,10 @@ static void memory_that_runs_out_anywhere_is_an_error(void **state)
         struct dray_error error = {0};
         assert_int_equal(ftruncate(target, 0), 0);
         assert_int_equal(lseek(target, 0, SEEK_SET), 0);
-        countdown = failed + 1;
+        failing_left = (long)failed;
         result = do_all(&work, files_at(files, "data"), target, &error);
-        int all_done = countdown > 0;
-        countdown = 0;
+        int all_done = failing_left >= 0;
+        failing_left = -1;
         work_end(&work);
         /* A digest that cannot be made is not told apart from one that the library refuses. */
         if (!all_done)
@@ -205,6 +155,8 @@ static int compare_all(struct dray_tree *tree, struct dray_error *error)
     static const char text[] = "{\"path\":\"a\",\"size\":9}\n{\"path\":\"gone\"}\n"
                                "{\"path\":\"h\",\"md5\":\"900150983cd24fb0d6963f7d28e17f72\"}\n";
     static const char bag[] = "900150983cd24fb0d6963f7d28e17f72  data/x\n";
+    static const char other_bag[] = "ee26b0dd  data/x\n", fetch[] = "http://x 3 data/x\n";
+    const struct dray_bag_manifest other = {.name = "o", .base = "", .payload = 1};
     const struct dray_bag_manifest manifest = {
         .name = "m", .base = "", .digest_bytes = DRAY_MD5_BYTES, .payload = 1};
     struct dray_recorded_list list = {0};
@@ -215,6 +167,10 @@ static int compare_all(struct dray_tree *tree, struct dray_error *error)
     int result = dray_recorded_read("r", text, sizeof text - 1, &list, error);
     if (result == 0)
         result = dray_bag_read(&manifest, bag, sizeof bag - 1, &list, error);
+    if (result == 0)
+        result = dray_bag_read(&other, other_bag, sizeof other_bag - 1, &list, error);
+    if (result == 0)
+        result = dray_bag_fetch("f", "", 1, fetch, sizeof fetch - 1, &list, error);
     if (result == 0)
         result = dray_recorded_compare(tree, &list, passed, &differences, &recorded, error);
     dray_differences_fact(&differences, "a fact");
@@ -245,10 +201,10 @@ static void memory_that_runs_out_while_comparing_is_an_error(void **state)
     assert_done(dray_tree_builder_finish(builder, &tree, &error));
     dray_tree_builder_free(builder);
     for (;; failed++) {
-        countdown = failed + 1;
+        failing_left = (long)failed;
         int result = compare_all(tree, &error);
-        int all_done = countdown > 0;
-        countdown = 0;
+        int all_done = failing_left >= 0;
+        failing_left = -1;
         /* A list that is not cut to its length does no harm. */
         if (!all_done && result == DRAY_NO_MEMORY)
             continue;

@@ -12,54 +12,7 @@
 #include <cmocka.h>
 
 #include "core/run/verdict_list.h"
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t length);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t length);
-
-/* Allocations until one fails; negative: none does. */
-static long left = -1;
-static int failed;
-
-static int fails(void)
-{
-    if (left < 0 || --left >= 0)
-        return 0;
-    failed = 1;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *old, size_t size)
-{
-    return fails() ? NULL : __real_realloc(old, size);
-}
-
-char *__wrap_strdup(const char *text)
-{
-    return fails() ? NULL : __real_strdup(text);
-}
-
-char *__wrap_strndup(const char *text, size_t length)
-{
-    return fails() ? NULL : __real_strndup(text, length);
-}
+#include "tests/unit/failing.h"
 
 #define ROWS 30000
 
@@ -128,14 +81,14 @@ static void each_allocation_fails_and_nothing_is_lost(void **state)
     long count = 0;
 
     (void)state;
-    for (failed = 1; failed; count++) {
+    for (failing_failed = 1; failing_failed; count++) {
         struct round round = {0};
-        failed = 0;
-        left = count;
+        failing_failed = 0;
+        failing_left = count;
         int result = tell(&round);
-        left = -1;
+        failing_left = -1;
         /* That a path does not share its beginning with the one before is no loss. */
-        assert_true(result == 0 || (failed && result == DRAY_NO_MEMORY));
+        assert_true(result == 0 || (failing_failed && result == DRAY_NO_MEMORY));
         if (result == 0)
             assert_int_equal(round.told, ROWS);
     }

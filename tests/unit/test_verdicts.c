@@ -14,41 +14,9 @@
 #include "core/base/text.h"
 #include "core/run/verdict_list.h"
 #include "core/run/verdict_walk.h"
+#include "tests/unit/failing.h"
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
 void __wrap_dray_run_tell(struct dray_run *run, json_t *event);
-
-/* Allocations until one fails; negative: none does. Only one thread allocates at a time. */
-static long left = -1;
-static int failed;
-
-static int fails(void)
-{
-    if (left < 0 || --left >= 0)
-        return 0;
-    failed = 1;
-    return 1;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return fails() ? NULL : __real_calloc(count, size);
-}
-
-void *__wrap_realloc(void *pointer, size_t size)
-{
-    return fails() ? NULL : __real_realloc(pointer, size);
-}
 
 /* What the engine was told. */
 static json_t *told;
@@ -240,11 +208,11 @@ static void without_memory_there_is_no_end_and_no_rule_without_its_name(void **s
     for (long nth = 0;; nth++) {
         (void)json_array_clear(told);
         place->runs[FIRST].tells = 0;
-        failed = 0;
-        left = nth;
+        failing_failed = 0;
+        failing_left = nth;
         int result = tell(place, FIRST);
-        left = -1;
-        if (!failed)
+        failing_left = -1;
+        if (!failing_failed)
             break;
         if (result == 0) {
             expect_told("first", "k a -;d drop pick.exclude[0];k twin -;");

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * proof.h - may a directory be written for a user, where Dray runs as another one, whom the kernel
+ * lets write more? What shows it: they own it, its modes or its POSIX ACL let them or a group of
+ * theirs write, by name, or a file of theirs stands in it whose name was told to them for that
+ * (`dray target claim`).
+ */
+#ifndef DRAY_TREE_PROOF_H
+#define DRAY_TREE_PROOF_H
+
+#include <jansson.h>
+
+#include "core/base/error.h"
+
+/* The name of a claim: ".dray-claim-" and 32 digits. */
+#define DRAY_CLAIM_BYTES 45
+
+/* Of all below `whom` is {"user", "uid", "groups": [gid], "key"?: 64 hexadecimal digits that claims
+ * are made from}, and `real` the directory's real path; fd may be O_PATH. */
+
+/* What shows it: "owner", "group", "acl" or "claim"; NULL: nothing does. */
+const char *dray_proof_of(const json_t *whom, int fd, const char *real);
+/* DRAY_DENIED, with what would show it, where nothing does. `whom` NULL: the kernel decides. */
+DRAY_MUST_CHECK int dray_proof_check(const json_t *whom, int fd, const char *real,
+                                     struct dray_error *error);
+/* The name of the file that claims the directory. It says user, path and inode, so it is of no use
+ * for another one. DRAY_NOT_FOUND: there is no key. */
+DRAY_MUST_CHECK int dray_claim_name(const json_t *whom, int fd, const char *real,
+                                    char ret_name[static DRAY_CLAIM_BYTES]);
+
+#endif
