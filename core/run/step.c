@@ -162,7 +162,7 @@ static int bring(struct dray_step_run *step, struct dray_error *error)
     int result =
         CALL(step, &call, DRAY_OPERATION_BRING, source->bring(step->instance->self, &call.ctx));
     int is_ours = result == DRAY_CANCELLED || result == DRAY_BUG || result == DRAY_NO_MEMORY ||
-                  result == DRAY_NO_SPACE;
+                  result == DRAY_NO_SPACE || result == DRAY_INVALID;
     if (result != 0 && !is_ours && error->side == DRAY_SIDE_NONE)
         error->side = DRAY_SIDE_SOURCE;
     return result;

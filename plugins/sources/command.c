@@ -293,6 +293,18 @@ static int place(const struct command *command, struct dray_ctx *ctx, char **ret
                : host->fail(ctx, DRAY_NO_MEMORY, "bringing %s: out of memory", command->remote);
 }
 
+static int fail_local(const struct command *command, struct dray_ctx *ctx, const char *local)
+{
+    int result = ctx->host->fail(ctx, DRAY_INVALID,
+                                 "%s has a character that the command of the source %s could take "
+                                 "for more than a name",
+                                 local, command->source);
+
+    ctx->host->hint(ctx, "let `scratch.path` of the configuration name a directory without it, or "
+                         "give {local} a word of its own in `argv`");
+    return result;
+}
+
 static int bring(void *self, struct dray_ctx *ctx)
 {
     const struct command *command = self;
@@ -302,12 +314,8 @@ static int bring(void *self, struct dray_ctx *ctx)
 
     if (result != DRAY_OK)
         return result;
-    result = command_unfit(&command->argv, local, 0) >= 0
-                 ? host->fail(ctx, DRAY_INVALID,
-                              "%s has a character that the command of the source %s could take for "
-                              "more than a name",
-                              local, command->source)
-                 : run(command, ctx, local);
+    result = command_unfit(&command->argv, local, 0) >= 0 ? fail_local(command, ctx, local)
+                                                          : run(command, ctx, local);
     if (result == DRAY_OK)
         result = check_brought(command, ctx, local);
     host->free(local);

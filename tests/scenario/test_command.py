@@ -298,6 +298,16 @@ def test_what_a_value_may_not_hold_inside_a_longer_word(dray, site):
         dray("dataset", "delete", "d0")
 
 
+def test_where_scratch_lies_may_mean_nothing_to_the_tool_either(dray, site):
+    site.tool("exit 9")
+    dray.env["DRAY_STATE"] = str(dray.home / "state; rm")
+    refused, _ = deliver(dray, site, exit=1, config=site.config('"get {local}", "{remote}"'))
+    assert "could take for more than a name" in refused.err and "source side" not in refused.err
+    assert "let `scratch.path` of the configuration name a directory without it" in refused.err
+    site.tool(COPY)
+    dray("run", site.path / "work.yaml", "--config", site.config())
+
+
 def test_a_source_that_the_configuration_does_not_have(dray, site):
     site.tool(COPY)
     other = site.config()
