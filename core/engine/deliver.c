@@ -183,6 +183,26 @@ static int settle_merges(struct dray_engine *engine, struct dray_plan *plan,
     return any ? dray_targets_refresh(engine, plan, error) : 0;
 }
 
+/* Merges of this job that leave was given for, and whose end nobody told, before it is tried again:
+ * 1 where there was one. One whose runner is still at it may yet deliver, so the job stays as it
+ * is. */
+static int settle_own_merges(struct dray_engine *engine, const struct dray_plan *plan,
+                             const struct dray_job_row *job, struct dray_error *error)
+{
+    int any = 0;
+
+    for (size_t i = 0; i < plan->target_count; i++) {
+        const struct dray_target_row *row = dray_row_of_key(job, plan->targets[i].request_key);
+        int one = row && row->state == DRAY_COMMITTING
+                      ? dray_settle_merge(engine, plan, i, job->id, error)
+                      : 0;
+        if (one < 0)
+            return one;
+        any |= one > 0;
+    }
+    return any;
+}
+
 /* From now on it is what this plan says, in one transaction with the policies of that: the ids of
  * its steps and its policies may be others than when it was last tried. */
 static int renew_job(struct dray_engine *engine, const struct dray_plan *plan,
@@ -448,6 +468,8 @@ static int have_job(struct dray_engine *engine, const struct dray_plan *plan,
         /* Whoever still wants that says it again. */
         dray_store_cancel_forget(engine->store, standing->job->id);
         result = check_job(engine, standing->job, &other, error);
+        if (result == 0)
+            result = settle_own_merges(engine, plan, standing->job, error);
         if (result == 0)
             result = renew_job(engine, plan, workflow_file, standing->job->id, error);
     } else {
