@@ -4,27 +4,10 @@
 
 #include "core/api/internal.h"
 #include "core/base/io.h"
+#include "core/base/path.h"
 #include "core/base/text.h"
 
 /* ---- explain: the facts of a case that somebody describes */
-
-/* The real path of what is there of a path, and the rest as it is written. */
-static char *resolve(const char *path)
-{
-    dray_autofree char *head = strdup(path);
-    char *slash = NULL;
-
-    while (head) {
-        dray_autofree char *real = realpath(head, NULL);
-        if (real)
-            return dray_format("%s%s", strcmp(real, "/") == 0 ? "" : real, path + strlen(head));
-        slash = strrchr(head, '/');
-        if (!slash || slash == head)
-            return strdup(path);
-        *slash = '\0';
-    }
-    return NULL;
-}
 
 /* A name that ends like an archive is that of what is in it; what is no path is a name. */
 static char *dataset_name(const struct dray_api *api, const char *text)
@@ -32,7 +15,7 @@ static char *dataset_name(const struct dray_api *api, const char *text)
     if (!dray_is_path(text))
         return strdup(text);
     dray_autofree char *path = dray_path_absolute(api->here, text);
-    dray_autofree char *real = path ? resolve(path) : NULL;
+    dray_autofree char *real = path ? dray_path_real(path) : NULL;
     /* What a link leads to may be called anything; such a dataset is not delivered. */
     const char *known = real && dray_utf8_valid(real, strlen(real)) ? real : path;
     return known ? dray_dataset_name(known) : NULL;
@@ -49,7 +32,7 @@ static int set_directory(const struct dray_api *api, const char *target, json_t 
     size_t length = strlen(target);
     const char *dataset = json_string_value(json_object_get(facts, "dataset.name"));
     dray_autofree char *path = dray_path_absolute(api->here, target);
-    dray_autofree char *real = path ? resolve(path) : NULL;
+    dray_autofree char *real = path ? dray_path_real(path) : NULL;
     dray_autofree char *whole =
         real && length && target[length - 1] == '/' && dataset
             ? dray_format("%s/%s", strcmp(real, "/") == 0 ? "" : real, dataset)

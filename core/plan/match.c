@@ -255,24 +255,50 @@ static int add_finding(struct dray_draft *draft, json_t *findings, const struct 
     return json_array_append_new(findings, finding) == 0 ? 0 : dray_fail_memory(draft->error);
 }
 
+/* Of another row of the catalog than who delivers has named: which, and what it has to do with it.
+ * "" where it is what was named; NULL: no memory. */
+static const char *origin_text(struct dray_draft *draft, const struct dray_judgement *judgement)
+{
+    const json_t *origin = json_object_get(judgement->facts, "catalog");
+    const char *overlap = json_string_value(json_object_get(origin, "overlap"));
+
+    if (!overlap)
+        return "";
+    return dray_draft_format(
+        draft,
+        "; what counts is dataset \"%s\" (id:%lld) of the catalog: its source %s is%s what is read",
+        json_string_value(json_object_get(judgement->facts, "dataset.name")),
+        (long long)json_integer_value(json_object_get(origin, "id")),
+        json_string_value(json_object_get(origin, "source")),
+        strcmp(overlap, "above") == 0   ? " above"
+        : strcmp(overlap, "below") == 0 ? " a part of"
+                                        : "");
+}
+
 static const char *unknown_text(struct dray_draft *draft, const struct dray_rule *rule,
                                 const struct dray_judgement *judgement)
 {
-    return dray_draft_format(
-        draft,
-        "rule %s/%s asks for %s, which is not known of dataset \"%s\", so it is not delivered",
-        rule->policy->name, rule->id, judgement->condition->name,
-        json_string_value(json_object_get(judgement->facts, "dataset.name")));
+    const char *origin = origin_text(draft, judgement);
+
+    return origin
+               ? dray_draft_format(
+                     draft,
+                     "rule %s/%s asks for %s, which is not known of dataset "
+                     "\"%s\", so it is not delivered%s",
+                     rule->policy->name, rule->id, judgement->condition->name,
+                     json_string_value(json_object_get(judgement->facts, "dataset.name")), origin)
+               : NULL;
 }
 
 static const char *refused_text(struct dray_draft *draft, const struct dray_rule *rule,
                                 const char *step, const struct dray_judgement *judgement)
 {
     const char *why = dray_judgement_text(draft, judgement);
+    const char *origin = why ? origin_text(draft, judgement) : NULL;
 
-    return why ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s",
-                                   rule->policy->name, rule->id, step, why)
-               : NULL;
+    return origin ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s%s",
+                                      rule->policy->name, rule->id, step, why, origin)
+                  : NULL;
 }
 
 static const char *hint_of(struct dray_draft *draft, const struct dray_rule *rule,

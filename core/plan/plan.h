@@ -150,7 +150,8 @@ struct dray_recipes {
 /* Datasets that have a name. `find` gives {"id", "name", "type"?, "owner"?, "tags"?, "labels"?,
  * "source"?} of one, which the caller owns; DRAY_NOT_FOUND, or DRAY_INVALID for a name that several
  * have or that is none. `sharing` gives the list of all whose source is that one, or leads to the
- * same file or directory. */
+ * same file or directory, lies above it or below it, with {"overlap": "same"|"above"|"below"}; the
+ * caller owns it, also after a failure. */
 struct dray_catalog {
     int (*find)(void *arg, const char *reference, json_t **ret_dataset, struct dray_error *error);
     int (*sharing)(void *arg, const char *source, json_t **ret_list, struct dray_error *error);
