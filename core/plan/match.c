@@ -81,7 +81,8 @@ static int weight(const struct dray_rule *rule, enum dray_bearing bearing)
 
 /* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
  * the dataset's name or for that of anything that is read. */
-static struct dray_judgement weigh(const struct dray_rule *rule, const json_t *facts, int64_t now)
+struct dray_judgement dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
+                                      int64_t now)
 {
     struct dray_judgement judgement = {.bearing = DRAY_BEARS_NOT};
 
@@ -93,6 +94,19 @@ static struct dray_judgement weigh(const struct dray_rule *rule, const json_t *f
     return judgement;
 }
 
+/* Which row of those that overlap it is, for who is refused by what it says. */
+static int set_origin(json_t *facts, const json_t *dataset)
+{
+    if (!json_object_get(dataset, "overlap"))
+        return 0;
+    json_t *origin = json_object();
+    /* From here on the facts own it, whatever fails. */
+    return json_object_set_new(facts, "catalog", origin) ||
+           json_object_set(origin, "id", json_object_get(dataset, "id")) ||
+           json_object_set(origin, "source", json_object_get(dataset, "source")) ||
+           json_object_set(origin, "overlap", json_object_get(dataset, "overlap"));
+}
+
 int dray_facts_of_dataset(json_t *facts, const json_t *dataset)
 {
     json_t *tags = json_object_get(dataset, "tags"), *value;
@@ -100,7 +114,8 @@ int dray_facts_of_dataset(json_t *facts, const json_t *dataset)
 
     if (set(facts, "dataset.type", json_string_value(json_object_get(dataset, "type"))) ||
         set(facts, "dataset.owner", json_string_value(json_object_get(dataset, "owner"))) ||
-        (tags && json_object_set(facts, "dataset.tags", tags) != 0))
+        (tags && json_object_set(facts, "dataset.tags", tags) != 0) ||
+        set_origin(facts, dataset) != 0)
         return -1;
     json_object_foreach(json_object_get(dataset, "labels"), name, value)
     {
@@ -255,9 +270,7 @@ static int add_finding(struct dray_draft *draft, json_t *findings, const struct 
     return json_array_append_new(findings, finding) == 0 ? 0 : dray_fail_memory(draft->error);
 }
 
-/* Of another row of the catalog than who delivers has named: which, and what it has to do with it.
- * "" where it is what was named; NULL: no memory. */
-static const char *origin_text(struct dray_draft *draft, const struct dray_judgement *judgement)
+const char *dray_judgement_origin(struct dray_draft *draft, const struct dray_judgement *judgement)
 {
     const json_t *origin = json_object_get(judgement->facts, "catalog");
     const char *overlap = json_string_value(json_object_get(origin, "overlap"));
@@ -278,7 +291,7 @@ static const char *origin_text(struct dray_draft *draft, const struct dray_judge
 static const char *unknown_text(struct dray_draft *draft, const struct dray_rule *rule,
                                 const struct dray_judgement *judgement)
 {
-    const char *origin = origin_text(draft, judgement);
+    const char *origin = dray_judgement_origin(draft, judgement);
 
     return origin
                ? dray_draft_format(
@@ -294,7 +307,7 @@ static const char *refused_text(struct dray_draft *draft, const struct dray_rule
                                 const char *step, const struct dray_judgement *judgement)
 {
     const char *why = dray_judgement_text(draft, judgement);
-    const char *origin = why ? origin_text(draft, judgement) : NULL;
+    const char *origin = why ? dray_judgement_origin(draft, judgement) : NULL;
 
     return origin ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s%s",
                                       rule->policy->name, rule->id, step, why, origin)
@@ -409,7 +422,7 @@ static int check_paths(struct dray_draft *draft, const struct dray_rule *rule)
 static int match(struct dray_draft *draft, const struct dray_rule *rule, const json_t *facts,
                  const char *step, json_t *findings, int *ret_holds)
 {
-    struct dray_judgement judgement = weigh(rule, facts, draft->now);
+    struct dray_judgement judgement = dray_rule_weigh(rule, facts, draft->now);
 
     *ret_holds = 0;
     switch (judgement.bearing) {

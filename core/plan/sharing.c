@@ -25,18 +25,6 @@ static int note(struct sharing *sharing, const json_t *dataset)
     return id ? json_object_set_new(sharing->seen, id, json_true()) : -1;
 }
 
-/* Which row it is, for who is refused by what it says. */
-static int add_origin(json_t *facts, const json_t *dataset)
-{
-    json_t *origin = json_object();
-
-    /* From here on the facts own it, whatever fails. */
-    return json_object_set_new(facts, "catalog", origin) ||
-           json_object_set(origin, "id", json_object_get(dataset, "id")) ||
-           json_object_set(origin, "source", json_object_get(dataset, "source")) ||
-           json_object_set(origin, "overlap", json_object_get(dataset, "overlap"));
-}
-
 static int add_row(struct sharing *sharing, const json_t *dataset)
 {
     const char *name = json_string_value(json_object_get(dataset, "name"));
@@ -47,7 +35,7 @@ static int add_row(struct sharing *sharing, const json_t *dataset)
     json_t *facts = dray_draft_facts_of(sharing->request, name);
     /* From here on the array owns them, whatever fails. */
     if (json_array_append_new(sharing->draft->facts, facts) != 0 ||
-        dray_facts_of_dataset(facts, dataset) != 0 || add_origin(facts, dataset) != 0)
+        dray_facts_of_dataset(facts, dataset) != 0)
         return dray_fail_memory(sharing->draft->error);
     return 0;
 }

@@ -519,6 +519,36 @@ def test_the_root_and_rows_of_what_is_not_there_overlap_too(dray, world, lines, 
     assert counts('"all" (id:2)', "/", "above what is") in refused("./old.tar")
 
 
+def test_explain_weighs_what_overlaps_as_a_plan_does(dray, world, files, refused):
+    files(world, {"d/secret/sub/f": "s", "e/f": "e"})
+    secret = world / "d/secret"
+    policies = world / "only-cloud"
+    dray("dataset", "add", "secret", "--source", secret, "--tag", "restricted")
+    dray("dataset", "add", "sub", "--source", secret / "sub", "--tag", "open")
+    dray("dataset", "add", "tape", "--source", "sda:/t/x.tar", "--tag", "restricted")
+
+    def explain(dataset, *options):
+        return dray.json("policy", "explain", "--policies", policies, "--dataset", dataset, "--target", world / "out/",
+                         *options)
+
+    for dataset, row, source, how in (
+            ("sub", '"secret" (id:1)', secret, "above what is"), (world / "d", '"secret" (id:1)', secret, "a part of what is"),
+            (secret / "gone", '"secret" (id:1)', secret, "above what is"),
+            ("sda:/t//x.tar", '"tape" (id:3)', "sda:/t/x.tar", "what is")):
+        answer = explain(dataset)
+        assert answer["verdict"] == "deny" and answer["rules"][0]["bearing"] == "denies"
+        assert counts(row, source, how) in answer["rules"][0]["why"]
+    assert explain("sub")["facts"]["dataset.tags"] == ["open"]
+    answer = explain("secret")
+    assert answer["verdict"] == "deny" and "what counts" not in answer["rules"][0]["why"]
+    assert explain(world / "e")["verdict"] == explain("nothing")["verdict"] == "keep"
+    # what is given is said of the case alone
+    assert explain("sub", "--given", "dataset.tags=mouse")["verdict"] == "deny"
+    assert explain("sub", "--given", "target.type=cloud")["verdict"] == "keep"
+    said = dray("policy", "explain", "--policies", policies, "--dataset", "sub", "--target", world / "out/").out
+    assert counts('"secret" (id:1)', secret, "above what is") in said
+
+
 def test_an_archive_is_a_part_of_the_directory_it_lies_in(dray, world, files, refused):
     files(world, {"shelf/old.tar": "no archive"})
     dray("dataset", "add", "old", "--source", world / "shelf/old.tar", "--tag", "restricted")
