@@ -42,7 +42,7 @@ static uint64_t size_of(const struct collecting *collecting, const char *path)
         return 0;
     if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode))
         return (uint64_t)status.st_blocks * 512;
-    return dray_disk_usage(path);
+    return dray_disk_usage(path, NULL);
 }
 
 /* Say what becomes of it, and do that. What cannot be removed stays, with the reason. */

@@ -274,8 +274,9 @@ static int fill(const struct dray_bringing *who, const char *folder, const char 
                 struct dray_error *error)
 {
     dray_autofree char *tree = dray_format("%s/tree", part);
+    dray_autofree char *promised = dray_format("%s/promised", part);
     uint64_t bytes = 0;
-    int result = tree ? make_directory(part, NULL, error) : dray_fail_memory(error);
+    int result = tree && promised ? make_directory(part, NULL, error) : dray_fail_memory(error);
 
     if (result == 0)
         result = make_directory(part, "tree", error);
@@ -293,6 +294,9 @@ static int fill(const struct dray_bringing *who, const char *folder, const char 
         result = write_about(who, part, error);
     if (result == 0)
         result = note_need(part, who->job, error);
+    /* All is there: while it is removed some day nothing is promised any more. */
+    if (result == 0 && unlink(promised) != 0)
+        result = dray_fail_errno(error, errno, "removing %s", promised);
     return result == 0 ? sync_directory(part, error) : result;
 }
 
@@ -401,8 +405,6 @@ static int take(const struct dray_bringing *who, struct dray_staged *staged,
     int told = 0;
     int result = folder ? key_of(&who->plan->steps[who->step], key, error) : error->class_;
 
-    if (result == 0)
-        result = dray_make_directories(folder, 0700, error);
     if (result != 0)
         return result;
     dray_autofree char *path = dray_format("%s/%s", folder, key);
@@ -410,6 +412,9 @@ static int take(const struct dray_bringing *who, struct dray_staged *staged,
     if (!path || !staged->key)
         return dray_fail_memory(error);
     while ((result = try_take(who, folder, key, path, &staged->lock, error)) == 0) {
+        result = dray_room_busy(who->room, 0, error);
+        if (result != 0)
+            return result;
         if (!told)
             dray_event_send(
                 who->engine, who->job, who->attempt,
@@ -419,6 +424,9 @@ static int take(const struct dray_bringing *who, struct dray_staged *staged,
             return dray_fail(error, DRAY_CANCELLED,
                              "interrupted while waiting for what another "
                              "process brings");
+        result = dray_room_busy(who->room, 1, error);
+        if (result != 0)
+            return result;
     }
     if (result < 0)
         return result;
@@ -450,6 +458,7 @@ int dray_stagings_take(const struct dray_bringing *who, const uint8_t *needed,
     stagings->steps = calloc(stagings->count + 1, sizeof(*stagings->steps));
     if (!stagings->steps)
         return dray_fail_memory(error);
+    stagings->room = -1;
     for (size_t i = 0; i < stagings->count; i++)
         stagings->steps[i].lock = -1;
     for (size_t i = 0; result == 0 && i < stagings->count; i++) {
@@ -457,6 +466,9 @@ int dray_stagings_take(const struct dray_bringing *who, const uint8_t *needed,
             continue;
         one.step = *ret_step = i;
         result = dray_program_allowed(who->engine, &who->plan->steps[i], error);
+        if (result == 0 && stagings->room < 0)
+            result = dray_room_enter(who->engine, 1, &stagings->room, error);
+        one.room = stagings->room;
         if (result == 0)
             result = take(&one, &stagings->steps[i], error);
     }
@@ -540,6 +552,8 @@ void dray_stagings_release(const struct dray_bringing *who, struct dray_stagings
         free(stagings->steps[i].path);
         free(stagings->steps[i].key);
     }
+    if (stagings->steps)
+        dray_close_descriptor(&stagings->room);
     free(stagings->steps);
     *stagings = (struct dray_stagings){0};
 }

@@ -233,26 +233,33 @@ int dray_staged_list_check(const char *directory, struct dray_error *error)
 
 /* ---- Its size */
 
+struct usage {
+    struct dray_engine *engine;
+    uint64_t sum;
+};
+
 static int add_size(void *arg, const char *path, const struct stat *status,
                     struct dray_error *error)
 {
-    uint64_t *sum = arg;
+    struct usage *usage = arg;
 
     (void)path;
     (void)error;
-    *sum += (uint64_t)status->st_blocks * 512;
-    return 0;
+    usage->sum += (uint64_t)status->st_blocks * 512;
+    if (usage->engine)
+        dray_cancel_look(usage->engine);
+    return usage->engine && usage->engine->interrupted ? DRAY_CANCELLED : 0;
 }
 
-uint64_t dray_disk_usage(const char *path)
+uint64_t dray_disk_usage(const char *path, struct dray_engine *engine)
 {
+    struct usage usage = {.engine = engine};
     struct dray_error ignored = {0};
-    uint64_t sum = 0;
     dray_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct listing listing = {.root = fd, .entry = add_size, .arg = &sum, .error = &ignored};
+    struct listing listing = {.root = fd, .entry = add_size, .arg = &usage, .error = &ignored};
 
     /* What goes away meanwhile is not counted. */
     if (fd < 0 || list_directory(&listing, "", 0) != 0)
-        return sum;
-    return sum;
+        return usage.sum;
+    return usage.sum;
 }

@@ -109,11 +109,11 @@ static void depth_costs_no_descriptors(void **state)
 static void what_it_takes_on_disk(void **state)
 {
     (void)state;
-    uint64_t empty = dray_disk_usage(directory);
+    uint64_t empty = dray_disk_usage(directory, NULL);
 
     write_text("tree/b", "bytes");
-    assert_true(dray_disk_usage(directory) > empty);
-    assert_int_equal(dray_disk_usage("/nowhere/at/all"), 0);
+    assert_true(dray_disk_usage(directory, NULL) > empty);
+    assert_int_equal(dray_disk_usage("/nowhere/at/all", NULL), 0);
 }
 
 int main(void)
