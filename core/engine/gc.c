@@ -151,14 +151,13 @@ static int collect_parts(const struct collecting *collecting, const char *folder
 static int collect_tree(const struct collecting *collecting, const char *folder, const char *key,
                         const char *path)
 {
-    int64_t until = dray_staged_needed(collecting->engine, path);
-    struct dray_collected collected = {
-        .what = "staged", .path = path, .why = "nobody needs it", .removed = 1};
+    const char *why;
+    int64_t until = dray_staged_needed(collecting->engine, path, &why);
+    struct dray_collected collected = {.what = "staged", .path = path, .why = why, .removed = 1};
     struct dray_error error = {0};
 
     if (until != 0)
-        return keep_one(collecting, "staged", path, "a job that did not deliver may need it",
-                        until);
+        return keep_one(collecting, "staged", path, why, until);
     collected.bytes = size_of(collecting, path);
     if (!collecting->dry && dray_staged_remove(folder, key, &error) != 0) {
         collected.removed = 0;

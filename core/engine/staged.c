@@ -144,13 +144,14 @@ static int is_settled(const struct dray_engine *engine, const char *name)
            (job->state == DRAY_JOB_DELIVERED || job->state == DRAY_JOB_CANCELLED);
 }
 
-int64_t dray_staged_needed(const struct dray_engine *engine, const char *path)
+int64_t dray_staged_needed(const struct dray_engine *engine, const char *path, const char **ret_why)
 {
     dray_autofree char *jobs = dray_format("%s/jobs", path);
     DIR *listing = jobs && !is_bad(path) ? opendir(jobs) : NULL;
     int64_t latest = 0, now = dray_now();
     struct stat status;
 
+    *ret_why = "nobody needs it";
     if (!listing)
         return 0;
     for (const struct dirent *one; (one = readdir(listing));) {
@@ -164,8 +165,12 @@ int64_t dray_staged_needed(const struct dray_engine *engine, const char *path)
         if (engine->keep_failed == DRAY_NONE ||
             __builtin_add_overflow(at, engine->keep_failed, &until))
             until = INT64_MAX;
-        if (until > latest)
-            latest = until;
+        if (until <= latest)
+            continue;
+        latest = until;
+        *ret_why = strcmp(one->d_name, DRAY_STAGED_PREVIEW) == 0
+                       ? "a preview brought it, and its delivery may need it"
+                       : "a job that did not deliver may need it";
     }
     (void)closedir(listing);
     return latest > now ? latest : 0;
@@ -505,11 +510,15 @@ int dray_in_doubt(int class_)
 static void mark(const struct dray_bringing *who, const char *path, enum dray_release how)
 {
     dray_autofree char *need = dray_format("%s/jobs/%s", path, who->job);
+    dray_autofree char *preview = dray_format("%s/jobs/" DRAY_STAGED_PREVIEW, path);
     dray_autofree char *bad = dray_format("%s/bad", path);
     struct dray_error ignored = {0};
 
     if (how == DRAY_RELEASE_DONE && need)
         (void)unlink(need);
+    /* It was a preview of this delivery. */
+    if (how == DRAY_RELEASE_DONE && preview && who->is_job)
+        (void)unlink(preview);
     if (how == DRAY_RELEASE_BAD && bad)
         dray_close_descriptor(&(int){open(bad, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)});
     /* As it was noted when it was taken, then. */
@@ -522,6 +531,7 @@ static void release(const struct dray_bringing *who, struct dray_staged *staged,
 {
     dray_autoclose int lock = DRAY_TAKE_FD(staged->lock);
     struct dray_error why = {0};
+    const char *reason;
 
     if (!staged->path)
         return;
@@ -532,7 +542,7 @@ static void release(const struct dray_bringing *who, struct dray_staged *staged,
     dray_autofree char *lock_path = dray_format("%s.lock", staged->path);
     /* Others that hold it, or come now, decide when they let go. */
     if (!lock_path || flock(lock, LOCK_EX | LOCK_NB) != 0 || !still_there(lock_path, lock) ||
-        dray_staged_needed(who->engine, staged->path) != 0)
+        dray_staged_needed(who->engine, staged->path, &reason) != 0)
         return;
     if (dray_staged_remove(folder, staged->key, &why) != 0)
         tell(who, DRAY_LOG_WARN, "what was brought could not be removed; dray admin gc tries again",

@@ -44,7 +44,7 @@ DRAY_MUST_CHECK int dray_stagings_order(const struct dray_stagings *stagings,
                                         const struct dray_plan *plan, json_t *start,
                                         struct dray_error *error);
 enum dray_release {
-    DRAY_RELEASE_DONE, /* it is needed no more by this job */
+    DRAY_RELEASE_DONE, /* it is needed no more by this job, nor by the preview before it */
     DRAY_RELEASE_KEEP, /* it may be needed again */
     DRAY_RELEASE_BAD,  /* its bytes are in doubt: nobody uses it again */
 };
@@ -95,8 +95,11 @@ char *dray_staged_folder(const struct dray_engine *engine, struct dray_error *er
 /* The lock of a key, LOCK_EX or LOCK_SH: 1, 0 when others hold it, or a class. */
 DRAY_MUST_CHECK int dray_staged_lock(const char *folder, const char *key, int kind, int *ret_fd,
                                      struct dray_error *error);
-/* Until when somebody may need it, ns; 0: nobody. */
-int64_t dray_staged_needed(const struct dray_engine *engine, const char *path);
+/* Who needs it is a job, a "verify", or this. */
+#define DRAY_STAGED_PREVIEW "preview"
+/* Until when somebody may need it, ns; 0: nobody. *ret_why: who, for people. */
+int64_t dray_staged_needed(const struct dray_engine *engine, const char *path,
+                           const char **ret_why);
 /* Remove what is kept of a key, by a name that nobody takes for it; its lock is held alone. */
 DRAY_MUST_CHECK int dray_staged_remove(const char *folder, const char *key,
                                        struct dray_error *error);

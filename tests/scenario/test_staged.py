@@ -111,8 +111,10 @@ def test_a_preview_that_brings_is_not_in_vain(dray, tape):
     assert "a.nc" in dray("preview", work, "--stage", "--config", tape.config).out
     [kept] = tape.kept()
     before = (kept / "list").read_text()
+    [item] = tape.gc("--dry-run")["items"]
+    assert item["why"] == "a preview brought it, and its delivery may need it"
     tape.run(work)
-    assert contents(tape.out / "one") == FILES
+    assert contents(tape.out / "one") == FILES and tape.left() == []
     assert "tape ran" not in "".join(file.read_text(errors="replace") for file in (dray.state / "logs").glob("*-*.log"))
     assert json.loads(before.splitlines()[0])["type"] == "directory"
 
@@ -124,7 +126,8 @@ def test_the_list_says_what_was_brought_and_for_whom(tape, mocks):
     there = os.stat(kept / "tree/brought/x.tar")
     assert [line["path"] for line in lines] == ["brought", "brought/x.tar"]
     assert lines[1] == {"path": "brought/x.tar", "type": "file", "size": there.st_size,
-                        "mtime": there.st_mtime_ns, "inode": there.st_ino}
+                        "mtime": there.st_mtime_ns, "ctime": there.st_ctime_ns, "inode": there.st_ino,
+                        "mode": there.st_mode & 0o7777}
     about = json.loads((kept / "about.json").read_text())
     assert about["source"] == "sda" and about["remote"] == f"{tape.path}/x.tar" and about["dataset"] == "one"
     assert len(os.listdir(kept / "jobs")) == 1
@@ -174,7 +177,7 @@ def test_when_the_first_dies_the_second_brings_it(dray, tape):
     assert [name for name in tape.left() if "staged/" in name] == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "touched", "gone", "more", "replaced", "list"])
+@pytest.mark.parametrize("damage", ["cut", "hidden", "touched", "gone", "more", "replaced", "list"])
 def test_what_was_damaged_is_thrown_away_and_brought_again(tape, mocks, damage):
     work = tape.work("one", step=BREAK_ONCE)
     tape.run(work, exit=1)
@@ -183,6 +186,11 @@ def test_what_was_damaged_is_thrown_away_and_brought_again(tape, mocks, damage):
     if damage == "cut":
         status = bundle.stat()
         os.truncate(bundle, 100)
+        os.utime(bundle, ns=(status.st_atime_ns, status.st_mtime_ns))
+    elif damage == "hidden":
+        status = bundle.stat()
+        with bundle.open("r+b") as file:
+            file.write(b"EVIL")
         os.utime(bundle, ns=(status.st_atime_ns, status.st_mtime_ns))
     elif damage == "touched":
         os.utime(bundle)
