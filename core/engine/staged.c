@@ -323,8 +323,18 @@ static int make(const struct dray_bringing *who, const char *folder, const char 
 
 /* ---- Holding it */
 
+/* Was it whole before that time? */
+static int is_before(const char *path, int64_t time)
+{
+    dray_autofree char *list = dray_format("%s/list", path);
+    struct stat status;
+
+    return !list || (time > 0 && stat(list, &status) == 0 &&
+                     (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec < time);
+}
+
 /* Is it there (1), as it was brought? DRAY_INTEGRITY says that it is not. */
-static int look(const char *path, struct dray_error *error)
+static int look(const struct dray_bringing *who, const char *path, struct dray_error *error)
 {
     struct stat status;
 
@@ -332,19 +342,38 @@ static int look(const char *path, struct dray_error *error)
         return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "looking at %s", path);
     if (is_bad(path))
         return dray_fail(error, DRAY_INTEGRITY, "a delivery of it failed for its bytes");
+    if (is_before(path, who->engine->anew))
+        return dray_fail(error, DRAY_INTEGRITY, "--again was given");
     int result = dray_staged_list_check(path, error);
     return result == 0 ? 1 : result;
 }
 
+/* Nobody wonders where old bytes came from. */
+static void tell_reused(const struct dray_bringing *who, const char *path)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 64u << 10};
+    dray_autofree char *file = dray_format("%s/about.json", path);
+    struct dray_error ignored = {0};
+    json_t *about = file && dray_read_file(file, &text, &ignored) == 0 && text.data
+                        ? json_loadb(text.data, text.length, 0, NULL)
+                        : NULL;
+    json_t *brought = json_object_get(about, "brought");
+
+    dray_event_send(who->engine, who->job, who->attempt,
+                    json_pack("{s:s, s:s, s:O*}", "event", "reused", "step",
+                              who->plan->steps[who->step].id, "brought", brought));
+    json_decref(about);
+}
+
 /* The lock is held alone: use what is there, or bring it. */
 static int make_ready(const struct dray_bringing *who, const char *folder, const char *key,
-                      const char *path, struct dray_error *error)
+                      const char *path, int *ret_made, struct dray_error *error)
 {
     struct dray_error why = {0};
     int result = dray_staged_sweep(folder, key, error), there = 0;
 
     if (result == 0)
-        there = look(path, &why);
+        there = look(who, path, &why);
     if (there == DRAY_INTEGRITY) {
         tell(who, DRAY_LOG_WARN, "what was brought earlier is thrown away and brought again",
              why.message);
@@ -353,7 +382,8 @@ static int make_ready(const struct dray_bringing *who, const char *folder, const
         *error = why;
         return there;
     }
-    return result == 0 && there != 1 ? make(who, folder, key, path, error) : result;
+    *ret_made = result == 0 && there != 1;
+    return *ret_made ? make(who, folder, key, path, error) : result;
 }
 
 /* For a job: nobody removes it while it is held with others. 1; 0: it is gone again. */
@@ -375,6 +405,7 @@ static int hold(const struct dray_bringing *who, const char *path, const char *l
 static int try_take(const struct dray_bringing *who, const char *folder, const char *key,
                     const char *path, int *ret_fd, struct dray_error *error)
 {
+    int made = 0;
     dray_autofree char *lock_path = dray_format("%s/%s.lock", folder, key);
     dray_autoclose int fd = -1;
     struct dray_error why = {0};
@@ -383,7 +414,7 @@ static int try_take(const struct dray_bringing *who, const char *folder, const c
         return dray_fail_memory(error);
     int result = dray_staged_lock(folder, key, LOCK_EX, &fd, error);
     if (result == 1) {
-        result = make_ready(who, folder, key, path, error);
+        result = make_ready(who, folder, key, path, &made, error);
         if (result != 0) {
             dray_staged_forget(folder, key);
             return result;
@@ -392,11 +423,13 @@ static int try_take(const struct dray_bringing *who, const char *folder, const c
     } else if (result == 0) {
         result = dray_staged_lock(folder, key, LOCK_SH, &fd, error);
         /* One that is damaged is left to who uses it, who will notice. */
-        if (result == 1 && look(path, &why) != 1)
+        if (result == 1 && look(who, path, &why) != 1)
             return 0;
         if (result == 1)
             result = hold(who, path, lock_path, fd, error);
     }
+    if (result == 1 && !made)
+        tell_reused(who, path);
     if (result == 1)
         *ret_fd = DRAY_TAKE_FD(fd);
     return result;

@@ -47,8 +47,8 @@ def tape(dray, tmp_path, files):
                             f"  - {{ id: deliver, uses: push/hpfs, with: {{ path: {self.out}/{name} }} }}\n")
             return file
 
-        def run(self, work, **keywords):
-            return dray("run", work, "--config", self.config, **keywords)
+        def run(self, work, *options, **keywords):
+            return dray("run", work, "--config", self.config, *options, **keywords)
 
         def start(self, work):
             return dray.start("run", work, "--config", self.config, stdout=subprocess.PIPE,
@@ -98,6 +98,32 @@ def test_after_a_failure_tape_is_not_read_again(tape, mocks):
     tape.run(work)
     assert contents(tape.out / "one") == FILES and tape.runs() == 1
     assert tape.left() == []
+
+
+def test_what_is_used_again_is_said(dray, tape, mocks):
+    """Tape changed under the same name since: who gets the old bytes is told."""
+    work = tape.work("one", step=BREAK_ONCE)
+    assert "is used again" not in tape.run(work, exit=1).err
+    [kept] = tape.kept()
+    brought = json.loads((kept / "about.json").read_text())["brought"]
+    (tape.path / "x.tar").write_bytes((tape.path / "x.tar").read_bytes().replace(b"aaa", b"new"))
+    said = tape.run(work).err
+    assert f"  stage: what was brought at {brought} is used again\n" in said
+    assert contents(tape.out / "one") == FILES and tape.runs() == 1
+    [job] = {path for path in (dray.state / "logs").glob("*-*.log")}
+    assert [line for line in job.read_text().splitlines() if '"reused"' in line and brought in line]
+
+
+def test_again_brings_anew_what_was_kept(dray, tape, mocks):
+    """Once: what this very run brought is used by its second try."""
+    work = tape.work("one", step=BREAK_ONCE)
+    tape.run(work, exit=1)
+    work.write_text(work.read_text().replace("fail: permanent, times: 1 }", "fail: temporary, times: 1 }, "
+                                             "retry: { tries: 3, backoff: 10ms }"))
+    (tape.path / "x.tar").write_bytes((tape.path / "x.tar").read_bytes().replace(b"aaa", b"new"))
+    said = tape.run(work, "--again").err
+    assert "brought again" in said and "--again was given" in said
+    assert contents(tape.out / "one")["a.nc"] == b"new" and tape.runs() == 2 and tape.left() == []
 
 
 def test_a_retry_in_the_same_run_does_not_read_tape_again(tape, mocks):
