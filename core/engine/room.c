@@ -64,17 +64,17 @@ static int lock_byte(int fd, int byte, short how, struct dray_error *error)
                : dray_fail_errno(error, errno, "locking room.lock in scratch");
 }
 
-int dray_room_enter(struct dray_engine *engine, int make, int *ret_fd, struct dray_error *error)
+int dray_room_enter(struct dray_engine *engine, int *ret_fd, struct dray_error *error)
 {
     dray_autofree char *folder = dray_staged_folder(engine, error);
     dray_autofree char *path = folder ? dray_format("%s/room.lock", folder) : NULL;
 
     if (!path)
         return folder ? dray_fail_memory(error) : error->class_;
-    int result = make ? dray_make_directories(folder, 0700, error) : 0;
+    int result = dray_make_directories(folder, 0700, error);
     if (result != 0)
         return result;
-    *ret_fd = open(path, O_RDWR | (make ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0600);
+    *ret_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (*ret_fd < 0)
         return dray_fail_errno(error, errno, "opening %s", path);
     return dray_room_busy(*ret_fd, 1, error);
@@ -120,7 +120,7 @@ static int is_alive(const char *folder, const char *name)
     dray_autoclose int fd = -1;
     struct dray_error ignored = {0};
 
-    return !key || dray_staged_lock(folder, key, LOCK_SH, &fd, &ignored) == 0;
+    return !key || dray_staged_lock(folder, key, LOCK_SH, 0, &fd, &ignored) == 0;
 }
 
 static int is_part(const char *name)

@@ -44,7 +44,7 @@ static int still_there(const char *path, int fd)
            ours.st_ino == named.st_ino;
 }
 
-int dray_staged_lock(const char *folder, const char *key, int kind, int *ret_fd,
+int dray_staged_lock(const char *folder, const char *key, int kind, int make, int *ret_fd,
                      struct dray_error *error)
 {
     dray_autofree char *path = dray_format("%s/%s.lock", folder, key);
@@ -52,7 +52,10 @@ int dray_staged_lock(const char *folder, const char *key, int kind, int *ret_fd,
     if (!path)
         return dray_fail_memory(error);
     for (;;) {
-        dray_autoclose int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        dray_autoclose int fd =
+            open(path, O_RDWR | (make ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 && !make && errno == ENOENT)
+            return 1;
         if (fd < 0)
             return dray_fail_errno(error, errno, "opening %s", path);
         if (flock(fd, kind | LOCK_NB) != 0)
@@ -412,7 +415,7 @@ static int try_take(const struct dray_bringing *who, const char *folder, const c
 
     if (!lock_path)
         return dray_fail_memory(error);
-    int result = dray_staged_lock(folder, key, LOCK_EX, &fd, error);
+    int result = dray_staged_lock(folder, key, LOCK_EX, 1, &fd, error);
     if (result == 1) {
         result = make_ready(who, folder, key, path, &made, error);
         if (result != 0) {
@@ -421,7 +424,7 @@ static int try_take(const struct dray_bringing *who, const char *folder, const c
         }
         result = hold(who, path, lock_path, fd, error);
     } else if (result == 0) {
-        result = dray_staged_lock(folder, key, LOCK_SH, &fd, error);
+        result = dray_staged_lock(folder, key, LOCK_SH, 1, &fd, error);
         /* One that is damaged is left to who uses it, who will notice. */
         if (result == 1 && look(who, path, &why) != 1)
             return 0;
@@ -505,7 +508,7 @@ int dray_stagings_take(const struct dray_bringing *who, const uint8_t *needed,
         one.step = *ret_step = i;
         result = dray_program_allowed(who->engine, &who->plan->steps[i], error);
         if (result == 0 && stagings->room < 0)
-            result = dray_room_enter(who->engine, 1, &stagings->room, error);
+            result = dray_room_enter(who->engine, &stagings->room, error);
         one.room = stagings->room;
         if (result == 0)
             result = take(&one, &stagings->steps[i], error);

@@ -66,8 +66,8 @@ DRAY_MUST_CHECK int dray_slot_take(const struct dray_bringing *who, int *ret_fd,
 
 /* ---- room.c */
 
-/* Open room.lock, *ret_fd, as one who uses scratch; `make`: where it is not there, too. */
-DRAY_MUST_CHECK int dray_room_enter(struct dray_engine *engine, int make, int *ret_fd,
+/* Open room.lock, *ret_fd, as one who uses scratch. */
+DRAY_MUST_CHECK int dray_room_enter(struct dray_engine *engine, int *ret_fd,
                                     struct dray_error *error);
 /* While one waits for others it is not one who will free room. */
 DRAY_MUST_CHECK int dray_room_busy(int fd, int busy, struct dray_error *error);
@@ -92,9 +92,10 @@ uint64_t dray_disk_usage(const char *path, struct dray_engine *engine);
 #define DRAY_STAGED_KEY 64 /* digits */
 /* The directory of them in scratch; the caller frees it. NULL with *error. */
 char *dray_staged_folder(const struct dray_engine *engine, struct dray_error *error);
-/* The lock of a key, LOCK_EX or LOCK_SH: 1, 0 when others hold it, or a class. */
-DRAY_MUST_CHECK int dray_staged_lock(const char *folder, const char *key, int kind, int *ret_fd,
-                                     struct dray_error *error);
+/* The lock of a key, LOCK_EX or LOCK_SH: 1, 0 when others hold it, or a class. Without `make` a
+ * file that is not there is not made: 1, and *ret_fd stays as it is. */
+DRAY_MUST_CHECK int dray_staged_lock(const char *folder, const char *key, int kind, int make,
+                                     int *ret_fd, struct dray_error *error);
 /* Who needs it is a job, a "verify", or this. */
 #define DRAY_STAGED_PREVIEW "preview"
 /* Until when somebody may need it, ns; 0: nobody. *ret_why: who, for people. */

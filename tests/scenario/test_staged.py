@@ -329,6 +329,58 @@ def test_scratch_that_is_full_in_the_middle(dray, tape, small_disk):
 
 # ---- dray admin gc
 
+def all_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_dry_run_leaves_no_trace(dray, tape, mocks, tmp_path):
+    """It makes no lock, and so reports none of its own."""
+    tape.run(tape.work("one", step=BREAK_ONCE), exit=1)
+    (dray.state / "scratch/0123abcd-0000-4000-8000-000000000000.1").mkdir()
+    [kept] = tape.kept()
+    kept.with_name(kept.name + ".lock").unlink()
+    (kept.parent / f"{'a' * 64}.lock").write_text("")
+    (kept.parent / f"{'b' * 64}.part-0123456789abcdef").mkdir()
+    (tmp_path / "big").mkdir()
+    before = all_below(dray.state)
+    for scratch in ("{}", f"{{ path: {tmp_path}/big }}"):
+        tape.configure(scratch=scratch)
+        for _ in range(2):
+            whats = [item["what"] for item in tape.gc("--dry-run")["items"]]
+            assert sorted(whats) == ["scratch", "staged", "staged"]
+        assert all_below(dray.state) == before and os.listdir(tmp_path / "big") == []
+    tape.gc()
+    assert [path.name for path in kept.parent.iterdir() if path.name[:1] in "ab" and path != kept
+            and not path.name.startswith(kept.name)] == [] and os.listdir(dray.state / "jobs") == []
+
+
+def test_scratch_that_lay_elsewhere_is_collected(dray, tape, mocks, tmp_path):
+    """In the state directory, then at two places of the site: nothing is left behind, nor taken from others."""
+    for name in ("big", "other"):
+        (tmp_path / name).mkdir()
+    works = [tape.work(name, step=BREAK_ONCE) for name in ("one", "two", "six")]
+    for work, scratch in zip(works, ("{}", f"{{ path: {tmp_path}/big }}", f"{{ path: {tmp_path}/other }}")):
+        tape.configure(scratch=scratch)
+        tape.run(work, exit=1)
+    [own] = (tmp_path / "big").iterdir()
+    places = [dray.state / "scratch", own, tmp_path / "other" / own.name]
+    assert [len(tape.kept(place)) for place in places] == [1, 1, 1]
+    assert len(tape.gc("--dry-run")["items"]) == 3
+    (tmp_path / "another").mkdir(mode=0o700)
+    (tmp_path / "another/staged").mkdir()
+    (tmp_path / "another/staged" / ("c" * 64)).mkdir()
+    own.rename(tmp_path / "moved")
+    own.symlink_to(tmp_path / "another")
+    tape.configure(scratch="{ keep_failed: 0s }")
+    tape.gc()
+    assert [len(tape.kept(place)) for place in (places[0], places[2])] == [0, 0]
+    assert (tmp_path / "another/staged" / ("c" * 64)).is_dir()
+    own.unlink()
+    (tmp_path / "moved").rename(own)
+    tape.gc()
+    assert tape.kept(own) == []
+
+
 def test_gc_removes_what_only_a_cancelled_job_needed(dray, tape, mocks):
     work = tape.work("one", step="  - { id: slow, uses: filter/mock, with: { delay: 20s } }\n")
     running = tape.start(work)
