@@ -13,7 +13,7 @@ from test_target import NOBODY, NOGROUP, NOT_SHOWN, claim_of, place, push, set_a
 DAEMON = 1
 
 
-def workflow(place, to, more="", **owner):
+def workflow(place, to, more=""):
     file = place / "work.yaml"
     file.write_text("version: 1\ndataset: ./data\nsteps:\n"
                     f"  - {{ id: deliver, uses: push/hpfs, with: {{ path: ./{to}{more} }} }}\n")
@@ -207,6 +207,7 @@ def test_a_claim_ends_with_the_right_to_make_it(dray, push, place):
     push("lab/y")
 
 
+@pytest.mark.unsanitized
 def test_a_directory_service_that_does_not_answer_is_no_missing_user(dray, tmp_path):
     source, library = tmp_path / "silent.c", tmp_path / "silent.so"
     source.write_text("#include <errno.h>\n#include <pwd.h>\n#include <stdlib.h>\nstruct passwd *getpwnam(const char *name)\n"
