@@ -115,9 +115,12 @@ int dray_merge_is_holder(const char *name);
 DRAY_MUST_CHECK int dray_merge_plan(int target, int data, uint32_t conflicts,
                                     const struct dray_merge_watch *watch,
                                     struct dray_merge_journal *journal, struct dray_error *error);
-/* Does a directory hold the records of a delivery of this dataset, and nothing else? 1, 0, or -1
- * with errno. */
+#define DRAY_MERGE_MARKER "delivered.json"
+/* Does a directory hold the records of a delivery of this dataset as they were written, and nothing
+ * else? 1, 0, or -1 with errno. */
 DRAY_MUST_CHECK int dray_merge_is_records(int directory, const char *dataset);
+/* Was the record not written to after the marker, which is written last? */
+int dray_merge_is_as_written(int directory, const char *name);
 /* Is it the name of a record? */
 int dray_merge_is_record(const char *name);
 

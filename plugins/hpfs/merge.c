@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* merge.c - a delivery that is added to a directory which is there already: what is in its way is
  * found before the first byte is written. How it gets into place is the host's (host->merge). */
-#include "probe.h"
+#include "others.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,10 +22,12 @@ struct look {
     const struct dray_staging *staging;
     const struct hpfs_place *place;
     dev_t device; /* of the target */
-    int unread;   /* bytes are not compared, only sizes */
+    int unread;   /* a preview: bytes are not compared, only sizes */
+    int earlier;  /* an earlier delivery of the dataset is in the way */
     uint32_t *stay;
     uint64_t conflicts;
     char *named; /* lines, made with host->format */
+    struct hpfs_replaced replaced;
     /* What is below this path is neither there nor in the way of anything. */
     char *skipped; /* made with host->format; NULL: none */
     uint64_t skipped_length;
@@ -36,14 +38,16 @@ static int out_of_memory(struct dray_ctx *ctx)
     return ctx->host->fail(ctx, DRAY_NO_MEMORY, "looking for conflicts: out of memory");
 }
 
+/* Of the path, or "": `why` says it all. */
 static int note_conflict(struct look *look, const char *path, const char *why)
 {
     const struct dray_host *host = look->ctx->host;
 
     if (look->conflicts++ >= NAMED)
         return DRAY_OK;
-    char *longer = host->format("%s%s\"%.*s\" %s", look->named == NULL ? "" : look->named,
-                                look->named == NULL ? "" : "; ", 80, path, why);
+    const char *mark = path[0] != '\0' ? "\"" : "", *blank = path[0] != '\0' ? " " : "";
+    char *longer = host->format("%s%s%s%.*s%s%s%s", look->named == NULL ? "" : look->named,
+                                look->named == NULL ? "" : "; ", mark, 80, path, mark, blank, why);
     host->free(look->named);
     look->named = longer;
     return longer != NULL ? DRAY_OK : out_of_memory(look->ctx);
@@ -164,7 +168,7 @@ static int look_at_file(struct look *look, const struct dray_entry *entry,
     int result = DRAY_OK;
 
     if (movable && look->hpfs->conflicts == HPFS_CONFLICTS_REPLACE)
-        return DRAY_OK;
+        return hpfs_replaced_add(look->ctx, &look->replaced, entry->path);
     if (look->hpfs->conflicts == HPFS_CONFLICTS_SKIP_SAME && (status->st_mode & S_IFMT) == type) {
         if (type == S_IFLNK)
             same = is_same_link(look, entry);
@@ -229,6 +233,32 @@ static int look_at(struct look *look, const struct dray_entry *entry)
     return result == DRAY_OK ? skip_below(look, entry) : result;
 }
 
+/* What lies where the records of the dataset go. */
+static int look_at_ours(struct look *look, const char *path, const char *dataset)
+{
+    const struct dray_host *host = look->ctx->host;
+    char *time = NULL, *why = NULL;
+    int records = probe_only_records(look->ctx, look->staging->into, path, dataset, &time);
+
+    if (records > 0 && look->hpfs->conflicts == HPFS_CONFLICTS_REPLACE) {
+        host->free(time);
+        return DRAY_OK;
+    }
+    if (records > 0)
+        why = host->format("an earlier delivery of this dataset is there (%s)",
+                           time != NULL ? time : "of an unknown time");
+    else if (records == 0)
+        why = host->format("holds something else than records of a delivery as they were written");
+    else
+        why = host->format("cannot be looked at: %s", strerror(errno));
+    look->earlier = records > 0;
+    int result =
+        why == NULL ? out_of_memory(look->ctx) : note_conflict(look, records > 0 ? "" : path, why);
+    host->free(time);
+    host->free(why);
+    return result;
+}
+
 /* Where the records go. */
 static int look_at_records(struct look *look)
 {
@@ -247,13 +277,8 @@ static int look_at_records(struct look *look)
     char *path = host->format(".dray/%s", dataset);
     if (path == NULL)
         return out_of_memory(look->ctx);
-    if (fstatat(into, path, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        int records = probe_only_records(look->ctx, into, path, dataset);
-        if (!records || look->hpfs->conflicts != HPFS_CONFLICTS_REPLACE)
-            result = note_conflict(look, path,
-                                   records ? "holds the records of another delivery of it"
-                                           : "holds something else than records of a delivery");
-    }
+    if (fstatat(into, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        result = look_at_ours(look, path, dataset);
     host->free(path);
     return result;
 }
@@ -264,14 +289,16 @@ static int tell(struct look *look, const struct hpfs_place *place)
     char *more = look->conflicts > NAMED
                      ? host->format("; and %" PRIu64 " more", look->conflicts - NAMED)
                      : NULL;
-    int result = host->fail(look->ctx, DRAY_CONFLICT,
-                            "%" PRIu64 " %s in the way in %s: %s%s; "
-                            "nothing was written",
+    int result = host->fail(look->ctx, DRAY_CONFLICT, "%" PRIu64 " %s in the way in %s: %s%s%s",
                             look->conflicts, look->conflicts == 1 ? "name is" : "names are",
-                            place->whole, look->named, more != NULL ? more : "");
+                            place->whole, look->named, more != NULL ? more : "",
+                            look->unread ? "" : "; nothing was written");
     if (look->hpfs->conflicts == HPFS_CONFLICTS_FAIL)
         host->hint(look->ctx, "to leave files that are the same:  conflicts: skip_same\n"
                               "to put others in their place:  conflicts: replace");
+    else if (look->earlier)
+        host->hint(look->ctx, "to put this delivery in the place of the earlier one, and its files "
+                              "in the place of others:  conflicts: replace");
     else
         host->hint(look->ctx, "move away what is in the way, or deliver to another place");
     host->free(more);
@@ -303,6 +330,10 @@ static int look_at_all(struct look *look)
     }
     if (result == DRAY_OK && look->conflicts > 0)
         result = tell(look, look->place);
+    if (result == DRAY_OK && look->replaced.count > 0)
+        result =
+            hpfs_others_look(look->ctx, look->staging->into, look->place->whole, &look->replaced);
+    hpfs_replaced_free(&look->replaced);
     host->free(look->named);
     host->free(look->skipped);
     return result;
