@@ -372,14 +372,24 @@ static int ask_explain(struct plan_fixture *fixture, const struct dray_plan *pla
     json_t *facts =
         json_pack("{s:s, s:s, s:s, s:s, s:[s]}", "dataset.name", "data", "user.name", "asmith",
                   "target.type", "cloud", "target.host", "evil", "dataset.tags", "a");
+    /* what overlaps decides where the case itself does not */
+    json_t *others =
+        json_pack("[{s:s, s:s, s:s, s:s, s:[s], s:{s:i, s:s, s:s}}]", "dataset.name", "around",
+                  "user.name", "asmith", "target.type", "cloud", "target.host", "evil",
+                  "dataset.tags", "b", "catalog", "id", 7, "source", "/", "overlap", "above");
     failing_left = saved;
-    const struct dray_policy_case of = {
-        .facts = facts, .path = "s/raw/a", .size = 7, .total_bytes = -1, .entries = -1};
+    const struct dray_policy_case of = {.facts = facts,
+                                        .others = others,
+                                        .path = "s/raw/a",
+                                        .size = 7,
+                                        .total_bytes = -1,
+                                        .entries = -1};
     int result = dray_policy_explain(&fixture->request, &of, &diagnostics, &answer_, &error);
     *ret_text = text_of(answer_, error.message);
     assert_int_equal(result == 0, answer_ != NULL);
     json_decref(answer_);
     json_decref(facts);
+    json_decref(others);
     dray_diagnostics_free(&diagnostics);
     return result;
 }
