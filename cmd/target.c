@@ -26,6 +26,12 @@ static void print_claim(const json_t *claim)
     if (by)
         return;
     print_text(stdout, text(claim, "directory"));
+    if (!json_is_string(json_object_get(claim, "file"))) {
+        (void)printf(" is not for %s, who cannot claim it either: they may not write in it, or not "
+                     "search what is above it\n",
+                     text(claim, "user"));
+        return;
+    }
     (void)printf(" is not claimed for %s, who claims it by making this file:\n  touch ",
                  text(claim, "user"));
     dray_autofree char *file = dray_format("%s/%s", text(claim, "directory"), text(claim, "file"));
@@ -53,8 +59,9 @@ static int claim(struct work *work)
 static const struct verb verbs[] = {
     {"claim", " DIRECTORY --for USER", "Wn", 1, 1, claim},
 };
+const struct verbs target_verbs = {verbs, DRAY_COUNT(verbs)};
 
 int command_target(struct options *options)
 {
-    return run_verb(options, "target", verbs, DRAY_COUNT(verbs));
+    return run_verb(options, "target", &target_verbs);
 }
