@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "core/base/io.h"
@@ -22,6 +23,8 @@
 
 /* How often is looked whether another process is ready, ms. */
 #define TICK 200
+/* Who failed with less than this left failed for want of space, and a list gets that much. */
+#define FULL (UINT64_C(64) << 10)
 
 /* ---- Names and locks */
 
@@ -278,6 +281,54 @@ static int expected_bytes(const struct dray_bringing *who, uint64_t *ret_bytes,
     return result;
 }
 
+/* Is it full? A program does not say so by its exit status, and may have removed what it began. */
+static int is_full(const char *part, const struct dray_error *error)
+{
+    struct statvfs status;
+
+    return error->class_ != DRAY_CANCELLED &&
+           (error->class_ == DRAY_NO_SPACE || strstr(error->message, strerror(ENOSPC)) ||
+            strstr(error->message, strerror(EDQUOT)) ||
+            (statvfs(part, &status) == 0 && status.f_bavail * status.f_frsize < FULL));
+}
+
+/* To ask again, as other failures may have it, would be to read tape in vain. */
+static int bring(const struct dray_bringing *who, const char *part, const char *tree,
+                 struct dray_error *error)
+{
+    int result = dray_bring(who, tree, error);
+
+    if (result == 0 || !is_full(part, error))
+        return result;
+    error->class_ = DRAY_NO_SPACE;
+    error->side = DRAY_SIDE_US;
+    dray_hint(error,
+              "there is no space left in scratch, %.300s: make room (dray admin gc --dry-run shows "
+              "what is kept there), then run the same command again; where the catalog knows the "
+              "size (dray dataset set --bundle-size) it is not begun before it fits",
+              part);
+    return DRAY_NO_SPACE;
+}
+
+/* The tree is whole: it is not thrown away for its list while others may free some. */
+static int write_list(const struct dray_bringing *who, const char *folder, const char *part,
+                      struct dray_error *error)
+{
+    dray_autofree char *list = dray_format("%s/list", part);
+    int result = list ? dray_staged_list_write(part, error) : dray_fail_memory(error);
+
+    for (uint64_t bytes = FULL; result == DRAY_NO_SPACE && bytes < UINT64_MAX / 2; bytes *= 2) {
+        *error = (struct dray_error){0};
+        (void)unlink(list);
+        result = dray_room_take(who, folder, part, bytes, error);
+        if (result == 0)
+            result = dray_staged_list_write(part, error);
+        else
+            return result;
+    }
+    return result;
+}
+
 static int fill(const struct dray_bringing *who, const char *folder, const char *part,
                 struct dray_error *error)
 {
@@ -295,9 +346,9 @@ static int fill(const struct dray_bringing *who, const char *folder, const char 
     if (result == 0)
         result = dray_room_take(who, folder, part, bytes, error);
     if (result == 0)
-        result = dray_bring(who, tree, error);
+        result = bring(who, part, tree, error);
     if (result == 0)
-        result = dray_staged_list_write(part, error);
+        result = write_list(who, folder, part, error);
     if (result == 0)
         result = write_about(who, part, error);
     if (result == 0)

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Room in scratch: who waits for it gets it or is told that there is none, and never waits for who waits itself."""
+import contextlib
 import fcntl
 import json
+import os
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -100,3 +103,47 @@ def test_what_is_promised_is_counted_but_not_what_is_there_already(dray, tape, s
     (tape.path / "hold").unlink()
     assert second.wait(timeout=60) == 0 and "waiting" not in lines_of(said), lines_of(said)
     running.wait(timeout=60)
+
+
+def test_a_disk_that_runs_full_is_no_reason_to_read_tape_again(dray, tape, small_disk):  # noqa: F811
+    """The program says only "try again"; that would be in vain. What another job brought stays."""
+    (tape.path / "x/large").write_bytes(b"l" * (1 << 20))
+    disk = small_disk("600k")
+    tape.configure(scratch=f"{{ path: {disk} }}", more=", exits: { 1: retry }")
+    kept = tape.work("two", "y.tar")
+    dray("preview", kept, "--stage", "--config", tape.config)
+    work = tape.work("one", "x")
+    failed = tape.run(work, exit=1)
+    assert "no space left in scratch" in failed.err and "dray admin gc --dry-run" in failed.err
+    [job] = dray.json("jobs")
+    assert '"class": "no_space"' in json.dumps(dray.json("show", job["job"]))
+    assert "".join(log.read_text() for log in (dray.state / "logs").glob("*-*.log")).count("tape ran") == 1
+    [own] = disk.iterdir()
+    assert len(tape.kept(own)) == 1
+
+
+def test_what_came_whole_waits_for_room_for_its_list(dray, tape, small_disk):  # noqa: F811
+    """Tape was read; the disk is full to the last block just then."""
+    disk = small_disk("1m")
+    tape.configure(scratch=f"{{ path: {disk} }}")
+    (tape.path / "hold").write_text("")
+    _, other = start(dray, tape, tape.work("one", "y.tar"), "one")
+    wait_for(lambda: tape.runs() == 1)
+    shutil.copytree(tape.path / "x", tape.path / "second/x")
+    (tape.path / "second/hold").write_text("")
+    work = tape.work("two", "second/x")
+    said, running = start(dray, tape, work, "two")
+    wait_for(lambda: tape.runs() == 2 and len(list(disk.glob("*/staged/*/tree/brought/x.part"))) == 1)
+    full = disk / "full"
+    with full.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(b"f" * 4096):
+            pass
+    # Two blocks: this one, and that of x.part.
+    os.truncate(full, full.stat().st_size - 4096)
+    (tape.path / "second/hold").unlink()
+    wait_for(lambda: "waiting: room in scratch" in lines_of(said) or running.poll() is not None)
+    full.unlink()
+    assert running.wait(timeout=60) == 0, lines_of(said)
+    assert contents(tape.out / "two") == FILES and tape.runs() == 2
+    (tape.path / "hold").unlink()
+    assert other.wait(timeout=60) == 0
