@@ -52,8 +52,9 @@ static int gc(struct work *work)
 }
 
 static const struct verb verbs[] = {{"gc", " [--dry-run]", "r", 0, 0, gc}};
+const struct verbs admin_verbs = {verbs, DRAY_COUNT(verbs)};
 
 int command_admin(struct options *options)
 {
-    return run_verb(options, "admin", verbs, DRAY_COUNT(verbs));
+    return run_verb(options, "admin", &admin_verbs);
 }

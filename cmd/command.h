@@ -51,6 +51,7 @@ struct command {
     const char *takes;   /* letters of the options that it takes (options.c) */
     int min_arguments, max_arguments;
     int (*run)(struct options *options);
+    const struct verbs *verbs; /* NULL: it has none */
 };
 extern const struct command dray_commands[];
 extern const size_t dray_command_count;
@@ -58,6 +59,9 @@ extern const size_t dray_command_count;
 /* Read a command line: 0, or an exit status after the problem or the help was printed; -1: help was
  * printed, exit 0. */
 int options_read(const struct command *command, int argc, char **argv, struct options *options);
+
+/* The help of a command; where `verb` is one of it, of that alone. NULL: of all. */
+void print_help(const struct command *command, const char *verb);
 
 /* The name of an option that was given and is not among these letters; NULL: none. */
 const char *option_refused(const struct options *options, const char *takes);
@@ -81,9 +85,16 @@ struct verb {
     int min_arguments, max_arguments; /* behind the verb */
     int (*run)(struct work *work);    /* an exit status */
 };
+struct verbs {
+    const struct verb *items;
+    size_t count;
+};
+extern const struct verbs admin_verbs, dataset_verbs, plugin_verbs, policy_verbs, recipe_verbs,
+    target_verbs;
+/* The verb of that name, or NULL. */
+const struct verb *find_verb(const struct verbs *verbs, const char *name);
 /* Run the verb that the first argument names; returns the exit status. */
-int run_verb(const struct options *options, const char *command, const struct verb *verbs,
-             size_t count);
+int run_verb(const struct options *options, const char *command, const struct verbs *verbs);
 int work_open(struct work *work);
 /* Interrupts arrive through this descriptor from now on, so that what is under way can be undone
  * first; -1: that cannot be. */

@@ -394,10 +394,12 @@ static void print_verdict(const json_t *verdict)
         (void)fputc('\n', stdout);
     }
     print_name(verdict);
-    (void)printf(" (id:%llu) %s: %llu files, %s, read; digests of %llu compared; recorded %s\n",
-                 number(verdict, "id"), text(verdict, "verdict"), number(verdict, "entries"),
-                 dray_size_print(number(verdict, "bytes"), size), number(verdict, "digests"),
-                 text(verdict, "listed"));
+    (void)printf(" (id:%llu) %s: %llu files, %s, read; ", number(verdict, "id"),
+                 text(verdict, "verdict"), number(verdict, "entries"),
+                 dray_size_print(number(verdict, "bytes"), size));
+    if (number(verdict, "digests") > 0)
+        (void)printf("digests of %llu compared; ", number(verdict, "digests"));
+    (void)printf("recorded %s\n", text(verdict, "listed"));
 }
 
 static int verify(struct work *work)
@@ -444,8 +446,9 @@ static const struct verb verbs[] = {
     {"verify", " DATASET [--record]", "nO", 1, 1, verify},
     {"delete", " DATASET", "n", 1, 1, delete},
 };
+const struct verbs dataset_verbs = {verbs, DRAY_COUNT(verbs)};
 
 int command_dataset(struct options *options)
 {
-    return run_verb(options, "dataset", verbs, DRAY_COUNT(verbs));
+    return run_verb(options, "dataset", &dataset_verbs);
 }

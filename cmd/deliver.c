@@ -45,6 +45,45 @@ static struct dray_workflow_request request_of(const struct options *options)
                                           .from_catalog = options->from_catalog};
 }
 
+/* What of the command line of `dray push` a line of its workflow stands for, or NULL. */
+static const char *option_of(const char *text, uint32_t line)
+{
+    static const struct {
+        const char *begin, *option;
+    } lines[] = {{"dataset:", "the dataset"},
+                 {"with: { into:", "--to"},
+                 {"with: { path:", "--to"},
+                 {"include:", "--include"},
+                 {"exclude:", "--exclude"}};
+
+    for (uint32_t at = 1; at < line && text; at++) {
+        text = strchr(text, '\n');
+        text += text ? 1 : 0;
+    }
+    for (size_t i = 0; text && i < DRAY_COUNT(lines); i++)
+        if (strncmp(text + strspn(text, " "), lines[i].begin, strlen(lines[i].begin)) == 0)
+            return lines[i].option;
+    return NULL;
+}
+
+/* `dray push` reads a workflow that its user never wrote: what its lines with problems are. */
+static void explain_lines(const char *text, const struct dray_diagnostics *diagnostics)
+{
+    uint32_t last = 0;
+
+    for (size_t i = 0; i < diagnostics->count; i++) {
+        const struct dray_diagnostic *one = &diagnostics->items[i];
+        const char *source = diagnostics->sources[one->place.source].text;
+        const char *option = one->place.line != last && source && strcmp(source, text) == 0
+                                 ? option_of(text, one->place.line)
+                                 : NULL;
+        if (!option)
+            continue;
+        last = one->place.line;
+        (void)fprintf(stderr, " hint: line %u is what %s stands for\n", last, option);
+    }
+}
+
 static int deliver(struct options *options, const struct dray_workflow_request *request)
 {
     dray_cleanup(session_close) struct session session;
@@ -61,6 +100,8 @@ static int deliver(struct options *options, const struct dray_workflow_request *
         status = report(options, &error, &session.diagnostics, job);
     else
         print_warnings(options, &session.diagnostics);
+    if (result != 0 && request->text && !options->json)
+        explain_lines(request->text, &session.diagnostics);
     if (result == 0 && options->json)
         status = print_json(json_incref(job));
     else if (!options->json && job) {

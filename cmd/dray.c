@@ -22,13 +22,13 @@ const struct command dray_commands[] = {
      "into.\n"
      "\n"
      "  dray push ./run-0042 --to /hpfs/smith/incoming/ --exclude '*.tmp'\n",
-     "tiewpnajfW", 1, 1, command_push},
+     "tiewpnajfW", 1, 1, command_push, NULL},
     {"run", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--again]",
      "Plan and deliver now, in the foreground",
      "The same request again is answered by the earlier delivery; an interrupted one is taken up.\n"
      "\n"
      "  dray run ocean.yaml --set lab=smith\n",
-     "dspnajfW", 1, 1, command_run},
+     "dspnajfW", 1, 1, command_run, NULL},
     {"plan", "WORKFLOW [--dataset D] [--set NAME=VALUE]... [--listing FILE]",
      "Print the steps that would run, each with its origin",
      "Nothing is staged and nothing is written. The same file gives the same plan. What is known "
@@ -38,7 +38,7 @@ const struct command dray_commands[] = {
      "--listing neither dataset nor target need be there.\n"
      "\n"
      "  dray plan ocean.yaml --policies ./policies\n",
-     "dspnjoW", 1, 1, command_plan},
+     "dspnjoW", 1, 1, command_plan, NULL},
     {"preview", "WORKFLOW [--all|--dropped|--kept] [--stage|--listing FILE|--from-catalog]",
      "Every entry with its verdict and the rule that decided it",
      "Nothing is pushed. --stage also extracts what has to be extracted, so that manifests are "
@@ -51,14 +51,14 @@ const struct command dray_commands[] = {
      "  dray preview ocean.yaml --dropped\n"
      "  rclone lsf -R --format sp --separator \"$(printf '\\t')\" remote:ocean |\n"
      "      dray preview ocean.yaml --listing -\n",
-     "dspnjkgloJW", 1, 1, command_preview},
+     "dspnjkgloJW", 1, 1, command_preview, NULL},
     {"check", "FILE... | --schema KIND", "Diagnose workflows, policies, recipes and configurations",
      "Each problem is shown with its place and what to do; nothing is staged. With --schema it "
      "prints\n"
      "what such files may hold, for editors: KIND is workflow, policy or recipe.\n"
      "\n"
      "  dray check ocean.yaml policies/*.yaml\n",
-     "Sjn", 1, MAX_LIST, command_check},
+     "Sjn", 1, MAX_LIST, command_check, NULL},
     {"init", "[FILE] [--dataset D] [--to T] [--include P]... [--exclude P]...",
      "Write a workflow to go on from, with comments",
      "What is not given is asked for on a terminal, and an error elsewhere. FILE is "
@@ -67,35 +67,35 @@ const struct command dray_commands[] = {
      "\n"
      "  dray init --dataset ./run-0042 --to /hpfs/smith/incoming/ --exclude '*.tmp' "
      "run-0042.yaml\n",
-     "dtienj", 0, 1, command_init},
+     "dtienj", 0, 1, command_init, NULL},
     {"jobs", "[--state S] [--user U] [--dataset D] [--since WHEN] [--limit N]",
      "List jobs, newest first",
      "S is queued, running, waiting, delivered, failed or cancelled.\n"
      "\n"
      "  dray jobs --state failed --since 7d\n",
-     "xuyqmj", 0, 0, command_jobs},
+     "xuyqmj", 0, 0, command_jobs, NULL},
     {"show", "JOB", "One job: targets, attempts, steps, reasons",
      "JOB is its id or the beginning of it.\n"
      "\n"
      "  dray show 3f2a91c0\n",
-     "j", 1, 1, command_show},
+     "j", 1, 1, command_show, NULL},
     {"cancel", "JOB...", "End jobs before they deliver, and undo what they began",
      "Also one that another process has in hand: it is asked to stop, and waited for. The run "
      "that\n"
      "is cancelled exits with 5. What is delivered already stays.\n"
      "\n"
      "  dray cancel 3f2a91c0\n",
-     "jn", 1, MAX_LIST, command_cancel},
+     "jn", 1, MAX_LIST, command_cancel, NULL},
     {"verify", "DIRECTORY", "Check a delivery against its own records, as its recipient",
      "Needs no account and no state. Exit 1 says that it is damaged, and lists where.\n"
      "\n"
      "  dray verify /hpfs/smith/incoming/run-0042\n",
-     "j", 1, 1, command_verify},
+     "j", 1, 1, command_verify, NULL},
     {"plugin", "list | show KIND/NAME [--schema] | manual",
      "Plugins: versions, files, options, and why one was refused",
      "manual prints a manual page of all their options: dray plugin manual | man -l -\n\n"
      "  dray plugin show filter/glob\n",
-     "jc", 1, 2, command_plugin},
+     "jc", 1, 2, command_plugin, &plugin_verbs},
     {"policy", "list | test [PATH]... | explain | replay PATH... | sign DIR --key FILE | key FILE",
      "Policies: which are in force and what they say; signing them",
      "list     shows the policies that hold here, who signed them and since when they rule\n"
@@ -111,7 +111,7 @@ const struct command dray_commands[] = {
      "\n"
      "  dray policy explain --policies ./policies --dataset ./run-0042 --target ./lab/ --path "
      "raw/a.fastq\n",
-     "pjnDTUPzGqNLK", 1, MAX_LIST, command_policy},
+     "pjnDTUPzGqNLK", 1, MAX_LIST, command_policy, &policy_verbs},
     {"recipe", "save NAME FILE | list | show NAME[@VERSION] | delete NAME[@VERSION]",
      "Saved filter and transform steps, for `uses: recipe/NAME`",
      "FILE is a recipe's file, or a workflow: then its filters and transforms are saved. Each save "
@@ -119,7 +119,7 @@ const struct command dray_commands[] = {
      "another text is a new version. Workflows use the newest, or with recipe/NAME@2 the second.\n"
      "\n"
      "  dray recipe save ocean ocean.yaml\n",
-     "jn", 1, 3, command_recipe},
+     "jn", 1, 3, command_recipe, &recipe_verbs},
     {"dataset", "add NAME | set DATASET | import FILE | list | show | verify | delete DATASET",
      "The catalog: names for datasets, with what is known of them",
      "DATASET is a name, TYPE/NAME where several have it, or id:N. FILE holds JSON lines, a "
@@ -133,7 +133,7 @@ const struct command dray_commands[] = {
      "one.\n"
      "\n"
      "  dray dataset add ocean --source ./run-0042 --type RAW_DATA --tag human\n",
-     "jnABCEFHIOQV", 1, 2, command_dataset},
+     "jnABCEFHIOQV", 1, 2, command_dataset, &dataset_verbs},
     {"admin", "gc [--dry-run]", "Keep an installation in order",
      "gc removes what nobody needs any more of scratch: what sources brought and no job waits for, "
      "what\n"
@@ -142,7 +142,7 @@ const struct command dray_commands[] = {
      "why; what is in use it leaves alone. Each delivery does so, too.\n"
      "\n"
      "  dray admin gc --dry-run\n",
-     "jr", 1, 1, command_admin},
+     "jr", 1, 1, command_admin, &admin_verbs},
     {"target", "claim DIRECTORY --for USER",
      "Whether a directory may be delivered into for another user",
      "Root may write everywhere, so what root delivers for a user (--for of push, run and plan) "
@@ -153,7 +153,7 @@ const struct command dray_commands[] = {
      "yet.\n"
      "\n"
      "  dray target claim /hpfs/smith/incoming --for smith\n",
-     "Wjn", 1, 2, command_target},
+     "Wjn", 1, 2, command_target, &target_verbs},
 };
 const size_t dray_command_count = sizeof(dray_commands) / sizeof(dray_commands[0]);
 
@@ -199,6 +199,18 @@ static int unknown_command(const struct options *options, const char *name)
     else
         dray_hint(&error, "dray --help lists the commands");
     return report(options, &error, NULL, NULL);
+}
+
+/* `dray help COMMAND [VERB]`: the same as `dray COMMAND [VERB] --help`. */
+static int help_of(int argc, char **argv)
+{
+    struct options options = {.progress_fd = -1};
+    const struct command *command = find_command(argv[0]);
+
+    if (!command)
+        return unknown_command(&options, argv[0]);
+    print_help(command, argc > 1 ? argv[1] : NULL);
+    return 0;
 }
 
 /* A configuration that is named has to be there, also where a command has no use for it. */
@@ -253,6 +265,8 @@ int main(int argc, char **argv)
         print_overview(stderr);
         return 2;
     }
+    if (strcmp(argv[1], "help") == 0 && argc > 2)
+        return flush_output(help_of(argc - 2, argv + 2));
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
         strcmp(argv[1], "help") == 0) {
         print_overview(stdout);

@@ -187,8 +187,9 @@ static const struct verb verbs[] = {
     {"show", " KIND/NAME [--schema]", "c", 1, 1, show_plugin},
     {"manual", "", "", 0, 0, print_manual},
 };
+const struct verbs plugin_verbs = {verbs, DRAY_COUNT(verbs)};
 
 int command_plugin(struct options *options)
 {
-    return run_verb(options, "plugin", verbs, DRAY_COUNT(verbs));
+    return run_verb(options, "plugin", &plugin_verbs);
 }

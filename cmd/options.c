@@ -83,13 +83,26 @@ static int takes(const struct command *command, const struct option_row *row)
     return row->letter == ALWAYS || strchr(command->takes, row->letter) != NULL;
 }
 
-static void print_help(const struct command *command)
+void print_help(const struct command *command, const char *name)
 {
-    (void)printf("%s\n\nusage: dray %s %s\n\n%s\n", command->summary, command->name, command->usage,
-                 command->help);
+    const struct verb *verb = command->verbs && name ? find_verb(command->verbs, name) : NULL;
+
+    (void)printf("%s\n\nusage: dray %s %s%s\n\n%s\n", command->summary, command->name,
+                 verb ? verb->name : "", verb ? verb->usage : command->usage, command->help);
     for (size_t i = 0; i < ROWS; i++)
-        if (takes(command, &rows[i]))
+        if (takes(command, &rows[i]) &&
+            (!verb || rows[i].letter == ALWAYS || rows[i].letter == 'j' ||
+             strchr(verb->takes, rows[i].letter)))
             (void)printf("  %s\n", rows[i].help);
+}
+
+/* The first word that is no option: of a command with verbs, which one is meant. */
+static const char *first_word(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++)
+        if (argv[i][0] != '-')
+            return argv[i];
+    return NULL;
 }
 
 static int wrong(const struct command *command, const struct options *options, const char *format,
@@ -338,7 +351,7 @@ int options_read(const struct command *command, int argc, char **argv, struct op
             return wrong(command, options, "dray %s: %s takes a value", command->name,
                          argv[optind - 1]);
         if (which == 'h' || index == 0) {
-            print_help(command);
+            print_help(command, first_word(argc, argv));
             return -1;
         }
         note_letter(options, letters[index]);

@@ -140,8 +140,9 @@ static const struct verb verbs[] = {
     {"sign", " DIRECTORY --key FILE", "nK", 1, 1, sign},
     {"key", " FILE", "", 1, 1, make_key},
 };
+const struct verbs policy_verbs = {verbs, DRAY_COUNT(verbs)};
 
 int command_policy(struct options *options)
 {
-    return run_verb(options, "policy", verbs, DRAY_COUNT(verbs));
+    return run_verb(options, "policy", &policy_verbs);
 }

@@ -86,8 +86,9 @@ static const struct verb verbs[] = {
     {"show", " NAME[@VERSION]", "n", 1, 1, show},
     {"delete", " NAME[@VERSION]", "n", 1, 1, delete},
 };
+const struct verbs recipe_verbs = {verbs, DRAY_COUNT(verbs)};
 
 int command_recipe(struct options *options)
 {
-    return run_verb(options, "recipe", verbs, DRAY_COUNT(verbs));
+    return run_verb(options, "recipe", &recipe_verbs);
 }

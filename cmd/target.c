@@ -53,8 +53,9 @@ static int claim(struct work *work)
 static const struct verb verbs[] = {
     {"claim", " DIRECTORY --for USER", "Wn", 1, 1, claim},
 };
+const struct verbs target_verbs = {verbs, DRAY_COUNT(verbs)};
 
 int command_target(struct options *options)
 {
-    return run_verb(options, "target", verbs, DRAY_COUNT(verbs));
+    return run_verb(options, "target", &target_verbs);
 }

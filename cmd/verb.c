@@ -39,18 +39,17 @@ static void work_end(struct work *work)
     dray_diagnostics_free(&work->diagnostics);
 }
 
-static int wrong_verb(struct work *work, const char *command, const struct verb *verbs,
-                      size_t count)
+static int wrong_verb(struct work *work, const char *command, const struct verbs *verbs)
 {
     dray_cleanup(dray_buffer_free) struct dray_buffer usage = {.cap = 2048};
     const char *names[16];
 
-    for (size_t i = 0; i < count; i++) {
-        names[i] = verbs[i].name;
+    for (size_t i = 0; i < verbs->count; i++) {
+        names[i] = verbs->items[i].name;
         dray_buffer_format(&usage, "%s dray %s %s%s", i == 0 ? "usage:" : "\n      ", command,
-                           verbs[i].name, verbs[i].usage);
+                           names[i], verbs->items[i].usage);
     }
-    const char *near = dray_nearest(work->options->arguments[0], names, count);
+    const char *near = dray_nearest(work->options->arguments[0], names, verbs->count);
     (void)dray_fail(&work->error, DRAY_INVALID, "dray %s has no \"%s\"%s%s%s", command,
                     work->options->arguments[0], near ? ": did you mean \"" : "", near ? near : "",
                     near ? "\"?" : "");
@@ -76,20 +75,25 @@ static int wrong_use(struct work *work, const char *command, const struct verb *
     return work_fail(work);
 }
 
-int run_verb(const struct options *options, const char *command, const struct verb *verbs,
-             size_t count)
+const struct verb *find_verb(const struct verbs *verbs, const char *name)
+{
+    for (size_t i = 0; i < verbs->count; i++)
+        if (strcmp(name, verbs->items[i].name) == 0)
+            return &verbs->items[i];
+    return NULL;
+}
+
+int run_verb(const struct options *options, const char *command, const struct verbs *verbs)
 {
     dray_cleanup(work_end) struct work work = {.options = options,
                                                .settings = {.interrupt_fd = -1}};
     int arguments = options->argument_count - 1;
-    size_t i = 0;
+    const struct verb *verb = find_verb(verbs, options->arguments[0]);
 
-    while (i < count && strcmp(options->arguments[0], verbs[i].name) != 0)
-        i++;
-    if (i == count)
-        return wrong_verb(&work, command, verbs, count);
-    const char *refused = option_refused(options, verbs[i].takes);
-    if (refused || arguments < verbs[i].min_arguments || arguments > verbs[i].max_arguments)
-        return wrong_use(&work, command, &verbs[i], refused);
-    return verbs[i].run(&work);
+    if (!verb)
+        return wrong_verb(&work, command, verbs);
+    const char *refused = option_refused(options, verb->takes);
+    if (refused || arguments < verb->min_arguments || arguments > verb->max_arguments)
+        return wrong_use(&work, command, verb, refused);
+    return verb->run(&work);
 }

@@ -120,6 +120,12 @@ static int add_target(struct dray_buffer *out, const char *here, const char *to,
         dray_hint(error, "deliver to a directory:  --to /path/to/parent/");
         return error->class_;
     }
+    if (to[0] == '~') {
+        dray_fail(error, DRAY_INVALID, "--to %s: only a shell knows what ~ stands for", to);
+        dray_hint(error,
+                  "write it without quotes, or the whole path; ./%s is what is called so here", to);
+        return error->class_;
+    }
     dray_autofree char *path = length > 0 ? dray_path_absolute(here, to) : NULL;
     if (length == 0)
         return dray_fail(error, DRAY_INVALID, "--to is empty: it takes a directory");

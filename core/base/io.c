@@ -148,7 +148,7 @@ int dray_read_file(const char *path, struct dray_buffer *buffer, struct dray_err
      * empty. */
     dray_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
     if (fd < 0 || fcntl(fd, F_SETFL, 0) != 0)
-        return dray_fail_errno(error, errno, "cannot open %s", path);
+        return dray_fail_errno(error, errno, "reading %s", path);
     /* One byte more than the file has, so that one call sees its end. */
     if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && (uint64_t)status.st_size < SIZE_MAX)
         expected = (size_t)status.st_size + 1;

@@ -95,7 +95,8 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
         dray_hint(error, "move away what is there, or deliver to another place\n"
                          "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:\n"
                          "to add to what is there, in a workflow:  existing: merge");
-    if (target->presence == DRAY_OCCUPIED && row && row->state == DRAY_JOB_DELIVERED)
+    if (target->presence == DRAY_OCCUPIED && target->target_type == DRAY_TARGET_HPFS &&
+        strncmp(what, "a delivery of", 13) == 0)
         dray_hint(error,
                   "to see what was changed:  dray verify '%s'\n"
                   "move it away, or deliver to another place",
@@ -185,6 +186,18 @@ static void clean_behind(struct dray_engine *engine, const struct dray_plan *pla
     skip[target] = 0;
     if (dray_attempt_discard(engine, plan, job->id, number, skip, 1, &why) != 0)
         dray_left_tell(&left, why.message);
+}
+
+/* Who recorded it may have died while it removed what it replaced. */
+static void clean_up_again(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
+                           const struct dray_job_row *job)
+{
+    dray_autofree char *directory = dray_made_directory(engine);
+    dray_autofree char *file =
+        directory ? dray_format("%s/%s", directory, plan->targets[target].request_key) : NULL;
+
+    if (file && access(file, F_OK) == 0)
+        clean_behind(engine, plan, target, job);
 }
 
 /* A target that has what was asked for, though the store does not know that its commit succeeded.
@@ -301,6 +314,8 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
             result = settle_found(engine, plan, index, job->id, &busy, error);
         else if (!row) /* lost, and with it what was left */
             name_left(engine, plan, index, target->found_job);
+        else if (row->state == DRAY_JOB_DELIVERED)
+            clean_up_again(engine, plan, index, job);
         if (busy) {
             if (!standing->job)
                 standing->job = DRAY_TAKE(job);
@@ -325,7 +340,9 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
                    ? DRAY_TEMPORARY
                    : occupied(target, job, again, error);
     }
-    if (!again && row && row->state == DRAY_JOB_DELIVERED) {
+    /* What is there was looked at, and is not it: that counts for more than what we remember, and
+     * it is delivered again. */
+    if (!again && row && row->state == DRAY_JOB_DELIVERED && target->presence == DRAY_ABSENT) {
         standing->gone = 1;
         return mark_delivered(standing, index, job->id, error);
     }

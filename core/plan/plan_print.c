@@ -38,7 +38,19 @@ static void shortened(struct dray_buffer *out, const char *text)
         dray_buffer_text(out, "\xe2\x80\xa6");
 }
 
-static void value(struct dray_buffer *out, const char *key, const json_t *json)
+/* Is this option a number of bytes? A plan keeps values, and not their types. */
+static int is_size(const char *uses, const char *key)
+{
+    static const char *const keys[] = {"total_bytes", "max_bytes", "bundle_size", "sync_every"};
+
+    for (size_t i = 0; i < DRAY_COUNT(keys); i++)
+        if (strcmp(key, keys[i]) == 0)
+            return 1;
+    return strcmp(uses, "filter/size") == 0 ||
+           (strcmp(uses, "validate") == 0 && strcmp(key, "bytes") == 0);
+}
+
+static void value(struct dray_buffer *out, const char *uses, const char *key, const json_t *json)
 {
     char size[24];
 
@@ -46,7 +58,7 @@ static void value(struct dray_buffer *out, const char *key, const json_t *json)
         shortened(out, json_string_value(json));
     else if (json_is_boolean(json))
         dray_buffer_text(out, json_is_true(json) ? "true" : "false");
-    else if (json_is_integer(json) && strcmp(key, "total_bytes") == 0)
+    else if (json_is_integer(json) && is_size(uses, key))
         dray_buffer_text(out, dray_size_print((uint64_t)json_integer_value(json), size));
     else if (json_is_integer(json))
         dray_buffer_format(out, "%lld", (long long)json_integer_value(json));
@@ -75,7 +87,7 @@ static int is_silent(const json_t *json)
            (json_is_string(json) && json_string_length(json) == 0);
 }
 
-static void options(struct dray_buffer *out, json_t *with)
+static void options(struct dray_buffer *out, const char *uses, json_t *with)
 {
     const char *key;
     json_t *item;
@@ -92,7 +104,7 @@ static void options(struct dray_buffer *out, json_t *with)
         else if (json_is_object(item))
             dray_buffer_format(out, "{%zu entries}", json_object_size(item));
         else
-            value(out, key, item);
+            value(out, uses, key, item);
     }
     if (shown)
         dray_buffer_text(out, "\n");
@@ -181,7 +193,7 @@ static void steps(struct dray_buffer *out, const struct dray_plan *plan)
         cell(out, step->uses, uses_width);
         cell(out, needed.length ? needed.data : "", needs_width);
         origin(out, step);
-        options(out, step->with);
+        options(out, step->uses, step->with);
     }
 }
 

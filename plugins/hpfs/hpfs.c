@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* push/hpfs: deliver a tree as a new directory of a file system, whole or not at all. */
+/* push/hpfs: deliver a tree to a directory of a file system, whole or not at all. */
 #include "hpfs.h"
 
 #include <stdlib.h>
@@ -187,5 +187,5 @@ static const struct dray_push_operations operations = {
 };
 
 DRAY_PLUGIN(DRAY_KIND_PUSH, DRAY_CAP_REENTRANT | DRAY_CAP_LINKS, "hpfs", "1.0.0",
-            "Deliver to a new directory of a file system", struct hpfs, options, &operations,
+            "Deliver to a directory of a file system", struct hpfs, options, &operations,
             .prepare = prepare);

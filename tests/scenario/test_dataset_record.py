@@ -289,6 +289,8 @@ def test_verify_records_a_dataset_that_has_no_list(dray, run, data, tmp_path):
     assert [(one["path"], one["size"]) for one in files] == [("a", 3), ("c", 5), ("deep/b", 3), ("x\ufffd", 5)]
     assert files[0]["sha256"] == hashlib.sha256(b"one").hexdigest() and files[3]["path_b64"] == "eP8="
     assert dray.json("dataset", "verify", "ocean")["digests"] == 4
+    dray("dataset", "add", "again", "--source", data)
+    assert "recorded: 4 files, 16 B, read; recorded 20" in dray("dataset", "verify", "again", "--record").out
     assert "has a list of the files" in dray("dataset", "verify", "ocean", "--record", exit=2).err
     (data / "a").write_text("ONE")
     refused(run(exit=1), tmp_path, "SHA-256")

@@ -128,6 +128,43 @@ def test_other_mistakes_are_told_with_a_hint(dray, arguments, said):
     assert said in refused.err and "\n hint: " in refused.err and refused.out == ""
 
 
+def test_help_of_a_verb_names_its_options_only(dray):
+    said = dray("dataset", "verify", "--help").out
+    assert "usage: dray dataset verify DATASET [--record]\n" in said
+    assert "--record" in said and "--json" in said and "--config" in said
+    assert re.findall(r"^  --(type|owner|digest)", said, re.MULTILINE) == []
+    assert dray("dataset", "--help", "verify").out == said and dray("help", "dataset", "verify").out == said
+    said = dray("policy", "key", "--help").out
+    assert re.findall(r"^  (--\S+)", said, re.MULTILINE) == ["--config", "--json"]
+
+
+def test_help_of_a_command(dray):
+    for command in COMMANDS:
+        assert dray("help", command).out == dray(command, "--help").out
+    assert 'did you mean "push"?' in dray("help", "psh", exit=2).err
+
+
+def test_push_says_which_option_a_line_is_about(dray, world):
+    refused = dray("push", "./run-0042", "--to", "./no/such/", "--exclude", "[a", cwd=world, exit=2).err
+    assert " hint: line 8 is what --exclude stands for\n" in refused, refused
+    refused = dray("push", "./run-0042", "--to", "./no/such/", cwd=world, exit=2).err
+    assert " hint: line 7 is what --to stands for\n" in refused and refused.count("hint: line") == 1, refused
+
+
+@pytest.mark.parametrize("to", ["~", "~/", "~/x", "~root/x"])
+def test_a_tilde_that_no_shell_expanded(dray, world, to):
+    refused = dray("push", "./run-0042", "--to", to, cwd=world, exit=2)
+    assert refused.err == (f"error: --to {to}: only a shell knows what ~ stands for\n hint: write it without quotes, or "
+                           f"the whole path; ./{to} is what is called so here\n")
+    assert not (world / "~").exists()
+    dray("push", "./run-0042", "--to", "./~", cwd=world)
+
+
+def test_a_file_that_is_not_there_is_told_in_one_form(dray, world):
+    for command in (["run"], ["plan"], ["check"], ["preview"], ["dataset", "import"], ["recipe", "save", "x"]):
+        assert dray(*command, "nope", cwd=world, exit=4).err.startswith("error: reading nope: No such file"), command
+
+
 def test_help_is_given_before_anything_is_asked_for(dray, tmp_path):
     """Also where the state directory is of no use."""
     assert "usage:" in dray("push", "--help", env={"DRAY_STATE": "/dev/null/x"}).out

@@ -447,3 +447,14 @@ def test_copies_of_links_count_for_a_limit(dray, tmp_path):
     failed = dray("run", workflow, "--policies", policies, exit=3)
     assert "1.2 KiB are to be delivered, 1000 B at most are allowed by policy p, rule cap" in failed.err
     assert "Ask us." in failed.err
+
+
+def test_sizes_are_shown_as_sizes(dray, out, source, workflow):
+    said = dray("plan", workflow("""\
+version: 1
+dataset: ./source
+steps:
+  - { id: sizes, uses: filter/size, with: { min: 4096 } }
+  - { id: push, uses: push/hpfs, with: { path: ./out/data } }
+""")).out
+    assert "min: 4.0 KiB, max: none\n" in said and "sync_every: 1.0 GiB\n" in said
