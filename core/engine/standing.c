@@ -95,7 +95,8 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
         dray_hint(error, "move away what is there, or deliver to another place\n"
                          "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:\n"
                          "to add to what is there, in a workflow:  existing: merge");
-    if (target->presence == DRAY_OCCUPIED && row && row->state == DRAY_JOB_DELIVERED)
+    if (target->presence == DRAY_OCCUPIED && target->target_type == DRAY_TARGET_HPFS &&
+        strncmp(what, "a delivery of", 13) == 0)
         dray_hint(error,
                   "to see what was changed:  dray verify '%s'\n"
                   "move it away, or deliver to another place",
