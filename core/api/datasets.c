@@ -3,10 +3,10 @@
 #include "core/api/datasets.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "core/api/overlap.h"
 #include "core/base/io.h"
 #include "core/base/text.h"
 
@@ -193,65 +193,54 @@ static int find_json(void *arg, const char *reference, json_t **ret_dataset,
     return result == 0 ? give(&row, ret_dataset, error) : result;
 }
 
-/* A source, and the rows that share it. */
-struct shared {
-    const char *source;
-    struct statx status;
-    int there; /* it is a path, and status is known */
-    uint64_t *ids;
+/* A source, and the rows whose sources hold bytes of it. */
+struct sharing {
+    struct dray_overlap overlap;
+    struct sharing_row {
+        uint64_t id;
+        enum dray_overlap_kind kind;
+    } * rows;
     size_t count, capacity;
     struct dray_error *error;
 };
 
-/* What a path leads to, without waiting for servers and without mounting anything. */
-static int look(const char *path, struct statx *ret_status)
+static int note_row(void *arg, uint64_t id, const char *source)
 {
-    return *path == '/' &&
-           statx(AT_FDCWD, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_INO, ret_status) == 0;
-}
+    struct sharing *sharing = arg;
+    enum dray_overlap_kind kind = DRAY_OVERLAP_NONE;
+    int result = dray_overlap_judge(&sharing->overlap, source, &kind, sharing->error);
 
-static int is_same(const struct shared *shared, const char *source)
-{
-    struct statx status;
-
-    if (strcmp(source, shared->source) == 0)
-        return 1;
-    return shared->there && look(source, &status) && status.stx_ino == shared->status.stx_ino &&
-           status.stx_dev_major == shared->status.stx_dev_major &&
-           status.stx_dev_minor == shared->status.stx_dev_minor;
-}
-
-static int note_same(void *arg, uint64_t id, const char *source)
-{
-    struct shared *shared = arg;
-
-    if (!is_same(shared, source))
-        return 0;
-    if (DRAY_GROW(shared->ids, shared->count, shared->capacity) != 0)
-        return dray_fail_memory(shared->error);
-    shared->ids[shared->count++] = id;
+    if (result != 0 || kind == DRAY_OVERLAP_NONE)
+        return result;
+    if (DRAY_GROW(sharing->rows, sharing->count, sharing->capacity) != 0)
+        return dray_fail_memory(sharing->error);
+    sharing->rows[sharing->count++] = (struct sharing_row){id, kind};
     return 0;
 }
 
-static int add_rows(struct dray_api *api, const struct shared *shared, json_t *list,
-                    struct dray_error *error)
+static int add_row(struct dray_api *api, const struct sharing_row *found, json_t *list,
+                   struct dray_error *error)
 {
-    int result = 0;
+    dray_cleanup(dray_dataset_row_clear) struct dray_dataset_row row = {0};
+    const struct dray_dataset_wanted wanted = {.id = found->id};
+    json_t *json = NULL;
+    int result = dray_dataset_first(api, &wanted, &row, error);
 
-    for (size_t i = 0; result == 0 && i < shared->count; i++) {
-        dray_cleanup(dray_dataset_row_clear) struct dray_dataset_row row = {0};
-        const struct dray_dataset_wanted wanted = {.id = shared->ids[i]};
-        result = dray_dataset_first(api, &wanted, &row, error);
-        if (result == 0 && row.id && json_array_append_new(list, row_json(&row)) != 0)
-            result = dray_fail_memory(error);
-    }
-    return result;
+    if (result == 0 && row.id)
+        result = give(&row, &json, error);
+    if (!json)
+        return result;
+    /* From here on the list owns it, whatever fails. */
+    return json_array_append_new(list, json) ||
+                   set_optional(json, "overlap", dray_overlap_name(found->kind))
+               ? dray_fail_memory(error)
+               : 0;
 }
 
 static int sharing_json(void *arg, const char *source, json_t **ret_list, struct dray_error *error)
 {
     struct dray_api *api = arg;
-    struct shared shared = {.source = source, .error = error};
+    struct sharing sharing = {.error = error};
     json_t *list = json_array();
 
     if (!list)
@@ -261,14 +250,14 @@ static int sharing_json(void *arg, const char *source, json_t **ret_list, struct
     if (!api->engine.store && !dray_store_is_there(api->state))
         return 0;
     int result = dray_api_store_read(api, error);
-    shared.there = look(source, &shared.status);
     if (result == 0)
-        result = dray_store_dataset_sources(api->engine.store, note_same, &shared, error);
+        result = dray_overlap_begin(&sharing.overlap, source, error);
     if (result == 0)
-        result = add_rows(api, &shared, list, error);
-    free(shared.ids);
-    if (result != 0)
-        json_decref(list);
+        result = dray_store_dataset_sources(api->engine.store, note_row, &sharing, error);
+    for (size_t i = 0; result == 0 && i < sharing.count; i++)
+        result = add_row(api, &sharing.rows[i], list, error);
+    free(sharing.rows);
+    dray_overlap_clear(&sharing.overlap);
     return result;
 }
 

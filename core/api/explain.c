@@ -4,27 +4,10 @@
 
 #include "core/api/internal.h"
 #include "core/base/io.h"
+#include "core/base/path.h"
 #include "core/base/text.h"
 
 /* ---- explain: the facts of a case that somebody describes */
-
-/* The real path of what is there of a path, and the rest as it is written. */
-static char *resolve(const char *path)
-{
-    dray_autofree char *head = strdup(path);
-    char *slash = NULL;
-
-    while (head) {
-        dray_autofree char *real = realpath(head, NULL);
-        if (real)
-            return dray_format("%s%s", strcmp(real, "/") == 0 ? "" : real, path + strlen(head));
-        slash = strrchr(head, '/');
-        if (!slash || slash == head)
-            return strdup(path);
-        *slash = '\0';
-    }
-    return NULL;
-}
 
 /* A name that ends like an archive is that of what is in it; what is no path is a name. */
 static char *dataset_name(const struct dray_api *api, const char *text)
@@ -32,7 +15,7 @@ static char *dataset_name(const struct dray_api *api, const char *text)
     if (!dray_is_path(text))
         return strdup(text);
     dray_autofree char *path = dray_path_absolute(api->here, text);
-    dray_autofree char *real = path ? resolve(path) : NULL;
+    dray_autofree char *real = path ? dray_path_real(path) : NULL;
     /* What a link leads to may be called anything; such a dataset is not delivered. */
     const char *known = real && dray_utf8_valid(real, strlen(real)) ? real : path;
     return known ? dray_dataset_name(known) : NULL;
@@ -49,7 +32,7 @@ static int set_directory(const struct dray_api *api, const char *target, json_t 
     size_t length = strlen(target);
     const char *dataset = json_string_value(json_object_get(facts, "dataset.name"));
     dray_autofree char *path = dray_path_absolute(api->here, target);
-    dray_autofree char *real = path ? resolve(path) : NULL;
+    dray_autofree char *real = path ? dray_path_real(path) : NULL;
     dray_autofree char *whole =
         real && length && target[length - 1] == '/' && dataset
             ? dray_format("%s/%s", strcmp(real, "/") == 0 ? "" : real, dataset)
@@ -163,31 +146,82 @@ static int check_words(const struct dray_explain_request *request, struct dray_e
     return result;
 }
 
-/* What the catalog says of a dataset that is named; one that it does not have has only its name. */
-static int set_known(struct dray_api *api, const char *reference, json_t *facts,
-                     struct dray_error *error)
+/* What the catalog says of a dataset that is named; one that it does not have has only its name.
+ * *ret_source is where its bytes are, as far as that can be told, and *ret_id its number; the
+ * caller frees the source. */
+static int set_known(struct dray_api *api, const char *reference, json_t *facts, char **ret_source,
+                     json_int_t *ret_id, struct dray_error *error)
 {
     const struct dray_catalog catalog = dray_api_catalog(api);
     json_t *dataset = NULL;
     struct dray_error missing = {0};
 
-    if (!reference || dray_is_path(reference))
-        return 0;
+    if (dray_is_path(reference)) {
+        *ret_source = dray_path_absolute(api->here, reference);
+        return *ret_source ? 0 : dray_fail_memory(error);
+    }
     int result = catalog.find(catalog.arg, reference, &dataset, &missing);
-    if (result == DRAY_NOT_FOUND)
-        return 0;
+    if (result == DRAY_NOT_FOUND) {
+        *ret_source = dray_is_remote(reference) ? strdup(reference) : NULL;
+        return dray_is_remote(reference) && !*ret_source ? dray_fail_memory(error) : 0;
+    }
+    const char *source = json_string_value(json_object_get(dataset, "source"));
+    *ret_source = source ? strdup(source) : NULL;
+    *ret_id = json_integer_value(json_object_get(dataset, "id"));
     if (result != 0)
         *error = missing;
-    else if (set(facts, "dataset.name", json_string_value(json_object_get(dataset, "name"))) ||
+    else if ((source && !*ret_source) ||
+             set(facts, "dataset.name", json_string_value(json_object_get(dataset, "name"))) ||
              dray_facts_of_dataset(facts, dataset) != 0)
         result = dray_fail_memory(error);
     json_decref(dataset);
     return result;
 }
 
+/* The facts of the case, with those of another dataset in place of its own. NULL: no memory. */
+static json_t *facts_of_other(const json_t *facts, const json_t *dataset)
+{
+    json_t *other = json_deep_copy(facts), *value;
+    const char *name;
+    void *next;
+
+    json_object_foreach_safe(other, next, name, value)
+    {
+        if (strncmp(name, "dataset.", strlen("dataset.")) == 0)
+            (void)json_object_del(other, name);
+    }
+    if (other &&
+        set(other, "dataset.name", json_string_value(json_object_get(dataset, "name"))) == 0 &&
+        dray_facts_of_dataset(other, dataset) == 0)
+        return other;
+    json_decref(other);
+    return NULL;
+}
+
+/* What else the catalog says of the same bytes: plans weigh it, too. */
+static int add_others(struct dray_api *api, const char *source, json_int_t known,
+                      const struct dray_policy_case *of, struct dray_error *error)
+{
+    const struct dray_catalog catalog = dray_api_catalog(api);
+    json_t *rows = NULL, *row;
+    size_t i;
+    int result = catalog.sharing(catalog.arg, source, &rows, error);
+
+    json_array_foreach(rows, i, row)
+    {
+        if (result == 0 && json_integer_value(json_object_get(row, "id")) != known &&
+            json_array_append_new(of->others, facts_of_other(of->facts, row)) != 0)
+            result = dray_fail_memory(error);
+    }
+    json_decref(rows);
+    return result;
+}
+
 static int collect_facts(struct dray_api *api, const struct dray_explain_request *request,
                          json_t *facts, struct dray_policy_case *of, struct dray_error *error)
 {
+    dray_autofree char *source = NULL;
+    json_int_t known = 0;
     dray_autofree char *name = request->dataset ? dataset_name(api, request->dataset) : NULL;
     json_t *given = json_object();
     int result = 0;
@@ -196,8 +230,8 @@ static int collect_facts(struct dray_api *api, const struct dray_explain_request
         set(facts, "user.name", request->user ? request->user : api->user) ||
         set(facts, "user.role", "user") || set(facts, "actor.name", api->actor))
         result = dray_fail_memory(error);
-    if (result == 0)
-        result = set_known(api, request->dataset, facts, error);
+    if (result == 0 && request->dataset)
+        result = set_known(api, request->dataset, facts, &source, &known, error);
     if (result == 0 && request->target)
         result = set_target(api, request->target, facts, error);
     for (size_t i = 0; result == 0 && i < request->given_count; i++)
@@ -206,7 +240,9 @@ static int collect_facts(struct dray_api *api, const struct dray_explain_request
     if (result == 0 && json_object_update(facts, given) != 0)
         result = dray_fail_memory(error);
     json_decref(given);
-    return result == 0 ? check_given(facts, error) : result;
+    if (result == 0)
+        result = check_given(facts, error);
+    return result == 0 && source ? add_others(api, source, known, of, error) : result;
 }
 
 int dray_api_policy_explain(struct dray_api *api, const struct dray_explain_request *request,
@@ -216,11 +252,12 @@ int dray_api_policy_explain(struct dray_api *api, const struct dray_explain_requ
     struct dray_plan_request plan;
     json_t *facts = json_object();
     struct dray_policy_case of = {.facts = facts,
+                                  .others = json_array(),
                                   .path = request->path,
                                   .size = request->size,
                                   .total_bytes = -1,
                                   .entries = -1};
-    int result = facts ? check_words(request, error) : dray_fail_memory(error);
+    int result = facts && of.others ? check_words(request, error) : dray_fail_memory(error);
 
     if (result == 0)
         result = collect_facts(api, request, facts, &of, error);
@@ -229,6 +266,7 @@ int dray_api_policy_explain(struct dray_api *api, const struct dray_explain_requ
     if (result == 0)
         result = dray_policy_explain(&plan, &of, diagnostics, ret_answer, error);
     json_decref(facts);
+    json_decref(of.others);
     return result;
 }
 

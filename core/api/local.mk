@@ -21,6 +21,8 @@ libdraycore_a_SOURCES += \
 	core/api/init.c \
 	core/api/internal.h \
 	core/api/jobs.c \
+	core/api/overlap.c \
+	core/api/overlap.h \
 	core/api/policies.c \
 	core/api/push.c \
 	core/api/recipes.c \

@@ -16,6 +16,8 @@ libdraycore_a_SOURCES += \
 	core/base/memory.c \
 	core/base/memory.h \
 	core/base/number.c \
+	core/base/path.c \
+	core/base/path.h \
 	core/base/pool.c \
 	core/base/pool.h \
 	core/base/process.c \

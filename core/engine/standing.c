@@ -182,6 +182,18 @@ static void clean_behind(struct dray_engine *engine, const struct dray_plan *pla
         dray_left_tell(&left, why.message);
 }
 
+/* Who recorded it may have died while it removed what it replaced. */
+static void clean_up_again(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
+                           const struct dray_job_row *job)
+{
+    dray_autofree char *directory = dray_made_directory(engine);
+    dray_autofree char *file =
+        directory ? dray_format("%s/%s", directory, plan->targets[target].request_key) : NULL;
+
+    if (file && access(file, F_OK) == 0)
+        clean_behind(engine, plan, target, job);
+}
+
 /* A target that has what was asked for, though the store does not know that its commit succeeded.
  * What it replaced may still be beside it. */
 static int record_found(struct dray_engine *engine, const struct dray_plan *plan, size_t target,
@@ -296,6 +308,8 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
             result = settle_found(engine, plan, index, job->id, &busy, error);
         else if (!row) /* lost, and with it what was left */
             name_left(engine, plan, index, target->found_job);
+        else if (row->state == DRAY_JOB_DELIVERED)
+            clean_up_again(engine, plan, index, job);
         if (busy) {
             if (!standing->job)
                 standing->job = DRAY_TAKE(job);
@@ -320,7 +334,9 @@ static int look_at_target(struct dray_engine *engine, const struct dray_plan *pl
                    ? DRAY_TEMPORARY
                    : occupied(target, job, again, error);
     }
-    if (!again && row && row->state == DRAY_JOB_DELIVERED) {
+    /* What is there was looked at, and is not it: that counts for more than what we remember, and
+     * it is delivered again. */
+    if (!again && row && row->state == DRAY_JOB_DELIVERED && target->presence == DRAY_ABSENT) {
         standing->gone = 1;
         return mark_delivered(standing, index, job->id, error);
     }

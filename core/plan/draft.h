@@ -454,10 +454,16 @@ struct dray_judgement {
 /* `now` 0: exceptions are left out of account. */
 struct dray_judgement dray_rule_judge(const struct dray_rule *rule, const json_t *facts,
                                       int64_t now);
+/* Of a list of facts: what the rule has to say where it is strictest, the first of those. */
+struct dray_judgement dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
+                                      int64_t now);
 /* Is it more than the rule's limit, where it has one? -1 is not known, and never more. */
 int dray_rule_exceeded(const struct dray_rule *rule, int64_t total_bytes, int64_t entries);
 /* One line that says why a rule bears as it does; in the arena, NULL when memory is out. */
 const char *dray_judgement_text(struct dray_draft *draft, const struct dray_judgement *judgement);
+/* Where another row of the catalog decided than the one that was named: which, and what it has to
+ * do with what is read. "" where it is what was named; in the arena, NULL when memory is out. */
+const char *dray_judgement_origin(struct dray_draft *draft, const struct dray_judgement *judgement);
 /* The facts that a request gives of its datasets: draft->facts. */
 DRAY_MUST_CHECK int dray_draft_facts(struct dray_draft *draft,
                                      const struct dray_plan_request *request);

@@ -30,7 +30,7 @@ static const char *const bearings[] = {
 struct explanation {
     struct dray_draft *draft;
     const struct dray_policy_case *of;
-    const json_t *facts; /* of it */
+    json_t *facts; /* of it, and then of the datasets that overlap with it */
     const char *path;
     json_t *rules;
     enum dray_expectation verdict;
@@ -128,17 +128,19 @@ static int exceeds(const struct dray_policy_case *of, const struct dray_rule *ru
 static int explain_rule(struct explanation *explanation, const struct dray_rule *rule)
 {
     struct dray_draft *draft = explanation->draft;
-    struct dray_judgement judgement = dray_rule_judge(rule, explanation->facts, draft->now);
+    struct dray_judgement judgement = dray_rule_weigh(rule, explanation->facts, draft->now);
     const char *why = dray_judgement_text(draft, &judgement);
     int unknown = judgement.bearing == DRAY_BEARS_UNKNOWN;
     int exceeded = judgement.bearing >= DRAY_BEARS && exceeds(explanation->of, rule);
     int denies = unknown || ((judgement.bearing == DRAY_BEARS_DENIES || exceeded) &&
                              rule->mode == DRAY_MODE_ENFORCE);
 
+    if (why && exceeded && judgement.bearing == DRAY_BEARS)
+        why = "the limit is exceeded";
+    const char *origin = why ? dray_judgement_origin(draft, &judgement) : NULL;
+    why = origin ? dray_draft_format(draft, "%s%s", why, origin) : NULL;
     if (!why)
         return DRAY_NO_MEMORY;
-    if (exceeded && judgement.bearing == DRAY_BEARS)
-        why = "the limit is exceeded";
     const struct dray_place *place =
         judgement.condition ? &judgement.condition->place : &rule->place;
     json_t *object =
@@ -170,7 +172,7 @@ static int explain(struct explanation *explanation, json_t **ret_answer)
     if (result != 0)
         return result;
     json_t *answer =
-        json_pack("{s:O, s:O, s:s}", "facts", explanation->facts, "rules", explanation->rules,
+        json_pack("{s:O, s:O, s:s}", "facts", explanation->of->facts, "rules", explanation->rules,
                   "verdict", dray_verdict_name(explanation->verdict));
     answer = dray_json_with(answer, "path", explanation->path);
     if (explanation->decided) {
@@ -193,6 +195,18 @@ static int verdict_of_reading(struct dray_draft *draft)
                                       : 0;
 }
 
+/* NULL when memory is out. */
+static json_t *all_facts(const struct dray_policy_case *of)
+{
+    json_t *all = json_array();
+
+    if (all && json_array_append(all, of->facts) == 0 &&
+        (!of->others || json_array_extend(all, of->others) == 0))
+        return all;
+    json_decref(all);
+    return NULL;
+}
+
 int dray_policy_explain(const struct dray_plan_request *request, const struct dray_policy_case *of,
                         struct dray_diagnostics *diagnostics, json_t **ret_answer,
                         struct dray_error *error)
@@ -200,8 +214,9 @@ int dray_policy_explain(const struct dray_plan_request *request, const struct dr
     struct dray_error own = {0};
     struct dray_draft draft = draft_of(request, diagnostics, &own);
     struct explanation explanation = {
-        .draft = &draft, .of = of, .facts = of->facts, .path = of->path, .rules = json_array()};
-    int result = explanation.rules ? dray_policies_read(&draft, request) : dray_fail_memory(&own);
+        .draft = &draft, .of = of, .facts = all_facts(of), .path = of->path, .rules = json_array()};
+    int result = explanation.rules && explanation.facts ? dray_policies_read(&draft, request)
+                                                        : dray_fail_memory(&own);
 
     if (result == 0)
         result = verdict_of_reading(&draft);
@@ -214,6 +229,7 @@ int dray_policy_explain(const struct dray_plan_request *request, const struct dr
     if (result == 0)
         result = explain(&explanation, ret_answer);
     json_decref(explanation.rules);
+    json_decref(explanation.facts);
     if (result != 0 && error)
         *error = own;
     dray_draft_free(&draft);

@@ -81,7 +81,8 @@ static int weight(const struct dray_rule *rule, enum dray_bearing bearing)
 
 /* A workflow with sources of its own may call its dataset anything: a rule holds when it does for
  * the dataset's name or for that of anything that is read. */
-static struct dray_judgement weigh(const struct dray_rule *rule, const json_t *facts, int64_t now)
+struct dray_judgement dray_rule_weigh(const struct dray_rule *rule, const json_t *facts,
+                                      int64_t now)
 {
     struct dray_judgement judgement = {.bearing = DRAY_BEARS_NOT};
 
@@ -93,6 +94,19 @@ static struct dray_judgement weigh(const struct dray_rule *rule, const json_t *f
     return judgement;
 }
 
+/* Which row of those that overlap it is, for who is refused by what it says. */
+static int set_origin(json_t *facts, const json_t *dataset)
+{
+    if (!json_object_get(dataset, "overlap"))
+        return 0;
+    json_t *origin = json_object();
+    /* From here on the facts own it, whatever fails. */
+    return json_object_set_new(facts, "catalog", origin) ||
+           json_object_set(origin, "id", json_object_get(dataset, "id")) ||
+           json_object_set(origin, "source", json_object_get(dataset, "source")) ||
+           json_object_set(origin, "overlap", json_object_get(dataset, "overlap"));
+}
+
 int dray_facts_of_dataset(json_t *facts, const json_t *dataset)
 {
     json_t *tags = json_object_get(dataset, "tags"), *value;
@@ -100,7 +114,8 @@ int dray_facts_of_dataset(json_t *facts, const json_t *dataset)
 
     if (set(facts, "dataset.type", json_string_value(json_object_get(dataset, "type"))) ||
         set(facts, "dataset.owner", json_string_value(json_object_get(dataset, "owner"))) ||
-        (tags && json_object_set(facts, "dataset.tags", tags) != 0))
+        (tags && json_object_set(facts, "dataset.tags", tags) != 0) ||
+        set_origin(facts, dataset) != 0)
         return -1;
     json_object_foreach(json_object_get(dataset, "labels"), name, value)
     {
@@ -255,24 +270,48 @@ static int add_finding(struct dray_draft *draft, json_t *findings, const struct 
     return json_array_append_new(findings, finding) == 0 ? 0 : dray_fail_memory(draft->error);
 }
 
+const char *dray_judgement_origin(struct dray_draft *draft, const struct dray_judgement *judgement)
+{
+    const json_t *origin = json_object_get(judgement->facts, "catalog");
+    const char *overlap = json_string_value(json_object_get(origin, "overlap"));
+
+    if (!overlap)
+        return "";
+    return dray_draft_format(
+        draft,
+        "; what counts is dataset \"%s\" (id:%lld) of the catalog: its source %s is%s what is read",
+        json_string_value(json_object_get(judgement->facts, "dataset.name")),
+        (long long)json_integer_value(json_object_get(origin, "id")),
+        json_string_value(json_object_get(origin, "source")),
+        strcmp(overlap, "above") == 0   ? " above"
+        : strcmp(overlap, "below") == 0 ? " a part of"
+                                        : "");
+}
+
 static const char *unknown_text(struct dray_draft *draft, const struct dray_rule *rule,
                                 const struct dray_judgement *judgement)
 {
-    return dray_draft_format(
-        draft,
-        "rule %s/%s asks for %s, which is not known of dataset \"%s\", so it is not delivered",
-        rule->policy->name, rule->id, judgement->condition->name,
-        json_string_value(json_object_get(judgement->facts, "dataset.name")));
+    const char *origin = dray_judgement_origin(draft, judgement);
+
+    return origin
+               ? dray_draft_format(
+                     draft,
+                     "rule %s/%s asks for %s, which is not known of dataset "
+                     "\"%s\", so it is not delivered%s",
+                     rule->policy->name, rule->id, judgement->condition->name,
+                     json_string_value(json_object_get(judgement->facts, "dataset.name")), origin)
+               : NULL;
 }
 
 static const char *refused_text(struct dray_draft *draft, const struct dray_rule *rule,
                                 const char *step, const struct dray_judgement *judgement)
 {
     const char *why = dray_judgement_text(draft, judgement);
+    const char *origin = why ? dray_judgement_origin(draft, judgement) : NULL;
 
-    return why ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s",
-                                   rule->policy->name, rule->id, step, why)
-               : NULL;
+    return origin ? dray_draft_format(draft, "rule %s/%s does not allow the target of \"%s\": %s%s",
+                                      rule->policy->name, rule->id, step, why, origin)
+                  : NULL;
 }
 
 static const char *hint_of(struct dray_draft *draft, const struct dray_rule *rule,
@@ -383,7 +422,7 @@ static int check_paths(struct dray_draft *draft, const struct dray_rule *rule)
 static int match(struct dray_draft *draft, const struct dray_rule *rule, const json_t *facts,
                  const char *step, json_t *findings, int *ret_holds)
 {
-    struct dray_judgement judgement = weigh(rule, facts, draft->now);
+    struct dray_judgement judgement = dray_rule_weigh(rule, facts, draft->now);
 
     *ret_holds = 0;
     switch (judgement.bearing) {

@@ -150,7 +150,8 @@ struct dray_recipes {
 /* Datasets that have a name. `find` gives {"id", "name", "type"?, "owner"?, "tags"?, "labels"?,
  * "source"?} of one, which the caller owns; DRAY_NOT_FOUND, or DRAY_INVALID for a name that several
  * have or that is none. `sharing` gives the list of all whose source is that one, or leads to the
- * same file or directory. */
+ * same file or directory, lies above it or below it, with {"overlap": "same"|"above"|"below"}; the
+ * caller owns it, also after a failure. */
 struct dray_catalog {
     int (*find)(void *arg, const char *reference, json_t **ret_dataset, struct dray_error *error);
     int (*sharing)(void *arg, const char *source, json_t **ret_list, struct dray_error *error);
@@ -272,11 +273,13 @@ DRAY_MUST_CHECK int dray_policy_sign(const char *directory, const struct dray_ke
 /* Put the fact that NAME=VALUE says into the object, a second value of it beside the first. 0, or
  * DRAY_INVALID with the reason. */
 DRAY_MUST_CHECK int dray_facts_set(json_t *facts, const char *text, struct dray_error *error);
-/* Put what the catalog says of a dataset into the object of its facts. -1 when memory is out. */
+/* Put what the catalog says of a dataset into the object of its facts, and which row that is where
+ * it is one that overlaps. -1 when memory is out. */
 DRAY_MUST_CHECK int dray_facts_of_dataset(json_t *facts, const json_t *dataset);
 /* A case that somebody describes. */
 struct dray_policy_case {
-    const json_t *facts;          /* of one dataset at one target, with those of user and actor */
+    json_t *facts;                /* of one dataset at one target, with those of user and actor */
+    json_t *others;               /* a list of the same, of what overlaps with it; NULL: nothing */
     const char *path;             /* an entry; NULL: none */
     int64_t size;                 /* of it, bytes */
     int64_t total_bytes, entries; /* of the delivery; -1: not known */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* sharing.c - what the catalog says of the same bytes under other names: rules are judged by that,
- * too, so that no row of the catalog hides what another one says. */
+/* sharing.c - what the catalog says of the same bytes under other names, of what they are a part of
+ * and of parts of them: rules are judged by that, too, so that no row of the catalog hides what
+ * another one says. */
 #include "core/plan/draft.h"
+
+#include <string.h>
 
 #include "core/base/text.h"
 
@@ -53,21 +56,33 @@ static int add_rows(struct sharing *sharing, const char *source)
     return result;
 }
 
+/* What is read elsewhere than the dataset, once for each place. */
+static int add_reads(struct sharing *sharing, size_t index)
+{
+    const struct dray_draft *draft = sharing->draft;
+    const char *reads = draft->steps[index].reads;
+    int again = reads && draft->dataset_path && strcmp(reads, draft->dataset_path) == 0;
+
+    for (size_t i = 0; reads && !again && i < index; i++)
+        again = draft->steps[i].reads && strcmp(reads, draft->steps[i].reads) == 0;
+    return reads && !again ? add_rows(sharing, reads) : 0;
+}
+
 int dray_draft_facts_of_sharing(struct dray_draft *draft, const struct dray_plan_request *request)
 {
     struct sharing sharing = {.draft = draft, .request = request, .seen = json_object()};
-    const char *known = json_string_value(json_object_get(draft->known, "source"));
+    /* The path of what is known is its source; what no row has a name for is known by its place. */
+    const char *source = draft->dataset_path ? draft->dataset_path
+                         : draft->known ? json_string_value(json_object_get(draft->known, "source"))
+                                        : draft->dataset_id;
     int result = sharing.seen && (!draft->known || note(&sharing, draft->known) == 0)
                      ? 0
                      : dray_fail_memory(draft->error);
 
-    if (result == 0 && known)
-        result = add_rows(&sharing, known);
-    if (result == 0 && draft->dataset_path)
-        result = add_rows(&sharing, draft->dataset_path);
+    if (result == 0 && source)
+        result = add_rows(&sharing, source);
     for (size_t i = 0; result == 0 && i < draft->step_count; i++)
-        if (draft->steps[i].reads)
-            result = add_rows(&sharing, draft->steps[i].reads);
+        result = add_reads(&sharing, i);
     json_decref(sharing.seen);
     return result;
 }

@@ -121,6 +121,10 @@ int dray_store_dataset_put(struct dray_store *store, struct dray_dataset_row *ro
     return result;
 }
 
+#define DATASET_FITS                                                                               \
+    "(?2 IS NULL OR name = ?2) AND (?3 IS NULL OR type = ?3) "                                     \
+    "AND (?4 IS NULL OR external_id = ?4) ORDER BY name, type"
+
 int dray_store_datasets(struct dray_store *store, const struct dray_dataset_wanted *wanted,
                         struct dray_dataset_row **ret_rows, size_t *ret_count,
                         struct dray_error *error)
@@ -130,8 +134,8 @@ int dray_store_datasets(struct dray_store *store, const struct dray_dataset_want
     dray_store_doing(store, "reading the catalog");
     int result = dray_rows_read(
         store, &rows, 1,
-        "WHERE ?1 IN (0, id) AND (?2 IS NULL OR name = ?2) AND (?3 IS NULL OR type = ?3) "
-        "AND (?4 IS NULL OR external_id = ?4) ORDER BY name, type",
+        /* by its id it is found without reading the others */
+        wanted->id ? "WHERE id = ?1 AND " DATASET_FITS : "WHERE ?1 = 0 AND " DATASET_FITS,
         DRAY_SQL_VALUES(DRAY_SQL_NUMBER((int64_t)wanted->id), DRAY_SQL_TEXT(wanted->name),
                         DRAY_SQL_TEXT(wanted->type), DRAY_SQL_TEXT(wanted->external_id)),
         error);

@@ -413,7 +413,7 @@ def test_a_source_of_just_now_is_not_noted(delivery, data):
 def test_another_plan_adopts_nothing(delivery, data):
     it = delivery()
     it.kill()
-    it.workflow.write_text(it.workflow.read_text().replace("sync_every: 4MiB", "sync_every: 4MiB, permissions: \"2770\""))
+    it.workflow.write_text(it.workflow.read_text().replace("sync_every: 4MiB", "sync_every: 4MiB, xattrs: user"))
     assert it.finish() is None
 
 

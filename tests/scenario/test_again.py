@@ -136,3 +136,56 @@ def test_a_directory_of_200000_files(dray, small_disk, tmp_path):
     assert contents(place / "x") == contents(data)
     assert "already delivered" in dray("push", data, "--to", place / "x", timeout=600).out
     assert sorted(os.listdir(place)) == ["data", "x"]
+
+
+# ---- What a target holds counts for more than what the store remembers ----------------------------------
+
+TO = ("version: 1\ndataset: {data}\nsteps:\n"
+      "  - {{ id: pick, uses: filter/glob, with: {{ exclude: ['{out}'] }} }}\n"
+      "  - {{ id: to, uses: push/hpfs, with: {{ path: {target}, {how} }} }}\n")
+
+
+@pytest.fixture
+def push(dray, files, tmp_path, workflow):
+    """push(how, out="z") delivers all but `out` to the target."""
+    files(tmp_path / "data", {"a": "one", "b": "two", "d/c": "three"})
+    target = files(tmp_path / "target", {"theirs": "kept"})
+
+    def run(how, out="z", **keywords):
+        return dray("run", workflow(TO.format(data=tmp_path / "data", target=target, how=how, out=out)), **keywords)
+
+    run.target = target
+    return run
+
+
+def test_an_earlier_selection_is_delivered_again_where_another_took_its_place(dray, push):
+    (push.target / "theirs").unlink()
+    push.target.rmdir()
+    for out, there in (("a", {"b", "d", "d/c"}), ("b", {"a", "d", "d/c"}), ("a", {"b", "d", "d/c"})):
+        done = push("existing: replace", out)
+        assert "already delivered" not in done.out and set(contents(push.target)) == there
+        assert "already delivered" in push("existing: replace", out).out
+    assert "is intact" in dray("verify", push.target).out
+
+
+def test_a_file_of_a_merge_that_was_edited_is_not_called_delivered(push):
+    push("existing: merge")
+    (push.target / "a").write_text("edited")
+    again = push("existing: merge", exit=1)
+    assert "already delivered" not in again.out and (push.target / "a").read_text() == "edited"
+
+
+@pytest.mark.parametrize("what", ["a file", "the records", "everything"])
+def test_what_is_gone_of_a_merge_is_not_called_delivered(dray, push, what):
+    push("existing: merge")
+    if what == "a file":
+        (push.target / "a").unlink()
+    else:
+        kills.remove(push.target / ".dray")
+    if what == "everything":
+        for name in ("a", "b", "d"):
+            kills.remove(push.target / name) if name == "d" else (push.target / name).unlink()
+    again = push("existing: merge, conflicts: replace")
+    assert "already delivered" not in again.out
+    assert contents(push.target) == {"a": b"one", "b": b"two", "d": None, "d/c": b"three", "theirs": b"kept"}
+    assert "is intact" in dray("verify", push.target).out

@@ -7,6 +7,7 @@ import random
 import struct
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,11 @@ class Disk:
         finally:
             os.close(fd)
         subprocess.run(["umount", self.place], check=True)
+        # A mount namespace of somebody else that was just made may hold it a while longer, cut off as it is.
+        deadline = time.monotonic() + 60
+        while subprocess.run(["losetup", "-j", self.image], check=True, capture_output=True).stdout:
+            assert time.monotonic() < deadline, "the disk that was cut off is still mounted"
+            time.sleep(0.05)
         self.mount()
 
     def sync(self, mode):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 
 import pytest
 
@@ -463,6 +464,139 @@ def test_rows_that_bring_the_same_from_tape_are_weighed_together(dray, world, ru
         plan = dray.json("plan", "--config", world / "dray.yaml", "--policies", rules("dataset.tags: human"),
                          "--dataset", name, work)
         assert ("filter/glob" in [step["uses"] for step in plan["steps"]]) == held
+
+
+# ---- sources that overlap
+
+ONLY_CLOUD = ("version: 1\npolicy: site\nrevision: 1\nrules:\n  - { id: no, mode: enforce, when: { \"dataset.tags?\": "
+              "restricted }, allow: { target.type: cloud }, message: Ask. }\n")
+
+
+@pytest.fixture
+def refused(dray, world, files, workflow):
+    """refused(dataset) is what is said when it may not be delivered, "" when it may."""
+    policies = files(world / "only-cloud", {"site.yaml": ONLY_CLOUD})
+    (world / "out").mkdir()
+
+    def plan(dataset, *options, code=3):
+        work = workflow(DELIVER.format(dataset), "w.yaml")
+        return dray("plan", work, "--policies", policies, *options, exit=code).err
+
+    return plan
+
+
+def counts(row, source, how):
+    return f"what counts is dataset {row} of the catalog: its source {source} is {how} read"
+
+
+def test_what_is_said_of_a_directory_holds_for_its_parts_and_for_what_it_is_a_part_of(dray, world, files, refused):
+    files(world, {"d/secret/sub/f": "s", "d/free/g": "g"})
+    secret = world / "d/secret"
+    (world / "way").symlink_to("d/secret/sub")
+    (world / "d/free/door").symlink_to("../secret")
+    dray("dataset", "add", "secret", "--source", secret, "--tag", "restricted")
+    for name, source in {"sub": secret / "sub", "file": secret / "sub/f", "way": world / "way", "d": world / "d",
+                         "free": world / "d/free"}.items():
+        dray("dataset", "add", name, "--source", source, "--tag", "open")
+    for dataset in ("sub", "file", "way", secret / "sub", "./way", "./d/free/door/sub", "./d/free/../secret/sub/f"):
+        assert counts('"secret" (id:1)', secret, "above what is") in refused(dataset)
+    for dataset in ("d", world / "d", "./d/free/.."):
+        assert counts('"secret" (id:1)', secret, "a part of what is") in refused(dataset)
+    assert counts('"secret" (id:1)', secret, "what is") in refused(secret)
+    assert "what counts" not in refused("secret")
+    for dataset in ("free", world / "d/free"):
+        refused(dataset, code=0)
+    # a link of the dataset's row is as good as its path
+    dray("dataset", "set", "secret", "--source", world / "d/free/door")
+    assert counts('"secret" (id:1)', world / "d/free/door", "a part of what is") in refused("d")
+
+
+def test_the_root_and_rows_of_what_is_not_there_overlap_too(dray, world, lines, refused):
+    dray("dataset", "import", lines({"name": "gone", "source": str(world / "data/gone/x"), "tags": ["restricted"]}))
+    assert counts('"gone" (id:1)', world / "data/gone/x", "a part of what is") in refused("./data")
+    refused("./old.tar", code=0)
+    dray("dataset", "add", "all", "--source", "/", "--tag", "restricted")
+    assert counts('"all" (id:2)', "/", "above what is") in refused("./old.tar")
+
+
+def test_explain_weighs_what_overlaps_as_a_plan_does(dray, world, files, refused):
+    files(world, {"d/secret/sub/f": "s", "e/f": "e"})
+    secret = world / "d/secret"
+    policies = world / "only-cloud"
+    dray("dataset", "add", "secret", "--source", secret, "--tag", "restricted")
+    dray("dataset", "add", "sub", "--source", secret / "sub", "--tag", "open")
+    dray("dataset", "add", "tape", "--source", "sda:/t/x.tar", "--tag", "restricted")
+
+    def explain(dataset, *options):
+        return dray.json("policy", "explain", "--policies", policies, "--dataset", dataset, "--target", world / "out/",
+                         *options)
+
+    for dataset, row, source, how in (
+            ("sub", '"secret" (id:1)', secret, "above what is"), (world / "d", '"secret" (id:1)', secret, "a part of what is"),
+            (secret / "gone", '"secret" (id:1)', secret, "above what is"),
+            ("sda:/t//x.tar", '"tape" (id:3)', "sda:/t/x.tar", "what is")):
+        answer = explain(dataset)
+        assert answer["verdict"] == "deny" and answer["rules"][0]["bearing"] == "denies"
+        assert counts(row, source, how) in answer["rules"][0]["why"]
+    assert explain("sub")["facts"]["dataset.tags"] == ["open"]
+    answer = explain("secret")
+    assert answer["verdict"] == "deny" and "what counts" not in answer["rules"][0]["why"]
+    assert explain(world / "e")["verdict"] == explain("nothing")["verdict"] == "keep"
+    # what is given is said of the case alone
+    assert explain("sub", "--given", "dataset.tags=mouse")["verdict"] == "deny"
+    assert explain("sub", "--given", "target.type=cloud")["verdict"] == "keep"
+    said = dray("policy", "explain", "--policies", policies, "--dataset", "sub", "--target", world / "out/").out
+    assert counts('"secret" (id:1)', secret, "above what is") in said
+
+
+def test_an_archive_is_a_part_of_the_directory_it_lies_in(dray, world, files, refused):
+    files(world, {"shelf/old.tar": "no archive"})
+    dray("dataset", "add", "old", "--source", world / "shelf/old.tar", "--tag", "restricted")
+    assert counts('"old" (id:1)', world / "shelf/old.tar", "a part of what is") in refused("./shelf")
+    refused("./data", code=0)
+
+
+def test_a_workflows_own_source_is_weighed_with_what_lies_around_it(dray, world, files, workflow, refused):
+    files(world, {"d/secret/sub/f": "s"})
+    dray("dataset", "add", "secret", "--source", world / "d/secret", "--tag", "restricted")
+    dray("dataset", "add", "open", "--source", world / "data", "--tag", "open")
+    own = DELIVER.replace("steps:\n", "steps:\n  - {{ id: s, uses: source/directory, with: {{ path: ./{} }} }}\n")
+    for path, how in (("d/secret/sub", "above"), ("d", "a part of")):
+        work = workflow(own.format("open", path), "own.yaml")
+        said = dray("run", work, "--policies", world / "only-cloud", exit=3).err
+        assert counts('"secret" (id:1)', world / "d/secret", f"{how} what is") in said
+
+
+def test_remotes_are_the_same_however_they_are_written(dray, world, files, refused):
+    config = files(world, {"dray.yaml": "version: 1\nsources: { sda: { uses: source/command, with: { argv: [/bin/cp, "
+                                        "\"{remote}\", \"{local}\"] } } }\n"}) / "dray.yaml"
+    dray("dataset", "add", "secret", "--source", "sda:/tape/x.tar", "--tag", "restricted")
+    dray("dataset", "add", "open", "--source", "sda:/tape/y.tar", "--tag", "open")
+    for index, path in enumerate(("/tape//x.tar", "/tape/./x.tar", "/tape/y/../x.tar", "/../tape/x.tar")):
+        dray("dataset", "add", f"twin{index}", "--source", f"sda:{path}", "--tag", "open")
+        for dataset in (f"twin{index}", f"sda:{path}"):
+            assert counts('"secret" (id:1)', "sda:/tape/x.tar", "what is") in refused(dataset, "--config", config)
+    refused("open", "--config", config, code=0)
+    refused("sda:/tape/z.tar", "--config", config, code=0)
+    dray("dataset", "add", "tape", "--source", "sda:/tape/", "--tag", "restricted")
+    assert counts('"tape" (id:7)', "sda:/tape/", "above what is") in refused("sda:/tape/z.tar", "--config", config)
+
+
+def test_what_a_row_around_it_does_not_say_is_not_known(dray, ocean, world, rules):
+    dray("dataset", "add", "around", "--source", world)
+    said = dray("plan", ocean, "--policies", rules("dataset.tags: restricted"), exit=3).err
+    assert 'which is not known of dataset "around"' in said
+    assert counts('"around" (id:2)', world, "above what is") in said
+
+
+def test_ten_thousand_rows_are_weighed(dray, world, lines, refused):
+    rows = [{"name": f"n{index}", "source": str(world / f"data/{index}"), "tags": ["open"]} for index in range(9999)]
+    dray("dataset", "import", lines(*rows, {"name": "last", "source": str(world / "data/a.nc"), "tags": ["restricted"]}))
+    for dataset, code in (("./old.tar", 0), ("./data", 3)):
+        start = time.monotonic()
+        said = refused(dataset, code=code)
+        print(f"{dataset} planned in {time.monotonic() - start:.2f} s")
+    assert counts('"last" (id:10000)', world / "data/a.nc", "a part of what is") in said
 
 
 def test_what_a_source_of_the_workflows_own_reads_is_not_what_the_catalog_speaks_of(dray, ocean, world, rules, files,

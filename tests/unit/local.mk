@@ -32,6 +32,7 @@ unit_tests += tests/unit/test_merge_holder
 unit_tests += tests/unit/test_merge_races
 unit_tests += tests/unit/test_node
 unit_tests += tests/unit/test_options
+unit_tests += tests/unit/test_overlap
 unit_tests += tests/unit/test_pattern
 unit_tests += tests/unit/test_pattern_property
 unit_tests += tests/unit/test_pipe

@@ -264,7 +264,9 @@ static void test_a_policy_of_all_kinds_is_put_in_whole_or_not_at_all(void **stat
 static const char rows[] =
     "[{\"id\": 1, \"name\": \"ocean\", \"source\": \"/\"},"
     " {\"id\": 2, \"name\": \"twin\", \"tags\": [\"human\"], \"labels\": {\"a\": \"b\"}, "
-    "\"type\": \"RAW\"}, {\"id\": 3, \"name\": \"sea\", \"owner\": \"mira\"}]";
+    "\"type\": \"RAW\", \"source\": \"/\", \"overlap\": \"same\"},"
+    " {\"id\": 3, \"name\": \"sea\", \"owner\": \"mira\", \"source\": \"/x\", "
+    "\"overlap\": \"below\"}]";
 
 /* Allocations of who answers are not the planner's. */
 static json_t *all_rows(void)
