@@ -149,8 +149,8 @@ const struct command dray_commands[] = {
      "goes\n"
      "only where the user could write: what they own, what a group or an ACL lets them write in, "
      "or\n"
-     "what they have claimed, by making a file there whose name this tells. Exit 6: not claimed "
-     "yet.\n"
+     "what all may write in and they have claimed, by making a file there whose name this tells.\n"
+     "And they have to be let search all that is above it. Exit 6: not claimed yet.\n"
      "\n"
      "  dray target claim /hpfs/smith/incoming --for smith\n",
      "Wjn", 1, 2, command_target, &target_verbs},

@@ -28,7 +28,9 @@ static const struct option_row rows[] = {
     {'s', "set", 1, "--set NAME=VALUE     a parameter of the workflow (may be repeated)"},
     {'p', "policies", 1, "--policies DIR       policies beside the site's (may be repeated)"},
     {'W', "for", 1, "--for USER           deliver for this user, as root"},
-    {'a', "again", 0, "--again              deliver anew what was delivered before"},
+    {'a', "again", 0,
+     "--again              deliver anew what was delivered, and bring anew what was brought, "
+     "before"},
     {'n', "no-sandbox", 0,
      "--no-sandbox         run plugins unconfined (where the kernel has no Landlock)"},
     {'f', "progress-fd", 1, "--progress-fd N      write events as JSON lines to descriptor N"},

@@ -486,6 +486,9 @@ static void show_event(struct progress *progress, const json_t *event)
         print_text(stderr, text(event, "message"));
         (void)fprintf(stderr, "; try %llu of %llu in %.1f s\n", number(event, "try"),
                       number(event, "tries"), (double)number(event, "milliseconds") / 1000);
+    } else if (strcmp(name, "reused") == 0) {
+        (void)fprintf(stderr, "  %s: what was brought at %s is used again\n", text(event, "step"),
+                      text(event, "brought"));
     } else if (strcmp(name, "adopted") == 0) {
         (void)fprintf(stderr, "  %s goes on where it was stopped: ", text(event, "step"));
         print_adopted(stderr, number(event, "entries"), number(event, "bytes"));

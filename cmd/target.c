@@ -26,6 +26,12 @@ static void print_claim(const json_t *claim)
     if (by)
         return;
     print_text(stdout, text(claim, "directory"));
+    if (!json_is_string(json_object_get(claim, "file"))) {
+        (void)printf(" is not for %s, who cannot claim it either: they may not write in it, or not "
+                     "search what is above it\n",
+                     text(claim, "user"));
+        return;
+    }
     (void)printf(" is not claimed for %s, who claims it by making this file:\n  touch ",
                  text(claim, "user"));
     dray_autofree char *file = dray_format("%s/%s", text(claim, "directory"), text(claim, "file"));

@@ -68,6 +68,8 @@ plugins_push_hpfs_la_SOURCES = \
 	plugins/hpfs/hpfs.c \
 	plugins/hpfs/hpfs.h \
 	plugins/hpfs/merge.c \
+	plugins/hpfs/others.c \
+	plugins/hpfs/others.h \
 	plugins/hpfs/old.c \
 	plugins/hpfs/place.c \
 	plugins/hpfs/probe.c \

@@ -135,12 +135,24 @@ static json_t *groups_of(const struct passwd *account)
     return NULL;
 }
 
+/* A directory service that does not answer knows neither that there is none. */
+static int fail_unknown(const char *user, int reason, struct dray_error *error)
+{
+    if (reason == 0 || reason == ENOENT || reason == ESRCH)
+        return dray_fail(error, DRAY_INVALID, "there is no user %s here", user);
+    (void)dray_fail(error, DRAY_TEMPORARY, "whether there is a user %s cannot be found out: %s",
+                    user, strerror(reason));
+    dray_hint(error, "try again once this works:  getent passwd %s", user);
+    return error->class_;
+}
+
 int dray_api_for(struct dray_api *api, const char *user, struct dray_error *error)
 {
+    errno = 0;
     const struct passwd *account = getpwnam(user);
 
     if (!account)
-        return dray_fail(error, DRAY_INVALID, "there is no user %s here", user);
+        return fail_unknown(user, errno, error);
     if (account->pw_uid == geteuid())
         return 0;
     if (geteuid() != 0) {
@@ -169,8 +181,8 @@ static int answer(const struct dray_api *api, const char *real, int fd, json_t *
 
     if (dray_claim_name(api->whom, fd, real, name) != 0)
         return dray_fail(error, DRAY_BUG, "the claim of %s has no name", real);
-    *ret_answer = json_pack("{s:s, s:s, s:s?, s:s}", "directory", real, "user", api->user, "by", by,
-                            "file", name);
+    *ret_answer = json_pack("{s:s, s:s, s:s?, s:s?}", "directory", real, "user", api->user, "by",
+                            by, "file", by || dray_proof_claimable(api->whom, fd) ? name : NULL);
     return *ret_answer ? 0 : dray_fail_memory(error);
 }
 

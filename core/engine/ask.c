@@ -166,7 +166,7 @@ int dray_engine_preview(struct dray_engine *engine, const struct dray_plan *plan
                         const struct dray_preview_request *request, int fd,
                         struct dray_error *error)
 {
-    const struct dray_bringing who = {.engine = engine, .plan = plan, .job = "preview"};
+    const struct dray_bringing who = {.engine = engine, .plan = plan, .job = DRAY_STAGED_PREVIEW};
     struct dray_stagings stagings = {0};
     dray_autofree char *scratch = NULL;
     dray_autoclose int recorded = -1;

@@ -499,6 +499,7 @@ int dray_engine_deliver(struct dray_engine *engine, struct dray_plan *plan,
     dray_autoclose int lock = -1;
     int result, fresh = 0;
 
+    engine->anew = again ? dray_now() : 0;
     dray_scratch_sweep(engine);
     for (;; fresh = 1) {
         result = settle_merges(engine, plan, error);

@@ -16,6 +16,9 @@ DRAY_MUST_CHECK int dray_recorded_order(struct dray_engine *engine, const struct
                                         json_t *start, int *ret_fd, struct dray_error *error);
 /* The directory of all scratch; the caller frees it. NULL with *error. */
 char *dray_scratch_parent(const struct dray_engine *engine, struct dray_error *error);
+/* Each directory where scratch lies or once lay, until one is not 0. Nothing is made. */
+DRAY_MUST_CHECK int dray_scratch_each(const struct dray_engine *engine,
+                                      int (*visit)(void *arg, const char *parent), void *arg);
 /* A new, empty scratch directory for an attempt. The caller frees the path and removes the
  * directory. */
 DRAY_MUST_CHECK int dray_scratch_make(struct dray_engine *engine, const char *job, uint32_t attempt,

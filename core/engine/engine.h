@@ -47,6 +47,7 @@ struct dray_engine {
     int journal;        /* the log of the job in hand; -1: none */
     const char *job;    /* that job: a wish to cancel it is heeded; NULL: none */
     char *cancelled_by; /* who had that wish, once it was seen; then interrupted is set, too */
+    int64_t anew;       /* what was brought before is not used, ns since 1970; 0: it is */
     int64_t looked;     /* when it was last looked for one: CLOCK_MONOTONIC, ns */
     uint64_t left[DRAY_ENGINE_LEFT]; /* digests of what was told to be left alone */
     size_t left_count;

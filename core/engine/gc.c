@@ -42,7 +42,7 @@ static uint64_t size_of(const struct collecting *collecting, const char *path)
         return 0;
     if (lstat(path, &status) == 0 && !S_ISDIR(status.st_mode))
         return (uint64_t)status.st_blocks * 512;
-    return dray_disk_usage(path);
+    return dray_disk_usage(path, NULL);
 }
 
 /* Say what becomes of it, and do that. What cannot be removed stays, with the reason. */
@@ -74,24 +74,34 @@ static int keep_one(const struct collecting *collecting, const char *what, const
 
 /* ---- Scratch of attempts */
 
+/* The lock of a job: 1, 0 when a process has it. A dry run only looks. */
+static int take_job(const struct collecting *collecting, const char *job, int *ret_lock)
+{
+    struct dray_error ignored = {0};
+
+    if (!collecting->dry)
+        return dray_store_lock(collecting->engine->store, job, ret_lock, &ignored);
+    int locked = dray_store_is_locked(collecting->engine->store, job);
+    return locked < 0 ? locked : !locked;
+}
+
 /* Only a job's living engine holds its lock. */
 static int collect_job(const struct collecting *collecting, const char *path, const char *name,
                        const char *dot)
 {
     struct dray_engine *engine = collecting->engine;
     dray_autofree char *job = strndup(name, (size_t)(dot - name));
-    struct dray_error ignored = {0};
     int lock = -1;
 
     if (!job || !engine->store)
         return 0;
-    int locked = dray_store_lock(engine->store, job, &lock, &ignored);
+    int locked = take_job(collecting, job, &lock);
     if (locked == 0)
         return keep_one(collecting, "scratch", path, "its job is under way", 0);
     if (locked < 0)
         return 0; /* it is not the name of a job */
     int result = remove_one(collecting, "scratch", path, "its process is dead");
-    dray_close_descriptor(&lock);
+    dray_store_unlock(engine->store, job, &lock);
     return result;
 }
 
@@ -151,14 +161,13 @@ static int collect_parts(const struct collecting *collecting, const char *folder
 static int collect_tree(const struct collecting *collecting, const char *folder, const char *key,
                         const char *path)
 {
-    int64_t until = dray_staged_needed(collecting->engine, path);
-    struct dray_collected collected = {
-        .what = "staged", .path = path, .why = "nobody needs it", .removed = 1};
+    const char *why;
+    int64_t until = dray_staged_needed(collecting->engine, path, &why);
+    struct dray_collected collected = {.what = "staged", .path = path, .why = why, .removed = 1};
     struct dray_error error = {0};
 
     if (until != 0)
-        return keep_one(collecting, "staged", path, "a job that did not deliver may need it",
-                        until);
+        return keep_one(collecting, "staged", path, why, until);
     collected.bytes = size_of(collecting, path);
     if (!collecting->dry && dray_staged_remove(folder, key, &error) != 0) {
         collected.removed = 0;
@@ -177,7 +186,7 @@ static int collect_key(const struct collecting *collecting, const char *folder, 
 
     if (!path)
         return DRAY_NO_MEMORY;
-    int locked = dray_staged_lock(folder, key, LOCK_EX, &lock, &ignored);
+    int locked = dray_staged_lock(folder, key, LOCK_EX, !collecting->dry, &lock, &ignored);
     int there = lstat(path, &status) == 0;
     if (locked == 0)
         return there ? keep_one(collecting, "staged", path, "it is in use", 0) : 0;
@@ -186,7 +195,7 @@ static int collect_key(const struct collecting *collecting, const char *folder, 
     int result = collect_parts(collecting, folder, key);
     if (result == 0 && there)
         result = collect_tree(collecting, folder, key, path);
-    if (lstat(path, &status) != 0)
+    if (!collecting->dry && lstat(path, &status) != 0)
         dray_staged_forget(folder, key);
     return result;
 }
@@ -247,17 +256,13 @@ static int collect_lock(const struct collecting *collecting, const char *parent,
     dray_autofree char *job = strndup(name, JOB_ID);
     struct dray_collected collected = {
         .what = "lock", .path = path, .why = "its process is dead", .removed = 1};
-    struct dray_error ignored = {0};
     int lock = -1;
 
     if (!path || !job)
         return DRAY_NO_MEMORY;
-    if (dray_store_lock(engine->store, job, &lock, &ignored) != 1)
+    if (take_job(collecting, job, &lock) != 1)
         return 0;
-    if (collecting->dry)
-        dray_close_descriptor(&lock);
-    else
-        dray_store_unlock(engine->store, job, &lock);
+    dray_store_unlock(engine->store, job, &lock);
     return tell(collecting, &collected);
 }
 
@@ -275,22 +280,24 @@ static int collect_locks(const struct collecting *collecting)
     return result;
 }
 
+static int collect_parent(void *arg, const char *parent)
+{
+    dray_autofree char *folder = dray_format("%s/staged", parent);
+    int result = folder ? collect_staged(arg, folder) : DRAY_NO_MEMORY;
+
+    return result == 0 ? collect_scratch(arg, parent) : result;
+}
+
 int dray_engine_collect(struct dray_engine *engine, int dry,
                         int (*hear)(void *arg, const struct dray_collected *collected), void *arg,
                         struct dray_error *error)
 {
-    const struct collecting collecting = {.engine = engine, .dry = dry, .tell = hear, .arg = arg};
-    dray_autofree char *scratch = dray_scratch_parent(engine, error);
-    dray_autofree char *folder = scratch ? dray_staged_folder(engine, error) : NULL;
+    struct collecting collecting = {.engine = engine, .dry = dry, .tell = hear, .arg = arg};
+    int result = dray_scratch_each(engine, collect_parent, &collecting);
 
-    if (!folder)
-        return error->class_;
-    int result = collect_staged(&collecting, folder);
-    if (result == 0)
-        result = collect_scratch(&collecting, scratch);
     if (result == 0 && hear)
         result = collect_locks(&collecting);
-    else if (engine->store)
+    else if (engine->store && !dry)
         dray_store_sweep_locks(engine->store);
     return result == 0 || error->class_ == result ? result : dray_fail_memory(error);
 }

@@ -44,7 +44,7 @@ static int still_there(const char *path, int fd)
            ours.st_ino == named.st_ino;
 }
 
-int dray_staged_lock(const char *folder, const char *key, int kind, int *ret_fd,
+int dray_staged_lock(const char *folder, const char *key, int kind, int make, int *ret_fd,
                      struct dray_error *error)
 {
     dray_autofree char *path = dray_format("%s/%s.lock", folder, key);
@@ -52,7 +52,10 @@ int dray_staged_lock(const char *folder, const char *key, int kind, int *ret_fd,
     if (!path)
         return dray_fail_memory(error);
     for (;;) {
-        dray_autoclose int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        dray_autoclose int fd =
+            open(path, O_RDWR | (make ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0 && !make && errno == ENOENT)
+            return 1;
         if (fd < 0)
             return dray_fail_errno(error, errno, "opening %s", path);
         if (flock(fd, kind | LOCK_NB) != 0)
@@ -144,13 +147,14 @@ static int is_settled(const struct dray_engine *engine, const char *name)
            (job->state == DRAY_JOB_DELIVERED || job->state == DRAY_JOB_CANCELLED);
 }
 
-int64_t dray_staged_needed(const struct dray_engine *engine, const char *path)
+int64_t dray_staged_needed(const struct dray_engine *engine, const char *path, const char **ret_why)
 {
     dray_autofree char *jobs = dray_format("%s/jobs", path);
     DIR *listing = jobs && !is_bad(path) ? opendir(jobs) : NULL;
     int64_t latest = 0, now = dray_now();
     struct stat status;
 
+    *ret_why = "nobody needs it";
     if (!listing)
         return 0;
     for (const struct dirent *one; (one = readdir(listing));) {
@@ -164,8 +168,12 @@ int64_t dray_staged_needed(const struct dray_engine *engine, const char *path)
         if (engine->keep_failed == DRAY_NONE ||
             __builtin_add_overflow(at, engine->keep_failed, &until))
             until = INT64_MAX;
-        if (until > latest)
-            latest = until;
+        if (until <= latest)
+            continue;
+        latest = until;
+        *ret_why = strcmp(one->d_name, DRAY_STAGED_PREVIEW) == 0
+                       ? "a preview brought it, and its delivery may need it"
+                       : "a job that did not deliver may need it";
     }
     (void)closedir(listing);
     return latest > now ? latest : 0;
@@ -274,8 +282,9 @@ static int fill(const struct dray_bringing *who, const char *folder, const char 
                 struct dray_error *error)
 {
     dray_autofree char *tree = dray_format("%s/tree", part);
+    dray_autofree char *promised = dray_format("%s/promised", part);
     uint64_t bytes = 0;
-    int result = tree ? make_directory(part, NULL, error) : dray_fail_memory(error);
+    int result = tree && promised ? make_directory(part, NULL, error) : dray_fail_memory(error);
 
     if (result == 0)
         result = make_directory(part, "tree", error);
@@ -293,6 +302,9 @@ static int fill(const struct dray_bringing *who, const char *folder, const char 
         result = write_about(who, part, error);
     if (result == 0)
         result = note_need(part, who->job, error);
+    /* All is there: while it is removed some day nothing is promised any more. */
+    if (result == 0 && unlink(promised) != 0)
+        result = dray_fail_errno(error, errno, "removing %s", promised);
     return result == 0 ? sync_directory(part, error) : result;
 }
 
@@ -314,8 +326,18 @@ static int make(const struct dray_bringing *who, const char *folder, const char 
 
 /* ---- Holding it */
 
+/* Was it whole before that time? */
+static int is_before(const char *path, int64_t time)
+{
+    dray_autofree char *list = dray_format("%s/list", path);
+    struct stat status;
+
+    return !list || (time > 0 && stat(list, &status) == 0 &&
+                     (int64_t)status.st_mtim.tv_sec * 1000000000 + status.st_mtim.tv_nsec < time);
+}
+
 /* Is it there (1), as it was brought? DRAY_INTEGRITY says that it is not. */
-static int look(const char *path, struct dray_error *error)
+static int look(const struct dray_bringing *who, const char *path, struct dray_error *error)
 {
     struct stat status;
 
@@ -323,19 +345,38 @@ static int look(const char *path, struct dray_error *error)
         return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "looking at %s", path);
     if (is_bad(path))
         return dray_fail(error, DRAY_INTEGRITY, "a delivery of it failed for its bytes");
+    if (is_before(path, who->engine->anew))
+        return dray_fail(error, DRAY_INTEGRITY, "--again was given");
     int result = dray_staged_list_check(path, error);
     return result == 0 ? 1 : result;
 }
 
+/* Nobody wonders where old bytes came from. */
+static void tell_reused(const struct dray_bringing *who, const char *path)
+{
+    dray_cleanup(dray_buffer_free) struct dray_buffer text = {.cap = 64u << 10};
+    dray_autofree char *file = dray_format("%s/about.json", path);
+    struct dray_error ignored = {0};
+    json_t *about = file && dray_read_file(file, &text, &ignored) == 0 && text.data
+                        ? json_loadb(text.data, text.length, 0, NULL)
+                        : NULL;
+    json_t *brought = json_object_get(about, "brought");
+
+    dray_event_send(who->engine, who->job, who->attempt,
+                    json_pack("{s:s, s:s, s:O*}", "event", "reused", "step",
+                              who->plan->steps[who->step].id, "brought", brought));
+    json_decref(about);
+}
+
 /* The lock is held alone: use what is there, or bring it. */
 static int make_ready(const struct dray_bringing *who, const char *folder, const char *key,
-                      const char *path, struct dray_error *error)
+                      const char *path, int *ret_made, struct dray_error *error)
 {
     struct dray_error why = {0};
     int result = dray_staged_sweep(folder, key, error), there = 0;
 
     if (result == 0)
-        there = look(path, &why);
+        there = look(who, path, &why);
     if (there == DRAY_INTEGRITY) {
         tell(who, DRAY_LOG_WARN, "what was brought earlier is thrown away and brought again",
              why.message);
@@ -344,7 +385,8 @@ static int make_ready(const struct dray_bringing *who, const char *folder, const
         *error = why;
         return there;
     }
-    return result == 0 && there != 1 ? make(who, folder, key, path, error) : result;
+    *ret_made = result == 0 && there != 1;
+    return *ret_made ? make(who, folder, key, path, error) : result;
 }
 
 /* For a job: nobody removes it while it is held with others. 1; 0: it is gone again. */
@@ -366,28 +408,31 @@ static int hold(const struct dray_bringing *who, const char *path, const char *l
 static int try_take(const struct dray_bringing *who, const char *folder, const char *key,
                     const char *path, int *ret_fd, struct dray_error *error)
 {
+    int made = 0;
     dray_autofree char *lock_path = dray_format("%s/%s.lock", folder, key);
     dray_autoclose int fd = -1;
     struct dray_error why = {0};
 
     if (!lock_path)
         return dray_fail_memory(error);
-    int result = dray_staged_lock(folder, key, LOCK_EX, &fd, error);
+    int result = dray_staged_lock(folder, key, LOCK_EX, 1, &fd, error);
     if (result == 1) {
-        result = make_ready(who, folder, key, path, error);
+        result = make_ready(who, folder, key, path, &made, error);
         if (result != 0) {
             dray_staged_forget(folder, key);
             return result;
         }
         result = hold(who, path, lock_path, fd, error);
     } else if (result == 0) {
-        result = dray_staged_lock(folder, key, LOCK_SH, &fd, error);
+        result = dray_staged_lock(folder, key, LOCK_SH, 1, &fd, error);
         /* One that is damaged is left to who uses it, who will notice. */
-        if (result == 1 && look(path, &why) != 1)
+        if (result == 1 && look(who, path, &why) != 1)
             return 0;
         if (result == 1)
             result = hold(who, path, lock_path, fd, error);
     }
+    if (result == 1 && !made)
+        tell_reused(who, path);
     if (result == 1)
         *ret_fd = DRAY_TAKE_FD(fd);
     return result;
@@ -401,8 +446,6 @@ static int take(const struct dray_bringing *who, struct dray_staged *staged,
     int told = 0;
     int result = folder ? key_of(&who->plan->steps[who->step], key, error) : error->class_;
 
-    if (result == 0)
-        result = dray_make_directories(folder, 0700, error);
     if (result != 0)
         return result;
     dray_autofree char *path = dray_format("%s/%s", folder, key);
@@ -410,6 +453,9 @@ static int take(const struct dray_bringing *who, struct dray_staged *staged,
     if (!path || !staged->key)
         return dray_fail_memory(error);
     while ((result = try_take(who, folder, key, path, &staged->lock, error)) == 0) {
+        result = dray_room_busy(who->room, 0, error);
+        if (result != 0)
+            return result;
         if (!told)
             dray_event_send(
                 who->engine, who->job, who->attempt,
@@ -419,6 +465,9 @@ static int take(const struct dray_bringing *who, struct dray_staged *staged,
             return dray_fail(error, DRAY_CANCELLED,
                              "interrupted while waiting for what another "
                              "process brings");
+        result = dray_room_busy(who->room, 1, error);
+        if (result != 0)
+            return result;
     }
     if (result < 0)
         return result;
@@ -450,6 +499,7 @@ int dray_stagings_take(const struct dray_bringing *who, const uint8_t *needed,
     stagings->steps = calloc(stagings->count + 1, sizeof(*stagings->steps));
     if (!stagings->steps)
         return dray_fail_memory(error);
+    stagings->room = -1;
     for (size_t i = 0; i < stagings->count; i++)
         stagings->steps[i].lock = -1;
     for (size_t i = 0; result == 0 && i < stagings->count; i++) {
@@ -457,6 +507,9 @@ int dray_stagings_take(const struct dray_bringing *who, const uint8_t *needed,
             continue;
         one.step = *ret_step = i;
         result = dray_program_allowed(who->engine, &who->plan->steps[i], error);
+        if (result == 0 && stagings->room < 0)
+            result = dray_room_enter(who->engine, &stagings->room, error);
+        one.room = stagings->room;
         if (result == 0)
             result = take(&one, &stagings->steps[i], error);
     }
@@ -493,11 +546,15 @@ int dray_in_doubt(int class_)
 static void mark(const struct dray_bringing *who, const char *path, enum dray_release how)
 {
     dray_autofree char *need = dray_format("%s/jobs/%s", path, who->job);
+    dray_autofree char *preview = dray_format("%s/jobs/" DRAY_STAGED_PREVIEW, path);
     dray_autofree char *bad = dray_format("%s/bad", path);
     struct dray_error ignored = {0};
 
     if (how == DRAY_RELEASE_DONE && need)
         (void)unlink(need);
+    /* It was a preview of this delivery. */
+    if (how == DRAY_RELEASE_DONE && preview && who->is_job)
+        (void)unlink(preview);
     if (how == DRAY_RELEASE_BAD && bad)
         dray_close_descriptor(&(int){open(bad, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)});
     /* As it was noted when it was taken, then. */
@@ -510,6 +567,7 @@ static void release(const struct dray_bringing *who, struct dray_staged *staged,
 {
     dray_autoclose int lock = DRAY_TAKE_FD(staged->lock);
     struct dray_error why = {0};
+    const char *reason;
 
     if (!staged->path)
         return;
@@ -520,7 +578,7 @@ static void release(const struct dray_bringing *who, struct dray_staged *staged,
     dray_autofree char *lock_path = dray_format("%s.lock", staged->path);
     /* Others that hold it, or come now, decide when they let go. */
     if (!lock_path || flock(lock, LOCK_EX | LOCK_NB) != 0 || !still_there(lock_path, lock) ||
-        dray_staged_needed(who->engine, staged->path) != 0)
+        dray_staged_needed(who->engine, staged->path, &reason) != 0)
         return;
     if (dray_staged_remove(folder, staged->key, &why) != 0)
         tell(who, DRAY_LOG_WARN, "what was brought could not be removed; dray admin gc tries again",
@@ -540,6 +598,8 @@ void dray_stagings_release(const struct dray_bringing *who, struct dray_stagings
         free(stagings->steps[i].path);
         free(stagings->steps[i].key);
     }
+    if (stagings->steps)
+        dray_close_descriptor(&stagings->room);
     free(stagings->steps);
     *stagings = (struct dray_stagings){0};
 }

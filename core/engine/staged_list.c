@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,7 +24,7 @@
 /* What is done with each entry, below a directory; `path` is relative to it. */
 struct listing {
     int root;
-    int (*entry)(void *arg, const char *path, const struct stat *status, struct dray_error *error);
+    int (*entry)(const struct listing *listing, const char *path, const struct stat *status);
     void *arg;
     struct dray_error *error;
 };
@@ -49,7 +50,7 @@ static int list_entry(struct listing *listing, const char *parent, const char *n
         return dray_fail_memory(listing->error);
     if (fstatat(listing->root, path, &status, AT_SYMLINK_NOFOLLOW) != 0)
         return dray_fail_errno(listing->error, errno, "looking at %s", path);
-    int result = listing->entry(listing->arg, path, &status, listing->error);
+    int result = listing->entry(listing, path, &status);
     return result == 0 && S_ISDIR(status.st_mode) ? list_directory(listing, path, depth + 1)
                                                   : result;
 }
@@ -81,22 +82,38 @@ static int list_directory(struct listing *listing, const char *path, int depth)
 
 /* ---- A line */
 
-static char *line_of(const char *path, const struct stat *status)
+static json_t *time_of(const struct timespec *time)
+{
+    return json_integer((json_int_t)time->tv_sec * 1000000000 + time->tv_nsec);
+}
+
+static int add_target(const struct listing *listing, const char *path, json_t *json)
+{
+    char target[PATH_MAX];
+    ssize_t length = readlinkat(listing->root, path, target, sizeof(target));
+
+    return length >= 0 ? dray_json_set_path(json, "target", target, (size_t)length) : -1;
+}
+
+/* `ctime` tells of bytes that were changed and had their time set back: nobody can set it. */
+static char *line_of(const struct listing *listing, const char *path, const struct stat *status)
 {
     const char *type = S_ISREG(status->st_mode)   ? "file"
                        : S_ISDIR(status->st_mode) ? "directory"
                        : S_ISLNK(status->st_mode) ? "link"
                                                   : "other";
-    json_t *json = json_pack("{s:s, s:I}", "type", type, "inode", (json_int_t)status->st_ino);
+    json_t *json = json_pack("{s:s, s:I, s:i}", "type", type, "inode", (json_int_t)status->st_ino,
+                             "mode", (int)(status->st_mode & 07777));
     char *line = NULL;
     int made = json && dray_json_set_path(json, "path", path, strlen(path)) == 0;
 
     /* A directory has what is in it. */
     if (made && !S_ISDIR(status->st_mode))
         made = json_object_set_new(json, "size", json_integer(status->st_size)) == 0 &&
-               json_object_set_new(json, "mtime",
-                                   json_integer((json_int_t)status->st_mtim.tv_sec * 1000000000 +
-                                                status->st_mtim.tv_nsec)) == 0;
+               json_object_set_new(json, "mtime", time_of(&status->st_mtim)) == 0 &&
+               json_object_set_new(json, "ctime", time_of(&status->st_ctim)) == 0;
+    if (made && S_ISLNK(status->st_mode))
+        made = add_target(listing, path, json) == 0;
     if (made)
         line = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
     json_decref(json);
@@ -120,16 +137,17 @@ static int flush(struct writing *writing, struct dray_error *error)
     return 0;
 }
 
-static int write_entry(void *arg, const char *path, const struct stat *status,
-                       struct dray_error *error)
+static int write_entry(const struct listing *listing, const char *path, const struct stat *status)
 {
-    struct writing *writing = arg;
-    dray_autofree char *line = line_of(path, status);
+    struct writing *writing = listing->arg;
+    dray_autofree char *line = line_of(listing, path, status);
 
     if (!line)
-        return dray_fail_memory(error);
+        return dray_fail_memory(listing->error);
     dray_buffer_format(&writing->buffer, "%s\n", line);
-    return writing->buffer.length < PIECE && !writing->buffer.failed ? 0 : flush(writing, error);
+    return writing->buffer.length < PIECE && !writing->buffer.failed
+               ? 0
+               : flush(writing, listing->error);
 }
 
 static int open_tree(const char *directory, struct dray_error *error)
@@ -186,17 +204,16 @@ static const char *next_line(struct comparing *comparing)
     return length > 0 ? comparing->line : NULL;
 }
 
-static int compare_entry(void *arg, const char *path, const struct stat *status,
-                         struct dray_error *error)
+static int compare_entry(const struct listing *listing, const char *path, const struct stat *status)
 {
-    dray_autofree char *found = line_of(path, status);
-    const char *listed = next_line(arg);
+    dray_autofree char *found = line_of(listing, path, status);
+    const char *listed = next_line(listing->arg);
 
     if (!found)
-        return dray_fail_memory(error);
+        return dray_fail_memory(listing->error);
     if (listed && strcmp(listed, found) == 0)
         return 0;
-    return dray_fail(error, DRAY_INTEGRITY,
+    return dray_fail(listing->error, DRAY_INTEGRITY,
                      "%s is not as it was brought, or what is before it is gone", path);
 }
 
@@ -233,26 +250,31 @@ int dray_staged_list_check(const char *directory, struct dray_error *error)
 
 /* ---- Its size */
 
-static int add_size(void *arg, const char *path, const struct stat *status,
-                    struct dray_error *error)
+struct usage {
+    struct dray_engine *engine;
+    uint64_t sum;
+};
+
+static int add_size(const struct listing *listing, const char *path, const struct stat *status)
 {
-    uint64_t *sum = arg;
+    struct usage *usage = listing->arg;
 
     (void)path;
-    (void)error;
-    *sum += (uint64_t)status->st_blocks * 512;
-    return 0;
+    usage->sum += (uint64_t)status->st_blocks * 512;
+    if (usage->engine)
+        dray_cancel_look(usage->engine);
+    return usage->engine && usage->engine->interrupted ? DRAY_CANCELLED : 0;
 }
 
-uint64_t dray_disk_usage(const char *path)
+uint64_t dray_disk_usage(const char *path, struct dray_engine *engine)
 {
+    struct usage usage = {.engine = engine};
     struct dray_error ignored = {0};
-    uint64_t sum = 0;
     dray_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    struct listing listing = {.root = fd, .entry = add_size, .arg = &sum, .error = &ignored};
+    struct listing listing = {.root = fd, .entry = add_size, .arg = &usage, .error = &ignored};
 
     /* What goes away meanwhile is not counted. */
     if (fd < 0 || list_directory(&listing, "", 0) != 0)
-        return sum;
-    return sum;
+        return usage.sum;
+    return usage.sum;
 }

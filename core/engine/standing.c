@@ -95,6 +95,11 @@ static int occupied(const struct dray_plan_target *target, const struct dray_job
         dray_hint(error, "move away what is there, or deliver to another place\n"
                          "to put a dataset into a directory: --to DIRECTORY/, in a workflow into:\n"
                          "to add to what is there, in a workflow:  existing: merge");
+    if (target->presence == DRAY_OCCUPIED && row && row->state == DRAY_JOB_DELIVERED)
+        dray_hint(error,
+                  "to see what was changed:  dray verify '%s'\n"
+                  "move it away, or deliver to another place",
+                  target->uri);
     if (target->presence == DRAY_DELIVERED && target->target_type == DRAY_TARGET_HPFS)
         dray_hint(error, "to put this delivery in its place, in a workflow:  existing: replace");
     error->side = DRAY_SIDE_TARGET;

@@ -197,6 +197,9 @@ static void steps(struct dray_buffer *out, const struct dray_plan *plan)
     }
 }
 
+#define ADDED_TO                                                                                   \
+    ", and will be added to; a run looks for conflicts first, and dray preview names them"
+
 static void presence(struct dray_buffer *out, const struct dray_plan_target *target)
 {
     if (target->presence == DRAY_ABSENT) {
@@ -206,14 +209,14 @@ static void presence(struct dray_buffer *out, const struct dray_plan_target *tar
     } else if (target->presence == DRAY_OCCUPIED) {
         dray_buffer_text(out, "something is there: ");
         shortened(out, target->found_what ? target->found_what : "not a delivery of ours");
-        dray_buffer_text(out, target->goes_over ? ", and will be added to\n" : "\n");
+        dray_buffer_format(out, "%s\n", target->goes_over ? ADDED_TO : "");
     } else if (target->found_key && strcmp(target->found_key, target->request_key) == 0) {
         dray_buffer_format(out, "already delivered %s\n",
                            target->found_time ? target->found_time : "");
     } else {
         dray_buffer_format(out, "another delivery is there, of %s%s\n",
                            target->found_time ? target->found_time : "an unknown time",
-                           target->goes_over == DRAY_GOES_INTO ? ", and will be added to"
+                           target->goes_over == DRAY_GOES_INTO ? ADDED_TO
                            : target->goes_over                 ? ", and will be replaced"
                                                                : "");
     }

@@ -39,7 +39,10 @@ struct dray_adopt {
     int each;
     uint64_t every;
     int synced;  /* staging, opened before the first write; only this file syncs by it */
-    int journal; /* -1: none yet. Of the thread, once it runs */
+    int journal; /* -1: none yet */
+    /* Held while the journal is made or written: by the thread, and where what is taken over is
+     * passed on, during which a plugin may have begun to copy. */
+    pthread_mutex_t writing;
 
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t moved;
@@ -59,6 +62,7 @@ static void free_adopt(struct dray_adopt *adopt)
     dray_close_descriptor(&adopt->journal);
     (void)pthread_cond_destroy(&adopt->moved);
     (void)pthread_mutex_destroy(&adopt->lock);
+    (void)pthread_mutex_destroy(&adopt->writing);
     free(adopt->ids);
     free(adopt);
 }
@@ -77,6 +81,7 @@ int dray_adopt_begin(struct dray_step_run *step, int each, uint64_t every, struc
                                  .every = every,
                                  .synced = -1,
                                  .journal = -1,
+                                 .writing = PTHREAD_MUTEX_INITIALIZER,
                                  .lock = PTHREAD_MUTEX_INITIALIZER,
                                  .since = dray_monotonic()};
     int failed = pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) != 0 ||
@@ -217,9 +222,11 @@ void dray_adopt_pass_on(struct dray_step_run *step, const uint64_t *ids, size_t 
 {
     struct dray_adopt *adopt = step->adopt;
 
-    if (count > 0 && (adopt->journal >= 0 || make_journal(adopt) == 0) &&
-        write_lines(adopt, ids, count) != 0)
-        return; /* what is not noted is copied again */
+    pthread_mutex_lock(&adopt->writing);
+    /* What is not noted is copied again. */
+    if (count > 0 && (adopt->journal >= 0 || make_journal(adopt) == 0))
+        (void)!write_lines(adopt, ids, count);
+    pthread_mutex_unlock(&adopt->writing);
 }
 
 /* ---- The thread ---- */
@@ -277,9 +284,11 @@ static void *write_all_down(void *arg)
         dray_autofree uint64_t *ids = take_list(adopt, &count);
         __atomic_store_n(&adopt->since, dray_monotonic(), __ATOMIC_RELAXED);
         pthread_mutex_unlock(&adopt->lock);
-        int failed = write_down(adopt, ids, count) != 0;
+        pthread_mutex_lock(&adopt->writing);
+        int failed = write_down(adopt, ids, count) != 0, reason = errno;
+        pthread_mutex_unlock(&adopt->writing);
         if (failed)
-            tell_end(adopt, errno);
+            tell_end(adopt, reason);
         pthread_mutex_lock(&adopt->lock);
         adopt->failed = failed;
     }

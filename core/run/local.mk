@@ -41,6 +41,7 @@ libdraycore_a_SOURCES += \
 	core/run/schedule.c \
 	core/run/services.c \
 	core/run/services_destination.c \
+	core/run/services_merge.c \
 	core/run/services_program.c \
 	core/run/services_tree.c \
 	core/run/staging.c \

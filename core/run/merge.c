@@ -76,6 +76,22 @@ static int add(struct merging *merging, enum dray_merge_act act, const struct st
     return dray_merge_journal_add(merging->journal, act, status, path, merging->error);
 }
 
+/* Of the directory that the path lies in. */
+static int check_right(struct merging *merging, const char *path, int is_aside)
+{
+    const char *name = NULL;
+    dray_autoclose int folder = dray_merge_open_folder(merging->target, path, &name);
+
+    if (folder < 0)
+        return fail_at(merging, "opening the directory of", path);
+    if (dray_merge_permits(merging->watch, folder, is_aside ? name : NULL))
+        return 0;
+    return dray_fail(merging->error, DRAY_DENIED,
+                     "whoever it is delivered for may not %s \"%.*s\" in the target; nothing was "
+                     "written",
+                     is_aside ? "replace" : "make", NAME_SHOWN, path);
+}
+
 static int push_folder(struct merging *merging, const char *path, int whole)
 {
     dray_autofree char *copy = strdup(path);
@@ -160,6 +176,12 @@ static int may_replace_records(struct merging *merging, const char *path)
         folder < 0 ? -1 : openat(folder, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int are = fd < 0 ? -1 : dray_merge_is_records(fd, name);
 
+    /* It loses them. */
+    if (are > 0 && !dray_merge_permits(merging->watch, fd, NULL))
+        return dray_fail(merging->error, DRAY_DENIED,
+                         "whoever it is delivered for may not remove the records in \"%.*s\"; "
+                         "nothing was written",
+                         NAME_SHOWN, path);
     return are >= 0 ? are : fail_at(merging, "looking at the records in", path);
 }
 
@@ -170,8 +192,10 @@ static int is_movable(mode_t mode)
 
 static int put_whole(struct merging *merging, const char *path, const struct stat *ours)
 {
-    int result = add(merging, DRAY_MERGE_PUT, ours, path);
+    int result = check_right(merging, path, 0);
 
+    if (result == 0)
+        result = add(merging, DRAY_MERGE_PUT, ours, path);
     return result == 0 && S_ISDIR(ours->st_mode) ? push_folder(merging, path, 1) : result;
 }
 
@@ -187,7 +211,9 @@ static int settle_name(struct merging *merging, const char *path, const struct s
     if (fits < 0)
         return fits;
     if (fits && merging->conflicts == DRAY_CONFLICTS_REPLACE) {
-        int result = add(merging, DRAY_MERGE_ASIDE, theirs, path);
+        int result = check_right(merging, path, 1);
+        if (result == 0)
+            result = add(merging, DRAY_MERGE_ASIDE, theirs, path);
         return result == 0 ? put_whole(merging, path, ours) : result;
     }
     if (fits && !both && merging->conflicts == DRAY_CONFLICTS_SKIP_SAME) {

@@ -47,10 +47,12 @@ struct dray_merge_journal {
 };
 void dray_merge_journal_free(struct dray_merge_journal *journal);
 
-/* Who hears that it goes on and is asked whether to stop; a NULL pointer: nobody. */
+/* Who hears that it goes on and is asked whether to stop, and whether a directory of the target may
+ * get names and have the name `gone` (may be NULL) taken from it; a NULL pointer: nobody. */
 struct dray_merge_watch {
     void (*progress)(void *arg);
     int (*cancelled)(void *arg);
+    int (*permits)(void *arg, int folder, const char *gone);
     void *arg;
 };
 
@@ -115,11 +117,20 @@ int dray_merge_is_holder(const char *name);
 DRAY_MUST_CHECK int dray_merge_plan(int target, int data, uint32_t conflicts,
                                     const struct dray_merge_watch *watch,
                                     struct dray_merge_journal *journal, struct dray_error *error);
-/* Does a directory hold the records of a delivery of this dataset, and nothing else? 1, 0, or -1
- * with errno. */
+#define DRAY_MERGE_MARKER "delivered.json"
+/* Does a directory hold the records of a delivery of this dataset as they were written, and nothing
+ * else? 1, 0, or -1 with errno. */
 DRAY_MUST_CHECK int dray_merge_is_records(int directory, const char *dataset);
+/* Was the record not written to after the marker, which is written last? */
+int dray_merge_is_as_written(int directory, const char *name);
 /* Is it the name of a record? */
 int dray_merge_is_record(const char *name);
+
+static inline int dray_merge_permits(const struct dray_merge_watch *watch, int folder,
+                                     const char *gone)
+{
+    return !watch || !watch->permits || watch->permits(watch->arg, folder, gone);
+}
 
 static inline void dray_merge_progress(const struct dray_merge_watch *watch)
 {

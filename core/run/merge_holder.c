@@ -263,7 +263,8 @@ static int lock_holder(struct holder *holder, const char *mark, struct dray_erro
 
 /* ---- Removing ---- */
 
-/* What was moved aside: only what it was then is removed. */
+/* What was moved aside: only what it was then is removed, and of records none that was written to
+ * since. */
 static void remove_old(int old, const struct dray_merge_line *line, size_t index)
 {
     char name[24];
@@ -281,9 +282,17 @@ static void remove_old(int old, const struct dray_merge_line *line, size_t index
         dray_close_descriptor(&fd);
         return;
     }
-    for (const struct dirent *one; (one = readdir(listing));)
-        if (dray_merge_is_record(one->d_name))
-            (void)unlinkat(fd, one->d_name, 0);
+    int kept = 0;
+    for (const struct dirent *one; (one = readdir(listing));) {
+        if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0 ||
+            strcmp(one->d_name, DRAY_MERGE_MARKER) == 0)
+            continue;
+        kept |= !dray_merge_is_record(one->d_name) || !dray_merge_is_as_written(fd, one->d_name) ||
+                unlinkat(fd, one->d_name, 0) != 0;
+    }
+    /* The marker goes last: by its time the others are known. */
+    if (!kept)
+        (void)unlinkat(fd, DRAY_MERGE_MARKER, 0);
     (void)closedir(listing);
     (void)unlinkat(old, name, AT_REMOVEDIR);
 }

@@ -38,7 +38,7 @@ static int is_digest(const json_t *text)
 static int has_marker(int directory, const char *dataset)
 {
     dray_autofree char *text = malloc(MARKER_CAP);
-    dray_autoclose int fd = openat(directory, "delivered.json",
+    dray_autoclose int fd = openat(directory, DRAY_MERGE_MARKER,
                                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     ssize_t got = fd < 0 || !text ? -1 : dray_read_full(fd, text, MARKER_CAP);
 
@@ -52,6 +52,20 @@ static int has_marker(int directory, const char *dataset)
     return json_integer_value(json_object_get(marker, "version")) == 1 && named &&
            strcmp(named, dataset) == 0 && is_digest(json_object_get(marker, "request_key")) &&
            is_digest(json_object_get(marker, "manifest_sha256"));
+}
+
+static int64_t time_of(const struct stat *status)
+{
+    return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
+}
+
+int dray_merge_is_as_written(int directory, const char *name)
+{
+    struct stat marker, status;
+
+    return fstatat(directory, DRAY_MERGE_MARKER, &marker, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(directory, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(marker.st_mode) &&
+           S_ISREG(status.st_mode) && time_of(&status) <= time_of(&marker);
 }
 
 int dray_merge_is_records(int directory, const char *dataset)
@@ -69,15 +83,13 @@ int dray_merge_is_records(int directory, const char *dataset)
     while (only) {
         errno = 0;
         const struct dirent *one = readdir(listing);
-        struct stat status;
         reason = one ? 0 : errno;
         if (!one)
             break;
         if (strcmp(one->d_name, ".") == 0 || strcmp(one->d_name, "..") == 0)
             continue;
-        only = dray_merge_is_record(one->d_name) &&
-               fstatat(directory, one->d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
-               S_ISREG(status.st_mode);
+        only =
+            dray_merge_is_record(one->d_name) && dray_merge_is_as_written(directory, one->d_name);
     }
     (void)closedir(listing);
     errno = reason;

@@ -57,12 +57,29 @@ static int restore_mode(struct work *work, const struct dray_merge_line *line)
 
 /* ---- Doing ---- */
 
+/* The directory that the line's name is in. It is asked for again: another one may have come to the
+ * path. EACCES: it may not be changed. */
+static int open_permitted(struct work *work, const struct dray_merge_line *line,
+                          const char **ret_name)
+{
+    dray_autoclose int folder = dray_merge_open_folder(work->target, line->path, ret_name);
+
+    if (folder < 0)
+        return -1;
+    if (dray_merge_permits(work->watch, folder, line->act == DRAY_MERGE_ASIDE ? *ret_name : NULL))
+        return DRAY_TAKE_FD(folder);
+    errno = EACCES;
+    return -1;
+}
+
 static int put(struct work *work, const struct dray_merge_line *line, int again)
 {
     int there = again ? dray_merge_is_there(work->target, line->path, line) : 0;
+    const char *name = NULL;
+    dray_autoclose int folder = there == 0 ? open_permitted(work, line, &name) : -1;
 
-    if (there < 0 ||
-        (there == 0 && dray_merge_move_out(work->data, line->path, work->target, line->path) != 0))
+    if (there < 0 || (there == 0 && (folder < 0 || dray_merge_move_out(work->data, line->path,
+                                                                       folder, name) != 0)))
         return fail_at(work, errno, "putting into place", line->path);
     return again ? restore_mode(work, line) : 0;
 }
@@ -72,11 +89,13 @@ static int aside(struct work *work, size_t index, int again)
 {
     const struct dray_merge_line *line = &work->journal->lines[index];
     char name[NAME_ROOM];
+    const char *theirs = NULL;
 
     name_of(index, name);
     if (again && dray_merge_is_there(work->old, name, line) > 0)
         return 0;
-    if (dray_merge_move_in(work->target, line->path, work->old, name) != 0)
+    dray_autoclose int folder = open_permitted(work, line, &theirs);
+    if (folder < 0 || dray_merge_move_in(folder, theirs, work->old, name) != 0)
         return fail_at(work, errno, "moving aside", line->path);
     if (dray_merge_is_there(work->old, name, line) > 0)
         return 0;

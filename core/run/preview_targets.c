@@ -21,6 +21,22 @@ static int is_added_to(const struct dray_plan_target *target)
     return target->goes_over == DRAY_GOES_INTO && !is_delivered(target);
 }
 
+/* Is there what a run neither replaces nor adds to? */
+static int is_refused(const struct dray_plan_target *target)
+{
+    return !target->goes_over && !is_delivered(target) &&
+           (target->presence == DRAY_OCCUPIED || target->presence == DRAY_DELIVERED);
+}
+
+/* Why, made with malloc; NULL: no memory. */
+static char *refusal(const struct dray_plan_target *target)
+{
+    if (target->presence == DRAY_DELIVERED)
+        return dray_format("another delivery, of %s",
+                           target->found_time ? target->found_time : "an unknown time");
+    return dray_format("%s", target->found_what ? target->found_what : "something else");
+}
+
 /* Ask the push what is in its way: 0, or a class with the reason. */
 static int look(struct dray_step_run *step, struct dray_error *error)
 {
@@ -58,6 +74,22 @@ static void replaced_json(const struct dray_plan *plan, struct dray_buffer *out)
                      json_pack("{s:s, s:s?, s:s?, s:s?}", "target", target->uri, "job",
                                target->found_job, "request_key", target->found_key, "time",
                                target->found_time));
+    }
+    if (count > 0)
+        dray_buffer_text(out, "]");
+}
+
+static void refused_json(const struct dray_plan *plan, struct dray_buffer *out)
+{
+    uint64_t count = 0;
+
+    for (size_t i = 0; i < plan->target_count; i++) {
+        const struct dray_plan_target *target = &plan->targets[i];
+        if (!is_refused(target))
+            continue;
+        dray_autofree char *found = refusal(target);
+        add_json(out, "refused", count++,
+                 json_pack("{s:s, s:s?}", "target", target->uri, "found", found));
     }
     if (count > 0)
         dray_buffer_text(out, "]");
@@ -101,6 +133,12 @@ static void add_text(struct dray_run *run, const struct dray_plan_target *target
         else
             dray_buffer_text(out, "nothing is in the way");
         dray_buffer_text(out, "\n");
+    } else if (is_refused(target)) {
+        dray_autofree char *found = refusal(target);
+        dray_utf8_add(out, target->uri, strlen(target->uri), 1);
+        dray_buffer_text(out, " holds what a run does not touch, and so fails: ");
+        dray_utf8_add(out, found ? found : "", found ? strlen(found) : 0, 1);
+        dray_buffer_text(out, "\n");
     }
 }
 
@@ -110,6 +148,7 @@ void dray_preview_targets(struct dray_run *run, const struct dray_preview_format
     if (format->json) {
         replaced_json(run->plan, out);
         added_json(run, out);
+        refused_json(run->plan, out);
         return;
     }
     for (size_t i = 0; i < run->plan->target_count; i++)

@@ -258,6 +258,7 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
 {
     const struct dray_run *run = step->run;
     const struct dray_plan *plan = run->plan;
+    const json_t *others = json_object_get(step->confirmation, "replaces_files_of");
     char time[24];
     json_t *receipt = json_pack(
         "{s:i, s:s, s:I, s:{s:s, s:s?}, s:s, s:s, s:s, s:{s:s, s:s}, s:s?, s:s, s:o, s:I, s:I, "
@@ -274,6 +275,8 @@ static json_t *receipt_json(const struct dray_step_run *step, const char *manife
 
     if (receipt &&
         ((step->staging.merged && json_object_set_new(receipt, "merged", json_true()) != 0) ||
+         (others &&
+          json_object_set(receipt, "replaces_files_of", (json_t *)(uintptr_t)others) != 0) ||
          (step->superseded && json_object_set(receipt, "supersedes", step->superseded) != 0) ||
          add_history(step, receipt) != 0 || add_read(step, receipt) != 0 ||
          add_compared(step, receipt) != 0)) {

@@ -240,6 +240,7 @@ void dray_programs_kill(struct dray_run *run);
 int dray_service_scratch(struct dray_ctx *ctx, const char *name, int32_t *ret_fd);
 int dray_service_destination(struct dray_ctx *ctx, const char *path, char **ret_real,
                              int32_t *ret_fd);
+int dray_service_permits(struct dray_ctx *ctx, int32_t directory, const char *gone);
 int dray_service_merge(struct dray_ctx *ctx, uint32_t conflicts);
 int dray_service_adopt(struct dray_ctx *ctx, uint32_t flags, uint64_t every,
                        int (*fn)(struct dray_ctx *ctx, void *arg, uint64_t id, int32_t fd),

@@ -185,6 +185,34 @@ static int grant_writes(struct dray_sandbox *sandbox, const struct orders *order
     return result;
 }
 
+/* What a preview reads of a directory that a delivery is to be added to: the records in it. One
+ * that is not there or cannot be opened says so when it is looked at. */
+static int grant_records(struct dray_sandbox *sandbox, const struct dray_run *run,
+                         struct dray_error *error)
+{
+    int result = 0;
+
+    for (size_t i = 0; result == 0 && i < run->plan->target_count; i++) {
+        const struct dray_plan_target *target = &run->plan->targets[i];
+        struct dray_error ignored = {0};
+        dray_autofree char *real = NULL;
+        dray_autoclose int found = -1;
+        if (target->goes_over != DRAY_GOES_INTO || target->target_type != DRAY_TARGET_HPFS)
+            continue;
+        if (!run->destinations)
+            found = open(target->uri, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        else if (dray_destination_find(run->destinations, target->uri, &real, &found, &ignored) !=
+                 0)
+            continue;
+        /* Held until the runner ends. */
+        int records =
+            found < 0 ? -1 : openat(found, ".dray", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (records >= 0)
+            result = dray_sandbox_fd(sandbox, DRAY_GRANT_READ, records, error);
+    }
+    return result;
+}
+
 static int enter_sandbox(struct orders *orders, struct dray_error *error)
 {
     const json_t *wanted = json_object_get(orders->message, "sandbox");
@@ -201,6 +229,8 @@ static int enter_sandbox(struct orders *orders, struct dray_error *error)
         result = grant_brought(&sandbox, &orders->run, error);
     if (result == 0 && orders->run.steps && !orders->run.planning)
         result = grant_staging(&sandbox, &orders->run, error);
+    if (result == 0 && orders->run.preview)
+        result = grant_records(&sandbox, &orders->run, error);
     if (result == 0 && !orders->run.preview)
         result = grant_writes(&sandbox, orders, error);
     if (result == 0)

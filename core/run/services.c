@@ -361,4 +361,5 @@ const struct dray_host dray_services = {
     .record_bytes = dray_service_record_bytes,
     .adopt = dray_service_adopt,
     .destination = dray_service_destination,
+    .permits = dray_service_permits,
 };

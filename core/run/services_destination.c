@@ -19,6 +19,17 @@ int dray_service_destination(struct dray_ctx *ctx, const char *path, char **ret_
     return result;
 }
 
+int dray_service_permits(struct dray_ctx *ctx, int32_t directory, const char *gone)
+{
+    const struct dray_call *call = (struct dray_call *)(void *)ctx;
+    const json_t *whom = call->step->run->whom;
+
+    if (!whom)
+        return 1;
+    return gone ? dray_proof_lets_go(whom, directory, gone)
+                : dray_proof_of(whom, directory, NULL) != NULL;
+}
+
 /* A path at or below which a plugin delivers by itself; it may come into being by that. */
 static int check_path(const struct dray_run *run, const char *path, struct dray_error *error)
 {

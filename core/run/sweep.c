@@ -13,6 +13,7 @@
 #include "core/base/buffer.h"
 #include "core/base/io.h"
 #include "core/run/adopt.h"
+#include "core/run/merge_move.h"
 
 /* Of many that are left, so many are named. */
 #define TOLD 4
@@ -81,9 +82,26 @@ static void tell_more(const struct sweep *sweep)
 
 /* ---- One name ---- */
 
+/* A name may have come to mean something else since it was opened: then it is given back. */
+static int check_moved(int parent, const char *name, const char *moved, int held,
+                       struct dray_error *error)
+{
+    struct stat status, found;
+
+    if (fstat(held, &status) != 0 || fstatat(parent, moved, &found, AT_SYMLINK_NOFOLLOW) != 0)
+        return dray_fail_errno(error, errno, "looking at it");
+    if (status.st_dev == found.st_dev && status.st_ino == found.st_ino)
+        return 0;
+    if (dray_merge_rename_new(parent, moved, parent, name, found.st_mode) != 0)
+        return dray_fail_errno(error, errno,
+                               "something else came to its name, which is %s now: giving it back",
+                               moved);
+    return dray_fail(error, DRAY_CONFLICT, "something else came to its name, and was left there");
+}
+
 /* So that the attempt that made it, should it live after all, can no longer rename it into place. 0
  * also where it is gone itself. */
-static int rename_away(const struct dray_plan_target *target, int parent, char **name,
+static int rename_away(const struct dray_plan_target *target, int parent, char **name, int held,
                        struct dray_error *error)
 {
     dray_autofree char *prefix = dray_sweep_prefix(target);
@@ -101,6 +119,9 @@ static int rename_away(const struct dray_plan_target *target, int parent, char *
         return dray_fail_memory(error);
     if (renameat(parent, *name, parent, doomed) != 0)
         return errno == ENOENT ? 0 : dray_fail_errno(error, errno, "renaming it");
+    int moved = check_moved(parent, *name, doomed, held, error);
+    if (moved != 0)
+        return moved;
     free(*name);
     *name = DRAY_TAKE(doomed);
     return 0;
@@ -109,7 +130,7 @@ static int rename_away(const struct dray_plan_target *target, int parent, char *
 int dray_sweep_remove(const struct dray_plan_target *target, int parent, char **name, int held,
                       struct dray_error *error)
 {
-    int result = rename_away(target, parent, name, error);
+    int result = rename_away(target, parent, name, held, error);
 
     return result == 0 ? dray_remove_held(parent, *name, held, error) : result;
 }
@@ -156,7 +177,7 @@ static void sweep_ours(struct sweep *sweep, char **name, int *fd, const struct s
         hold(sweep, *name, line, fd, status);
     else if (line && line->what == DRAY_MADE && sweep->adopter &&
              dray_adopt_is_of_use(sweep->adopter, *fd)) {
-        if (rename_away(sweep->target, sweep->parent, name, &why) != 0)
+        if (rename_away(sweep->target, sweep->parent, name, *fd, &why) != 0)
             leave(sweep, *name, why.message);
         else if (!dray_adopt_keep(sweep->adopter, *name, fd))
             leave(sweep, *name, "there was no memory to take it over");

@@ -87,6 +87,19 @@ int dray_store_lock(struct dray_store *store, const char *job, int *ret_fd,
     }
 }
 
+int dray_store_is_locked(struct dray_store *store, const char *job)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    char name[64];
+
+    if (lock_name(store, job, name, sizeof name, NULL) != 0)
+        return -1;
+    dray_autoclose int fd = openat(store->directory_fd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return errno == ENOENT || errno == ENOTDIR ? 0 : -1;
+    return fcntl(fd, F_OFD_GETLK, &lock) == 0 ? lock.l_type != F_UNLCK : -1;
+}
+
 void dray_store_unlock(struct dray_store *store, const char *job, int *fd)
 {
     char name[64];

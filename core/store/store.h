@@ -313,6 +313,8 @@ DRAY_MUST_CHECK int dray_store_verdicts(struct dray_store *store, const char *jo
  * 0: another process has it and lives. Released by closing the descriptor, so by any death too. */
 DRAY_MUST_CHECK int dray_store_lock(struct dray_store *store, const char *job, int *ret_fd,
                                     struct dray_error *error);
+/* Does a process hold it? 1, 0, or -1: that cannot be said. Nothing is made, locked or removed. */
+DRAY_MUST_CHECK int dray_store_is_locked(struct dray_store *store, const char *job);
 /* Release it and remove the file: for a job that has ended. *fd becomes -1. */
 void dray_store_unlock(struct dray_store *store, const char *job, int *fd);
 /* Remove the lock files of engines that died, with what was left beside them. What cannot be

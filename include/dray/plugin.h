@@ -525,6 +525,11 @@ struct dray_host {
      * delivers into is found by this, and by no other way: DRAY_DENIED where the site does not let
      * it be delivered into, DRAY_NOT_FOUND where it is not there. */
     int (*destination)(struct dray_ctx *ctx, const char *path, char **ret_real, int32_t *ret_fd);
+    /* [push] May the user whom it is delivered for make names in this directory below the one that
+     * is added to (gone is NULL), or have this name taken from one that they may write in? 1 or 0:
+     * always 1 where Dray runs as that user, and the kernel decides. The host asks it itself of
+     * the directory that is added to, and of all again when it merges. */
+    int (*permits)(struct dray_ctx *ctx, int32_t directory, const char *gone);
 };
 #define DRAY_ADOPT_EACH          1u /* make files durable one by one, not the whole file system */
 #define DRAY_CONFLICTS_FAIL      0u

@@ -10,7 +10,7 @@
  * write.c  the tree's entries into staging
  * rights.c modes, owners and groups as asked for; acl.c  ACLs
  * recipient.c could whoever it is for remove it?
- * merge.c  what is in the way of a merge
+ * merge.c  what is in the way of a merge; others.c  whose files it replaces
  * old.c    the delivery that another one replaces
  * xattrs.c extended attributes
  * commit.c records, durability and the rename

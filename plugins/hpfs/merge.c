@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* merge.c - a delivery that is added to a directory which is there already: what is in its way is
  * found before the first byte is written. How it gets into place is the host's (host->merge). */
-#include "probe.h"
+#include "others.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -22,10 +22,15 @@ struct look {
     const struct dray_staging *staging;
     const struct hpfs_place *place;
     dev_t device; /* of the target */
-    int unread;   /* bytes are not compared, only sizes */
+    int unread;   /* a preview: bytes are not compared, only sizes */
+    int earlier;  /* an earlier delivery of the dataset is in the way */
     uint32_t *stay;
     uint64_t conflicts;
+    int denied;  /* some are not in the way, but may not be made or replaced */
+    char *asked; /* the directory that was asked for last, made with host->format */
+    int permits; /* and what the answer was */
     char *named; /* lines, made with host->format */
+    struct hpfs_replaced replaced;
     /* What is below this path is neither there nor in the way of anything. */
     char *skipped; /* made with host->format; NULL: none */
     uint64_t skipped_length;
@@ -36,14 +41,16 @@ static int out_of_memory(struct dray_ctx *ctx)
     return ctx->host->fail(ctx, DRAY_NO_MEMORY, "looking for conflicts: out of memory");
 }
 
+/* Of the path, or "": `why` says it all. */
 static int note_conflict(struct look *look, const char *path, const char *why)
 {
     const struct dray_host *host = look->ctx->host;
 
     if (look->conflicts++ >= NAMED)
         return DRAY_OK;
-    char *longer = host->format("%s%s\"%.*s\" %s", look->named == NULL ? "" : look->named,
-                                look->named == NULL ? "" : "; ", 80, path, why);
+    const char *mark = path[0] != '\0' ? "\"" : "", *blank = path[0] != '\0' ? " " : "";
+    char *longer = host->format("%s%s%s%.*s%s%s%s", look->named == NULL ? "" : look->named,
+                                look->named == NULL ? "" : "; ", mark, 80, path, mark, blank, why);
     host->free(look->named);
     look->named = longer;
     return longer != NULL ? DRAY_OK : out_of_memory(look->ctx);
@@ -64,6 +71,64 @@ static int is_skipped(const struct look *look, const struct dray_entry *entry)
     return look->skipped != NULL && entry->path_length > look->skipped_length &&
            entry->path[look->skipped_length] == '/' &&
            memcmp(entry->path, look->skipped, look->skipped_length) == 0;
+}
+
+/* ---- The right to change it ---- */
+
+/* May names be made in this directory of the target? */
+static int ask_directory(struct look *look, const char *path)
+{
+    const struct dray_host *host = look->ctx->host;
+
+    if (look->asked != NULL && strcmp(look->asked, path) == 0)
+        return DRAY_OK;
+    HPFS_FD fd = openat(look->staging->into, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return host->fail_errno(look->ctx, errno, "opening \"%.*s\" in the target", HPFS_SHOWN,
+                                path);
+    host->free(look->asked);
+    look->asked = host->format("%s", path);
+    look->permits = host->permits(look->ctx, fd, NULL);
+    return look->asked != NULL ? DRAY_OK : out_of_memory(look->ctx);
+}
+
+/* Of the directory that is added to, the host has asked already. */
+static int look_at_right(struct look *look, const char *path)
+{
+    const struct dray_host *host = look->ctx->host;
+    const char *slash = strrchr(path, '/');
+
+    if (slash == NULL)
+        return DRAY_OK;
+    char *directory = host->format("%.*s", (int)(slash - path), path);
+    int result = directory == NULL ? out_of_memory(look->ctx) : ask_directory(look, directory);
+    host->free(directory);
+    if (result != DRAY_OK || look->permits)
+        return result;
+    look->denied = 1;
+    return note_conflict(look, path, "is for a directory that they may not write in");
+}
+
+/* What has the name is to leave it. */
+static int look_at_removal(struct look *look, const char *path)
+{
+    const struct dray_host *host = look->ctx->host;
+    const char *slash = strrchr(path, '/');
+    char *directory =
+        host->format("%.*s", slash == NULL ? 1 : (int)(slash - path), slash == NULL ? "." : path);
+    if (directory == NULL)
+        return out_of_memory(look->ctx);
+    HPFS_FD fd =
+        openat(look->staging->into, directory, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int reason = errno;
+    host->free(directory);
+    if (fd < 0)
+        return host->fail_errno(look->ctx, reason, "opening the directory of \"%.*s\"", HPFS_SHOWN,
+                                path);
+    if (host->permits(look->ctx, fd, slash == NULL ? path : slash + 1))
+        return look_at_right(look, path);
+    look->denied = 1;
+    return note_conflict(look, path, "is not theirs to replace, by the sticky bit");
 }
 
 /* ---- The same? ---- */
@@ -163,8 +228,11 @@ static int look_at_file(struct look *look, const struct dray_entry *entry,
     int movable = S_ISREG(status->st_mode) || S_ISLNK(status->st_mode), same = 0;
     int result = DRAY_OK;
 
-    if (movable && look->hpfs->conflicts == HPFS_CONFLICTS_REPLACE)
-        return DRAY_OK;
+    if (movable && look->hpfs->conflicts == HPFS_CONFLICTS_REPLACE) {
+        int allowed = look_at_removal(look, entry->path);
+        return allowed == DRAY_OK ? hpfs_replaced_add(look->ctx, &look->replaced, entry->path)
+                                  : allowed;
+    }
     if (look->hpfs->conflicts == HPFS_CONFLICTS_SKIP_SAME && (status->st_mode & S_IFMT) == type) {
         if (type == S_IFLNK)
             same = is_same_link(look, entry);
@@ -217,7 +285,8 @@ static int look_at(struct look *look, const struct dray_entry *entry)
         if (errno != ENOENT)
             return look->ctx->host->fail_errno(
                 look->ctx, errno, "looking in the target for \"%.*s\"", HPFS_SHOWN, entry->path);
-        return directory ? skip_below(look, entry) : DRAY_OK;
+        int right = look_at_right(look, entry->path);
+        return right == DRAY_OK && directory ? skip_below(look, entry) : right;
     }
     if (!directory)
         return look_at_file(look, entry, &status);
@@ -227,6 +296,45 @@ static int look_at(struct look *look, const struct dray_entry *entry)
     }
     int result = note_conflict(look, entry->path, type_name(status.st_mode));
     return result == DRAY_OK ? skip_below(look, entry) : result;
+}
+
+/* Those of an earlier delivery are removed, and the directory loses them. */
+static int look_at_old_records(struct look *look, const char *path)
+{
+    const struct dray_host *host = look->ctx->host;
+    char *record = host->format("%s/delivered.json", path);
+    int result = record == NULL ? out_of_memory(look->ctx) : look_at_removal(look, path);
+
+    if (result == DRAY_OK)
+        result = look_at_right(look, record);
+    host->free(record);
+    return result;
+}
+
+/* What lies where the records of the dataset go. */
+static int look_at_ours(struct look *look, const char *path, const char *dataset)
+{
+    const struct dray_host *host = look->ctx->host;
+    char *time = NULL, *why = NULL;
+    int records = probe_only_records(look->ctx, look->staging->into, path, dataset, &time);
+
+    if (records > 0 && look->hpfs->conflicts == HPFS_CONFLICTS_REPLACE) {
+        host->free(time);
+        return look_at_old_records(look, path);
+    }
+    if (records > 0)
+        why = host->format("an earlier delivery of this dataset is there (%s)",
+                           time != NULL ? time : "of an unknown time");
+    else if (records == 0)
+        why = host->format("holds something else than records of a delivery as they were written");
+    else
+        why = host->format("cannot be looked at: %s", strerror(errno));
+    look->earlier = records > 0;
+    int result =
+        why == NULL ? out_of_memory(look->ctx) : note_conflict(look, records > 0 ? "" : path, why);
+    host->free(time);
+    host->free(why);
+    return result;
 }
 
 /* Where the records go. */
@@ -247,15 +355,32 @@ static int look_at_records(struct look *look)
     char *path = host->format(".dray/%s", dataset);
     if (path == NULL)
         return out_of_memory(look->ctx);
-    if (fstatat(into, path, &status, AT_SYMLINK_NOFOLLOW) == 0) {
-        int records = probe_only_records(look->ctx, into, path, dataset);
-        if (!records || look->hpfs->conflicts != HPFS_CONFLICTS_REPLACE)
-            result = note_conflict(look, path,
-                                   records ? "holds the records of another delivery of it"
-                                           : "holds something else than records of a delivery");
-    }
+    if (fstatat(into, path, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        result = look_at_ours(look, path, dataset);
+    else
+        result = look_at_right(look, path);
     host->free(path);
     return result;
+}
+
+static void hint(struct look *look)
+{
+    const struct dray_host *host = look->ctx->host;
+
+    if (look->denied)
+        host->hint(look->ctx,
+                   "%s, for whom it is delivered, has to own such a directory, or to be let write "
+                   "in it by its group or ACL, and search all above it; what is delivered is "
+                   "theirs with  owner: %s",
+                   host->job(look->ctx)->user, host->job(look->ctx)->user);
+    else if (look->hpfs->conflicts == HPFS_CONFLICTS_FAIL)
+        host->hint(look->ctx, "to leave files that are the same:  conflicts: skip_same\n"
+                              "to put others in their place:  conflicts: replace");
+    else if (look->earlier)
+        host->hint(look->ctx, "to put this delivery in the place of the earlier one, and its files "
+                              "in the place of others:  conflicts: replace");
+    else
+        host->hint(look->ctx, "move away what is in the way, or deliver to another place");
 }
 
 static int tell(struct look *look, const struct hpfs_place *place)
@@ -264,16 +389,12 @@ static int tell(struct look *look, const struct hpfs_place *place)
     char *more = look->conflicts > NAMED
                      ? host->format("; and %" PRIu64 " more", look->conflicts - NAMED)
                      : NULL;
-    int result = host->fail(look->ctx, DRAY_CONFLICT,
-                            "%" PRIu64 " %s in the way in %s: %s%s; "
-                            "nothing was written",
-                            look->conflicts, look->conflicts == 1 ? "name is" : "names are",
-                            place->whole, look->named, more != NULL ? more : "");
-    if (look->hpfs->conflicts == HPFS_CONFLICTS_FAIL)
-        host->hint(look->ctx, "to leave files that are the same:  conflicts: skip_same\n"
-                              "to put others in their place:  conflicts: replace");
-    else
-        host->hint(look->ctx, "move away what is in the way, or deliver to another place");
+    int result =
+        host->fail(look->ctx, look->denied ? DRAY_DENIED : DRAY_CONFLICT,
+                   "%" PRIu64 " %s in the way in %s: %s%s%s", look->conflicts,
+                   look->conflicts == 1 ? "name is" : "names are", place->whole, look->named,
+                   more != NULL ? more : "", look->unread ? "" : "; nothing was written");
+    hint(look);
     host->free(more);
     return result;
 }
@@ -303,8 +424,13 @@ static int look_at_all(struct look *look)
     }
     if (result == DRAY_OK && look->conflicts > 0)
         result = tell(look, look->place);
+    if (result == DRAY_OK && look->replaced.count > 0)
+        result =
+            hpfs_others_look(look->ctx, look->staging->into, look->place->whole, &look->replaced);
+    hpfs_replaced_free(&look->replaced);
     host->free(look->named);
     host->free(look->skipped);
+    host->free(look->asked);
     return result;
 }
 

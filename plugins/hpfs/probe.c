@@ -180,25 +180,53 @@ static int is_record(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const char *dataset)
+static int64_t time_of(const struct stat *status)
+{
+    return (int64_t)status->st_mtim.tv_sec * 1000000000 + status->st_mtim.tv_nsec;
+}
+
+/* The marker is written last: what has a later time is somebody's edit. */
+static int is_as_written(int records, const char *name)
+{
+    struct stat marker, status;
+
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return 1;
+    return is_record(name) &&
+           fstatat(records, "delivered.json", &marker, AT_SYMLINK_NOFOLLOW) == 0 &&
+           fstatat(records, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode) &&
+           time_of(&status) <= time_of(&marker);
+}
+
+int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const char *dataset,
+                       char **ret_time)
 {
     struct probe probe = {.ctx = ctx, .root = root};
     HPFS_FD records = openat(root, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    PROBE_JSON marker = records < 0 ? NULL : read_marker(&probe, records);
     int copy = records < 0 ? -1 : openat(records, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *listing = copy < 0 ? NULL : fdopendir(copy);
-    int only = is_marker(marker, dataset);
+    int only = 1, reason = 0;
 
     if (listing == NULL) {
+        reason = errno;
         hpfs_close(&copy);
-        return 0;
+        errno = reason;
+        return reason == ENOTDIR || reason == ELOOP ? 0 : -1;
     }
-    errno = 0;
-    for (const struct dirent *one; only && (one = readdir(listing)) != NULL; errno = 0)
-        only = is_record(one->d_name);
-    only = only && errno == 0;
+    for (const struct dirent *one; only && reason == 0;) {
+        errno = 0;
+        one = readdir(listing);
+        reason = one == NULL ? errno : 0;
+        if (one == NULL)
+            break;
+        only = is_as_written(records, one->d_name);
+    }
     (void)closedir(listing);
-    return only;
+    PROBE_JSON marker = reason == 0 && only ? read_marker(&probe, records) : NULL;
+    if (reason == 0 && is_marker(marker, dataset))
+        *ret_time = ctx->host->format("%s", probe_text(marker, "time"));
+    errno = reason;
+    return reason != 0 ? -1 : is_marker(marker, dataset);
 }
 
 static const char *type_name(mode_t mode)

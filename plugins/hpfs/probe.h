@@ -57,8 +57,11 @@ const char *probe_text(const json_t *object, const char *key);
  * manifest. */
 void probe_look_inside(struct probe *probe, struct dray_presence *presence);
 
-/* Has the directory at path records of this dataset with a marker, and nothing else? */
-int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const char *dataset);
+/* Has the directory at path records of this dataset as they were written with its marker, and
+ * nothing else? Then *ret_time is the marker's, made with host->format. 1, 0, or -1 with errno: it
+ * cannot be looked at. */
+int probe_only_records(struct dray_ctx *ctx, int root, const char *path, const char *dataset,
+                       char **ret_time);
 
 /* Is the manifest in the directory of records the one of this digest, and does the tree.jsonl say
  * what is there? Sets why, failed and the numbers. */

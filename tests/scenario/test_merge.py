@@ -204,7 +204,7 @@ def test_without_the_word_it_is_said_how_to_add(run, data, target):
 def test_a_corrected_dataset_goes_over_its_own_files(run, dray, data, target):
     run(data, target)
     (data / "a").write_bytes(b"corrected")
-    assert '".dray/data" holds the records of another delivery of it' in run(data, target, exit=1).err
+    assert "in the way in %s: an earlier delivery of this dataset is there (20" % target in run(data, target, exit=1).err
     run(data, target, conflicts="replace")
     assert (target / "a").read_bytes() == b"corrected" and left(target) == []
     dray("verify", target)
@@ -224,7 +224,7 @@ def test_preview_says_what_is_in_the_way(run, data, target):
     before = texts(target)
     said = run(data, target, command="preview").out
     assert f"{target} is there, and a run adds to it; 2 names are in the way in" in said
-    assert '"a" is there; "d/b" is there; nothing was written' in said
+    assert '"a" is there; "d/b" is there\n' in said and "nothing was written" not in said
     [added] = run(data, target, "--json", command="preview").json_lines()[-1]["summary"]["adds_to"]
     assert added["target"] == str(target) and '"a" is there' in added["in_the_way"]
     for conflicts, way in (("replace", False), ("skip_same", True)):
@@ -232,6 +232,89 @@ def test_preview_says_what_is_in_the_way(run, data, target):
         assert ("nothing is in the way" in said) != way and ('1 name is in the way' in said) == way
         assert ('"a" is another one there' in said) == way
     assert texts(target) == before and left(target) == []
+
+
+@pytest.mark.parametrize("conflicts, way", [("replace", False), ("skip_same", True), ("fail", True)])
+def test_preview_says_the_same_of_an_earlier_delivery_as_a_run(run, data, target, conflicts, way):
+    """Also in its sandbox."""
+    run(data, target)
+    (data / "a").write_bytes(b"eno")
+    said = run(data, target, command="preview", conflicts=conflicts)
+    assert ("nothing is in the way" in said.out) != way, said.out
+    assert (": an earlier delivery of this dataset is there (20" in said.out) == way
+    assert "something else" not in said.out and "nothing was written" not in said.out
+    ran = run(data, target, conflicts=conflicts, exit=1 if way else 0)
+    assert ("an earlier delivery of this dataset is there (20" in ran.err) == way
+    assert ("conflicts: replace" in ran.err) == way
+
+
+def test_plan_says_that_conflicts_are_looked_for_later(run, data, target):
+    assert "and will be added to; a run looks for conflicts first, and dray preview names them" in run(
+        data, target, command="plan").out
+
+
+def test_preview_says_what_a_run_refuses(run, dray, data, tmp_path):
+    place = tmp_path / "y"
+    run(data, place, existing="replace")
+    (place / "a").write_bytes(b"edited")
+    (data / "a").write_bytes(b"corrected")
+    planned = run(data, place, existing="replace", command="plan")
+    said = run(data, place, existing="replace", command="preview")
+    assert "a delivery of data that is not whole: a has another size" in planned.out
+    assert (f"{place} holds what a run does not touch, and so fails: a delivery of data that is not whole: a has "
+            "another size\n") in said.out
+    [refused] = run(data, place, "--json", existing="replace", command="preview").json_lines()[-1]["summary"]["refused"]
+    assert refused == {"target": str(place), "found": "a delivery of data that is not whole: a has another size"}
+    assert "not whole" in run(data, place, existing="replace", exit=1).err
+
+
+def test_what_is_not_whole_any_more_is_said_how_to_look_at(run, data, tmp_path):
+    place = tmp_path / "y"
+    run(data, place, existing="replace")
+    (place / "a").write_bytes(b"edited")
+    said = run(data, place, existing="replace", exit=1).err
+    assert "was delivered by job" in said and f"dray verify '{place}'" in said
+
+
+@pytest.mark.parametrize("record", ["README.txt", "receipt.json", "tree.jsonl"])
+def test_an_edit_in_the_records_is_not_removed_with_them(run, dray, data, target, record):
+    run(data, target)
+    (target / ".dray/data" / record).write_bytes(b"my own notes")
+    (data / "a").write_bytes(b"corrected")
+    said = run(data, target, conflicts="replace", exit=1).err
+    assert "records of a delivery as they were written" in said
+    assert (target / ".dray/data" / record).read_bytes() == b"my own notes"
+    assert (target / "a").read_bytes() == b"one" and left(target) == []
+    (target / ".dray/data").rename(target / "kept")
+    run(data, target, conflicts="replace")
+    assert (target / "kept" / record).read_bytes() == b"my own notes"
+
+
+def test_whose_files_are_replaced_is_said(run, dray, files, data, target, tmp_path):
+    run(data, target)
+    other = files(tmp_path / "other", {"a": b"another", "d/b": b"another", "mine": b"m"})
+    previewed = run(other, target, command="preview", conflicts="replace")
+    ran = run(other, target, conflicts="replace")
+    for said in (previewed.out + previewed.err, ran.out + ran.err):
+        assert f"in {target} files of other datasets are replaced" in said
+        assert "data (2 files)" in said
+    assert records(target, "other")[1]["replaces_files_of"] == "data (2 files)"
+    assert "replaces_files_of" not in records(target)[1]
+    verified = dray("verify", target, exit=None)
+    assert verified.code != 0 and "a" in verified.out + verified.err
+
+
+@pytest.mark.parametrize("text", [b"\0\n{]\n", b"[" * 300000, b'{"path": "a"}' * 40000, b""])
+def test_records_of_others_may_hold_anything(run, files, data, target, tmp_path, text):
+    (target / ".dray/wild").mkdir(parents=True)
+    (target / ".dray/wild/tree.jsonl").write_bytes(text + b'\n{"path": "a"}\n')
+    (target / ".dray/link").symlink_to("wild")
+    (target / ".dray/pipe").mkdir()
+    os.mkfifo(target / ".dray/pipe/tree.jsonl")
+    (target / "a").write_bytes(b"theirs")
+    ran = run(data, target, conflicts="replace")
+    assert "wild (1 file)" in ran.err and "link" not in ran.err
+    assert (target / "a").read_bytes() == b"one"
 
 
 def test_conflicts_without_merge_is_a_mistake(run, data, target):

@@ -47,8 +47,8 @@ def tape(dray, tmp_path, files):
                             f"  - {{ id: deliver, uses: push/hpfs, with: {{ path: {self.out}/{name} }} }}\n")
             return file
 
-        def run(self, work, **keywords):
-            return dray("run", work, "--config", self.config, **keywords)
+        def run(self, work, *options, **keywords):
+            return dray("run", work, "--config", self.config, *options, **keywords)
 
         def start(self, work):
             return dray.start("run", work, "--config", self.config, stdout=subprocess.PIPE,
@@ -100,6 +100,32 @@ def test_after_a_failure_tape_is_not_read_again(tape, mocks):
     assert tape.left() == []
 
 
+def test_what_is_used_again_is_said(dray, tape, mocks):
+    """Tape changed under the same name since: who gets the old bytes is told."""
+    work = tape.work("one", step=BREAK_ONCE)
+    assert "is used again" not in tape.run(work, exit=1).err
+    [kept] = tape.kept()
+    brought = json.loads((kept / "about.json").read_text())["brought"]
+    (tape.path / "x.tar").write_bytes((tape.path / "x.tar").read_bytes().replace(b"aaa", b"new"))
+    said = tape.run(work).err
+    assert f"  stage: what was brought at {brought} is used again\n" in said
+    assert contents(tape.out / "one") == FILES and tape.runs() == 1
+    [job] = {path for path in (dray.state / "logs").glob("*-*.log")}
+    assert [line for line in job.read_text().splitlines() if '"reused"' in line and brought in line]
+
+
+def test_again_brings_anew_what_was_kept(dray, tape, mocks):
+    """Once: what this very run brought is used by its second try."""
+    work = tape.work("one", step=BREAK_ONCE)
+    tape.run(work, exit=1)
+    work.write_text(work.read_text().replace("fail: permanent, times: 1 }", "fail: temporary, times: 1 }, "
+                                             "retry: { tries: 3, backoff: 10ms }"))
+    (tape.path / "x.tar").write_bytes((tape.path / "x.tar").read_bytes().replace(b"aaa", b"new"))
+    said = tape.run(work, "--again").err
+    assert "brought again" in said and "--again was given" in said
+    assert contents(tape.out / "one")["a.nc"] == b"new" and tape.runs() == 2 and tape.left() == []
+
+
 def test_a_retry_in_the_same_run_does_not_read_tape_again(tape, mocks):
     step = "  - { id: broken, uses: filter/mock, with: { fail: temporary, times: 1 }, retry: { tries: 3, backoff: 10ms } }\n"
     tape.run(tape.work("one", step=step))
@@ -111,8 +137,10 @@ def test_a_preview_that_brings_is_not_in_vain(dray, tape):
     assert "a.nc" in dray("preview", work, "--stage", "--config", tape.config).out
     [kept] = tape.kept()
     before = (kept / "list").read_text()
+    [item] = tape.gc("--dry-run")["items"]
+    assert item["why"] == "a preview brought it, and its delivery may need it"
     tape.run(work)
-    assert contents(tape.out / "one") == FILES
+    assert contents(tape.out / "one") == FILES and tape.left() == []
     assert "tape ran" not in "".join(file.read_text(errors="replace") for file in (dray.state / "logs").glob("*-*.log"))
     assert json.loads(before.splitlines()[0])["type"] == "directory"
 
@@ -124,7 +152,8 @@ def test_the_list_says_what_was_brought_and_for_whom(tape, mocks):
     there = os.stat(kept / "tree/brought/x.tar")
     assert [line["path"] for line in lines] == ["brought", "brought/x.tar"]
     assert lines[1] == {"path": "brought/x.tar", "type": "file", "size": there.st_size,
-                        "mtime": there.st_mtime_ns, "inode": there.st_ino}
+                        "mtime": there.st_mtime_ns, "ctime": there.st_ctime_ns, "inode": there.st_ino,
+                        "mode": there.st_mode & 0o7777}
     about = json.loads((kept / "about.json").read_text())
     assert about["source"] == "sda" and about["remote"] == f"{tape.path}/x.tar" and about["dataset"] == "one"
     assert len(os.listdir(kept / "jobs")) == 1
@@ -174,7 +203,7 @@ def test_when_the_first_dies_the_second_brings_it(dray, tape):
     assert [name for name in tape.left() if "staged/" in name] == []
 
 
-@pytest.mark.parametrize("damage", ["cut", "touched", "gone", "more", "replaced", "list"])
+@pytest.mark.parametrize("damage", ["cut", "hidden", "touched", "gone", "more", "replaced", "list"])
 def test_what_was_damaged_is_thrown_away_and_brought_again(tape, mocks, damage):
     work = tape.work("one", step=BREAK_ONCE)
     tape.run(work, exit=1)
@@ -183,6 +212,11 @@ def test_what_was_damaged_is_thrown_away_and_brought_again(tape, mocks, damage):
     if damage == "cut":
         status = bundle.stat()
         os.truncate(bundle, 100)
+        os.utime(bundle, ns=(status.st_atime_ns, status.st_mtime_ns))
+    elif damage == "hidden":
+        status = bundle.stat()
+        with bundle.open("r+b") as file:
+            file.write(b"EVIL")
         os.utime(bundle, ns=(status.st_atime_ns, status.st_mtime_ns))
     elif damage == "touched":
         os.utime(bundle)
@@ -294,6 +328,58 @@ def test_scratch_that_is_full_in_the_middle(dray, tape, small_disk):
 
 
 # ---- dray admin gc
+
+def all_below(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def test_a_dry_run_leaves_no_trace(dray, tape, mocks, tmp_path):
+    """It makes no lock, and so reports none of its own."""
+    tape.run(tape.work("one", step=BREAK_ONCE), exit=1)
+    (dray.state / "scratch/0123abcd-0000-4000-8000-000000000000.1").mkdir()
+    [kept] = tape.kept()
+    kept.with_name(kept.name + ".lock").unlink()
+    (kept.parent / f"{'a' * 64}.lock").write_text("")
+    (kept.parent / f"{'b' * 64}.part-0123456789abcdef").mkdir()
+    (tmp_path / "big").mkdir()
+    before = all_below(dray.state)
+    for scratch in ("{}", f"{{ path: {tmp_path}/big }}"):
+        tape.configure(scratch=scratch)
+        for _ in range(2):
+            whats = [item["what"] for item in tape.gc("--dry-run")["items"]]
+            assert sorted(whats) == ["scratch", "staged", "staged"]
+        assert all_below(dray.state) == before and os.listdir(tmp_path / "big") == []
+    tape.gc()
+    assert [path.name for path in kept.parent.iterdir() if path.name[:1] in "ab" and path != kept
+            and not path.name.startswith(kept.name)] == [] and os.listdir(dray.state / "jobs") == []
+
+
+def test_scratch_that_lay_elsewhere_is_collected(dray, tape, mocks, tmp_path):
+    """In the state directory, then at two places of the site: nothing is left behind, nor taken from others."""
+    for name in ("big", "other"):
+        (tmp_path / name).mkdir()
+    works = [tape.work(name, step=BREAK_ONCE) for name in ("one", "two", "six")]
+    for work, scratch in zip(works, ("{}", f"{{ path: {tmp_path}/big }}", f"{{ path: {tmp_path}/other }}")):
+        tape.configure(scratch=scratch)
+        tape.run(work, exit=1)
+    [own] = (tmp_path / "big").iterdir()
+    places = [dray.state / "scratch", own, tmp_path / "other" / own.name]
+    assert [len(tape.kept(place)) for place in places] == [1, 1, 1]
+    assert len(tape.gc("--dry-run")["items"]) == 3
+    (tmp_path / "another").mkdir(mode=0o700)
+    (tmp_path / "another/staged").mkdir()
+    (tmp_path / "another/staged" / ("c" * 64)).mkdir()
+    own.rename(tmp_path / "moved")
+    own.symlink_to(tmp_path / "another")
+    tape.configure(scratch="{ keep_failed: 0s }")
+    tape.gc()
+    assert [len(tape.kept(place)) for place in (places[0], places[2])] == [0, 0]
+    assert (tmp_path / "another/staged" / ("c" * 64)).is_dir()
+    own.unlink()
+    (tmp_path / "moved").rename(own)
+    tape.gc()
+    assert tape.kept(own) == []
+
 
 def test_gc_removes_what_only_a_cancelled_job_needed(dray, tape, mocks):
     work = tape.work("one", step="  - { id: slow, uses: filter/mock, with: { delay: 20s } }\n")

@@ -129,6 +129,7 @@ def test_what_does_not(dray, push, place, how):
 
 
 def test_a_claim_is_a_file_of_the_user_whose_name_was_told(dray, push, place):
+    (place / "lab").chmod(0o1777)
     lab, plain = place / "lab", dray("target", "claim", place / "lab", "--for", "nobody", exit=6).out
     file = lab / claim_of(dray, lab, exit=6)["file"]
     assert f"{lab} is not claimed for nobody, who claims it by making this file:\n  touch {file}\n" == plain
@@ -155,6 +156,8 @@ def test_a_claim_is_a_file_of_the_user_whose_name_was_told(dray, push, place):
 
 def test_a_claim_is_of_one_directory_and_one_user(dray, push, place):
     (place / "other").mkdir()
+    for name in "lab", "other":
+        (place / name).chmod(0o1777)
     names = {claim_of(dray, place / "lab", exit=6)["file"], claim_of(dray, place / "other", exit=6)["file"],
              dray("target", "claim", place / "lab", "--for", "daemon", "--json", exit=6).json()["file"]}
     assert len(names) == 3 and names == {name for name in names if len(name) == 44}
@@ -165,6 +168,7 @@ def test_a_claim_is_of_one_directory_and_one_user(dray, push, place):
     push("lab/x", exit=3)
     (place / "lab").rename(place / "gone")
     (place / "lab").mkdir()
+    (place / "lab").chmod(0o1777)
     assert claim_of(dray, place / "lab", exit=6)["file"] not in names, "another directory by the same path"
 
 

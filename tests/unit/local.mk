@@ -73,6 +73,7 @@ unit_tests += tests/unit/test_store_recipes
 unit_tests += tests/unit/test_store_verdicts
 unit_tests += tests/unit/test_store_policies
 unit_tests += tests/unit/test_store_take_up
+unit_tests += tests/unit/test_sweep_race
 unit_tests += tests/unit/test_symlinks
 unit_tests += tests/unit/test_syntax
 unit_tests += tests/unit/test_text
@@ -112,6 +113,8 @@ tests_unit_test_pattern_property_LDADD = libdraypattern.la $(LDADD)
 # A file system that answers as it is told.
 tests_unit_test_merge_races_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=linkat,--wrap=unlinkat,--wrap=fsync,--wrap=write,--wrap=syscall
+tests_unit_test_sweep_race_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=renameat
+tests_unit_test_adopt_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=syncfs
 tests_unit_test_merge_holder_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=fcntl,--wrap=fcntl64
 tests_unit_test_hpfs_commit_LDFLAGS = $(AM_LDFLAGS) \
 	-Wl,--wrap=renameat2,--wrap=renameat,--wrap=syncfs,--wrap=fsync

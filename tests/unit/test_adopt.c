@@ -358,6 +358,46 @@ static void test_what_may_change_without_a_trace_is_not_noted(void **state)
     assert_int_equal(count_lines(push, &seen), 2);
 }
 
+/* In a sync, the thread waits a while for the other one to write. */
+static int slow, inside, passed, both;
+
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+int __real_syncfs(int fd);
+int __wrap_syncfs(int fd);
+
+int __wrap_syncfs(int fd)
+{
+    if (__atomic_load_n(&slow, __ATOMIC_SEQ_CST)) {
+        __atomic_store_n(&inside, 1, __ATOMIC_SEQ_CST);
+        for (int i = 0; i < 60 && !__atomic_load_n(&passed, __ATOMIC_SEQ_CST); i++)
+            (void)usleep(5000);
+        __atomic_store_n(&both, __atomic_load_n(&passed, __ATOMIC_SEQ_CST), __ATOMIC_SEQ_CST);
+    }
+    return __real_syncfs(fd);
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl37-c,cert-dcl51-cpp) */
+
+static void test_a_plugin_that_copies_while_it_takes_over_has_one_journal(void **state)
+{
+    struct push *push = *state;
+    struct dray_error error = {0};
+    struct seen seen;
+    uint64_t id = id_of(push, "d/b");
+
+    __atomic_store_n(&slow, 1, __ATOMIC_SEQ_CST);
+    assert_int_equal(dray_adopt_begin(&push->step_run, 0, 5, &error), 0);
+    dray_adopt_note(&push->step_run, id_of(push, "a"));
+    for (int i = 0; i < 2000 && !__atomic_load_n(&inside, __ATOMIC_SEQ_CST); i++)
+        (void)usleep(5000);
+    dray_adopt_pass_on(&push->step_run, &id, 1);
+    __atomic_store_n(&passed, 1, __ATOMIC_SEQ_CST);
+    wait_for_lines(push, 2, &seen);
+    __atomic_store_n(&slow, 0, __ATOMIC_SEQ_CST);
+    assert_true(__atomic_load_n(&inside, __ATOMIC_SEQ_CST));
+    assert_false(__atomic_load_n(&both, __ATOMIC_SEQ_CST));
+    assert_int_equal(dray_adopt_end(&push->step_run, &error), 0);
+}
+
 static void test_a_journal_that_cannot_be_made_stops_nothing(void **state)
 {
     struct push *push = *state;
@@ -382,6 +422,7 @@ int main(void)
         NOTING(test_it_is_noted_file_by_file),
         NOTING(test_a_file_is_noted_once_it_has_its_time),
         NOTING(test_what_may_change_without_a_trace_is_not_noted),
+        NOTING(test_a_plugin_that_copies_while_it_takes_over_has_one_journal),
         NOTING(test_a_journal_that_cannot_be_made_stops_nothing),
     };
 

@@ -332,7 +332,7 @@ static void test_every_step_is_heard_of(void **state)
     struct place *place = *state;
     struct dray_error error = {0}, kept = {0};
     unsigned heard = 0;
-    const struct dray_merge_watch watch = {count, NULL, &heard};
+    const struct dray_merge_watch watch = {count, NULL, NULL, &heard};
 
     place_write_journal(place);
     assert_int_equal(
@@ -352,7 +352,7 @@ static void test_it_can_be_cancelled_until_its_journal_is_written(void **state)
     struct dray_error error = {0};
     dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
     unsigned heard = 0;
-    const struct dray_merge_watch watch = {count, is_cancelled, &heard};
+    const struct dray_merge_watch watch = {count, is_cancelled, NULL, &heard};
 
     assert_int_equal(mkdirat(place->holder, "new", 0700), 0);
     dray_autoclose int data = openat(place->holder, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -366,6 +366,73 @@ static void test_it_can_be_cancelled_until_its_journal_is_written(void **state)
         dray_merge_plan(place->target, data, DRAY_CONFLICTS_SKIP_SAME, &watch, &journal, &error),
         DRAY_CANCELLED);
     assert_int_equal(heard, 3);
+}
+
+/* ---- What whoever it is for may change ---- */
+
+struct asked {
+    unsigned count, refused; /* the one that is refused */
+    int gone;                /* names that were to leave */
+};
+
+static int permits(void *arg, int folder, const char *gone)
+{
+    struct asked *asked = arg;
+    struct stat status;
+
+    assert_int_equal(fstat(folder, &status), 0);
+    asked->gone += gone != NULL;
+    return ++asked->count != asked->refused;
+}
+
+static void test_each_name_is_asked_for_when_it_is_moved(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0}, kept = {0};
+    struct asked asked = {0};
+    const struct dray_merge_watch watch = {NULL, NULL, permits, &asked};
+    unsigned moves = 0;
+
+    for (size_t i = 0; i < place->journal.count; i++)
+        moves += place->journal.lines[i].act != DRAY_MERGE_HAS;
+    asked.refused = moves;
+    place_write_journal(place);
+    assert_int_equal(
+        dray_merge_finish(place->target, place->holder, &place->journal, 0, &watch, &error),
+        DRAY_DENIED);
+    assert_int_equal(asked.count, moves);
+    assert_true(asked.gone > 0);
+    assert_int_equal(
+        dray_merge_undo(place->target, place->holder, &place->journal, &watch, &kept, &error), 0);
+    place_assert_as_before(place);
+}
+
+static void test_nothing_is_planned_that_they_may_not_do(void **state)
+{
+    struct place *place = *state;
+    struct dray_error error = {0};
+    dray_cleanup(dray_merge_journal_free) struct dray_merge_journal journal = {0};
+    struct asked asked = {0};
+    const struct dray_merge_watch watch = {NULL, NULL, permits, &asked};
+
+    assert_int_equal(mkdirat(place->holder, "new", 0700), 0);
+    dray_autoclose int data = openat(place->holder, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    place_write(data, "both", "new");
+    place_write(data, "fresh", "");
+    place_write(place->target, "both", "old");
+    assert_int_equal(mkdirat(data, ".dray", 0755), 0);
+    assert_int_equal(
+        dray_merge_plan(place->target, data, DRAY_CONFLICTS_REPLACE, &watch, &journal, &error), 0);
+    assert_true(asked.count > 1 && asked.gone > 0);
+    unsigned all = asked.count;
+    for (unsigned refused = 1; refused <= all; refused++) {
+        asked = (struct asked){.refused = refused};
+        dray_merge_journal_free(&journal);
+        assert_int_equal(
+            dray_merge_plan(place->target, data, DRAY_CONFLICTS_REPLACE, &watch, &journal, &error),
+            DRAY_DENIED);
+        assert_non_null(strstr(error.message, "whoever it is delivered for may not "));
+    }
 }
 
 int main(void)
@@ -392,6 +459,8 @@ int main(void)
         TEST(test_what_others_may_write_is_not_believed),
         TEST(test_every_step_is_heard_of),
         TEST(test_it_can_be_cancelled_until_its_journal_is_written),
+        TEST(test_each_name_is_asked_for_when_it_is_moved),
+        TEST(test_nothing_is_planned_that_they_may_not_do),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -305,11 +305,46 @@ static void test_only_records_of_the_dataset_are_records(void **state)
     assert_int_equal(are_records(place), 0);
     place_write(place->target, "r/delivered.json", MARKER("data"));
     assert_int_equal(are_records(place), 1);
+    const struct timespec later[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) + 9}};
+    assert_int_equal(utimensat(place->target, "r/tree.jsonl", later, 0), 0); /* an edit */
+    assert_int_equal(are_records(place), 0);
+    assert_int_equal(utimensat(place->target, "r/delivered.json", later, 0), 0);
+    assert_int_equal(are_records(place), 1);
     place_write(place->target, "r/notes", "of somebody");
     assert_int_equal(are_records(place), 0);
     assert_int_equal(unlinkat(place->target, "r/notes", 0), 0);
     assert_int_equal(mkdirat(place->target, "r/receipt.sig", 0700), 0);
     assert_int_equal(are_records(place), 0);
+}
+
+/* They were moved aside, and somebody who was in there wrote into one. */
+static void test_a_record_that_was_edited_while_it_was_aside_is_kept(void **state)
+{
+    const struct timespec later[2] = {{.tv_nsec = UTIME_OMIT}, {.tv_sec = time(NULL) + 9}};
+
+    for (int edited = 0; edited < 2; edited++) {
+        struct place *place = *state;
+        struct dray_error error = {0};
+        struct stat status;
+        assert_int_equal(mkdirat(place->target, "r", 0700), 0);
+        place_write(place->target, "r/README.txt", "text");
+        place_write(place->target, "r/delivered.json", MARKER("r"));
+        assert_int_equal(fstatat(place->target, "r", &status, 0), 0);
+        assert_int_equal(
+            dray_merge_journal_add(&place->journal, DRAY_MERGE_ASIDE, &status, "r", &error), 0);
+        place_write_journal(place);
+        place_do_steps(place, place->journal.count);
+        if (edited)
+            assert_int_equal(utimensat(place->holder, "old/5/README.txt", later, 0), 0);
+        int result = place_try_to_settle(place, &error);
+        assert_int_equal(result, edited);
+        assert_int_equal(place_has(place, HOLDER "/old/5/README.txt"), edited);
+        assert_int_equal(place_has(place, HOLDER "/old/5/delivered.json"), edited);
+        if (edited)
+            assert_non_null(strstr(error.message, "is kept: it was \"r\" of the target"));
+        assert_int_equal(place_remove(state), 0);
+        assert_int_equal(setup(state), 0);
+    }
 }
 
 int main(void)
@@ -331,6 +366,7 @@ int main(void)
         TEST(test_it_is_heard_of_while_it_works),
         TEST(test_the_set_group_id_bit_stays),
         TEST(test_only_records_of_the_dataset_are_records),
+        TEST(test_a_record_that_was_edited_while_it_was_aside_is_kept),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

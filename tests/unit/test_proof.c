@@ -85,8 +85,8 @@ static void check(const struct files *files, int uid, int group, const char *exp
     assert_int_equal(dray_proof_check(whom, files->fd, "/real", &error),
                      expected ? 0 : DRAY_DENIED);
     if (!expected)
-        assert_string_equal(error.hint,
-                            "how it can be claimed says:  dray target claim '/real' --for smith");
+        assert_string_equal(
+            error.hint, "whether it can be claimed says:  dray target claim '/real' --for smith");
     json_decref(whom);
 }
 
@@ -103,6 +103,8 @@ static void test_owner_and_group_by_modes(void **state)
     check(*state, 5, 2, NULL);
     directory_mode = 0777; /* all may, which shows nothing */
     check(*state, 5, 5, NULL);
+    directory_mode = 0757; /* the group may less than all others */
+    check(*state, 5, 2, NULL);
     directory_mode = 0770;
     acl_errno = EOPNOTSUPP;
     check(*state, 5, 2, "group");

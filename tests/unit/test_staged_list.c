@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,41 @@ static void what_differs_is_named(void **state)
     check_differs("something is gone");
 }
 
+/* What a neighbour could do to hide it: bytes written, the time set back; a mode; a link's way. */
+static void what_was_hidden_is_found(void **state)
+{
+    struct dray_error error = {0};
+    struct stat before;
+
+    (void)state;
+    write_text("tree/b", "good");
+    assert_int_equal(mkdir("tree/d", 0700), 0);
+    assert_int_equal(symlink("/one", "tree/link"), 0);
+    assert_int_equal(dray_staged_list_write(directory, &error), 0);
+    assert_int_equal(dray_staged_list_check(directory, &error), 0);
+    /* Its clock ticks a few hundred times a second. */
+    (void)usleep(20000);
+    assert_int_equal(stat("tree/b", &before), 0);
+    dray_autoclose int fd = open("tree/b", O_WRONLY | O_CLOEXEC);
+    assert_int_equal(dray_write_all(fd, "evil", 4), 0);
+    assert_int_equal(futimens(fd, (struct timespec[]){before.st_atim, before.st_mtim}), 0);
+    check_differs("b is not as it was brought");
+    assert_int_equal(unlink("list"), 0);
+    assert_int_equal(dray_staged_list_write(directory, &error), 0);
+    assert_int_equal(chmod("tree/d", 0777), 0);
+    check_differs("d is not as it was brought");
+    assert_int_equal(chmod("tree/d", 0700), 0);
+    assert_int_equal(dray_staged_list_check(directory, &error), 0);
+    dray_autofree char *list = NULL;
+    size_t room = 0;
+    FILE *lines = fopen("list", "re");
+    assert_non_null(lines);
+    while (getline(&list, &room, lines) > 0 && !strstr(list, "link"))
+        continue;
+    assert_non_null(strstr(list, "\"target\":\"/one\""));
+    (void)fclose(lines);
+}
+
 static void a_list_or_tree_that_is_gone_is_damage(void **state)
 {
     struct dray_error error = {0};
@@ -109,17 +145,18 @@ static void depth_costs_no_descriptors(void **state)
 static void what_it_takes_on_disk(void **state)
 {
     (void)state;
-    uint64_t empty = dray_disk_usage(directory);
+    uint64_t empty = dray_disk_usage(directory, NULL);
 
     write_text("tree/b", "bytes");
-    assert_true(dray_disk_usage(directory) > empty);
-    assert_int_equal(dray_disk_usage("/nowhere/at/all"), 0);
+    assert_true(dray_disk_usage(directory, NULL) > empty);
+    assert_int_equal(dray_disk_usage("/nowhere/at/all", NULL), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_differs_is_named, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_was_hidden_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_list_or_tree_that_is_gone_is_damage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(depth_costs_no_descriptors, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_it_takes_on_disk, set_up, tear_down),
