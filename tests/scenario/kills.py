@@ -231,7 +231,7 @@ class Mode:
             held.wait(timeout=100)
 
     def run_for(self, seconds, who):
-        """Killed after that time; was it still at work?"""
+        """Killed after that time; was there still one to kill?"""
         running = subprocess.Popen(self.command(), env=self.dray.env, cwd=self.dray.home, start_new_session=True,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + seconds
@@ -241,8 +241,10 @@ class Mode:
         self.killed_in = self.phase()
         killed = running.poll() is None
         if killed and who != "engine":
-            for child in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split():
+            children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
+            for child in children:
                 os.kill(int(child), signal.SIGKILL)
+            killed = who == "both" or children != []
         if killed and who != "runner":
             os.kill(running.pid, signal.SIGKILL)
         running.wait(timeout=100)

@@ -8,6 +8,9 @@
  * itself), `both`; or `hold`: the engine is killed, and the runner that makes the call is frozen,
  * as a machine that sleeps is, until somebody has made the file LOG.go; LOG.held says that it is.
  *
+ * With MOMENT_DISK=DIR in the environment LOG.synced gets the inode and size of each regular file
+ * that is synced: of all below DIR by syncfs. What is not in there, a crash may lose.
+ *
  * The kernel stops a process there (SECCOMP_RET_TRACE), so it works for whatever it is linked with,
  * in a sandbox too. Calls of the program are not counted by threads: N means the same in each run
  * as far as their order is the same. All are waited for, so that what is still running when this
@@ -17,6 +20,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -209,6 +213,40 @@ static const char *name_of_call(pid_t thread)
     return name;
 }
 
+/* ---- What is synced ---- */
+
+static FILE *synced;
+
+static int note_synced(const char *path, const struct stat *status, int type, struct FTW *where)
+{
+    (void)path;
+    (void)type;
+    (void)where;
+    if (S_ISREG(status->st_mode))
+        (void)fprintf(synced, "%llu %lld\n", (unsigned long long)status->st_ino,
+                      (long long)status->st_size);
+    return 0;
+}
+
+/* A call that syncs is about to be made. */
+static void note_sync(pid_t thread, const char *name, const char *disk)
+{
+    struct __ptrace_syscall_info info;
+    struct stat status;
+    char path[64];
+
+    memset(&info, 0, sizeof info);
+    if (strcmp(name, "syncfs") == 0)
+        (void)nftw(disk, note_synced, 64, FTW_PHYS);
+    else if ((strcmp(name, "fsync") == 0 || strcmp(name, "fdatasync") == 0) &&
+             ptrace(PTRACE_GET_SYSCALL_INFO, thread, sizeof info, &info) > 0) {
+        (void)snprintf(path, sizeof path, "/proc/%d/fd/%d", (int)thread, (int)info.seccomp.args[0]);
+        if (stat(path, &status) == 0)
+            (void)note_synced(path, &status, 0, NULL);
+    }
+    (void)fflush(synced);
+}
+
 static void run(char **argv, int ready, int orphans_live)
 {
     char byte;
@@ -225,11 +263,15 @@ int main(int argc, char **argv)
         return 99;
     FILE *log = fopen(argv[1], "we");
     long wanted = strtol(argv[2], NULL, 10), number = 0;
-    const char *who = argv[3];
+    const char *who = argv[3], *disk = getenv("MOMENT_DISK");
+    char path[PATH_MAX];
     int pair[2], status, code = 0;
 
     if (log == NULL || pipe2(pair, O_CLOEXEC) != 0)
         fail(argv[1]);
+    (void)snprintf(path, sizeof path, "%s.synced", argv[1]);
+    if (disk != NULL && (synced = fopen(path, "we")) == NULL)
+        fail(path);
     engine = fork();
     if (engine == 0)
         run(argv + 4, pair[0], strcmp(who, "hold") == 0);
@@ -253,11 +295,14 @@ int main(int argc, char **argv)
             note_program(thread);
         } else if (event == PTRACE_EVENT_SECCOMP) {
             const struct watched *process = find(process_of(thread));
+            const char *name = name_of_call(thread);
             (void)fprintf(log, "%ld %s %s\n", ++number, process->runner ? "runner" : "engine",
-                          name_of_call(thread));
+                          name);
             (void)fflush(log);
             if (number == wanted)
                 act(who, thread, process, argv[1]);
+            else if (disk != NULL)
+                note_sync(thread, name, disk);
         } else if (event == PTRACE_EVENT_STOP && WSTOPSIG(status) != SIGTRAP) {
             (void)ptrace(PTRACE_LISTEN, thread, 0L, 0L);
             continue;
