@@ -343,7 +343,7 @@ static void assert_text(const json_t *object, const char *key, const char *expec
         fail_msg("%s is %s, not %s", key, seen ? seen : "not there", expected);
 }
 
-static int explain(struct plan_fixture *fixture, const json_t *facts, const char *path,
+static int explain(struct plan_fixture *fixture, json_t *facts, const char *path,
                    int64_t total_bytes, json_t **ret_answer)
 {
     const struct dray_policy_case of = {.facts = facts,
