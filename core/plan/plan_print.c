@@ -50,16 +50,35 @@ static int is_size(const char *uses, const char *key)
            (strcmp(uses, "validate") == 0 && strcmp(key, "bytes") == 0);
 }
 
+/* In the largest unit that it is a whole number of: as it may be written, and exact. */
+static void whole_size(struct dray_buffer *out, int64_t bytes)
+{
+    static const struct {
+        const char *name;
+        int64_t bytes;
+    } units[] = {
+        {"TiB", INT64_C(1) << 40},   {"TB", INT64_C(1000000000000)}, {"GiB", INT64_C(1) << 30},
+        {"GB", INT64_C(1000000000)}, {"MiB", INT64_C(1) << 20},      {"MB", INT64_C(1000000)},
+        {"KiB", INT64_C(1) << 10},   {"kB", INT64_C(1000)},
+    };
+
+    for (size_t i = 0; bytes > 0 && i < DRAY_COUNT(units); i++) {
+        if (bytes % units[i].bytes != 0)
+            continue;
+        dray_buffer_format(out, "%lld %s", (long long)(bytes / units[i].bytes), units[i].name);
+        return;
+    }
+    dray_buffer_format(out, "%lld", (long long)bytes);
+}
+
 static void value(struct dray_buffer *out, const char *uses, const char *key, const json_t *json)
 {
-    char size[24];
-
     if (json_is_string(json))
         shortened(out, json_string_value(json));
     else if (json_is_boolean(json))
         dray_buffer_text(out, json_is_true(json) ? "true" : "false");
     else if (json_is_integer(json) && is_size(uses, key))
-        dray_buffer_text(out, dray_size_print((uint64_t)json_integer_value(json), size));
+        whole_size(out, json_integer_value(json));
     else if (json_is_integer(json))
         dray_buffer_format(out, "%lld", (long long)json_integer_value(json));
 }

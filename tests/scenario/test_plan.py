@@ -457,4 +457,4 @@ steps:
   - { id: sizes, uses: filter/size, with: { min: 4096 } }
   - { id: push, uses: push/hpfs, with: { path: ./out/data } }
 """)).out
-    assert "min: 4.0 KiB, max: none\n" in said and "sync_every: 1.0 GiB\n" in said
+    assert "min: 4 KiB, max: none\n" in said and "sync_every: 1 GiB\n" in said
