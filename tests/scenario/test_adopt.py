@@ -13,6 +13,8 @@ import pytest
 
 from trees import assert_same, listing
 
+pytestmark = pytest.mark.slow
+
 FILES = 160
 SIZE = 1 << 20
 WORKFLOW = """version: 1

@@ -158,6 +158,7 @@ def is_harmless(place, call, path):
 SAID = {errno.EDQUOT: ("Disk quota exceeded", "no_space"), errno.EIO: ("Input/output error", "temporary")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("existing", ["fail", "replace", "merge"])
 @pytest.mark.parametrize("call, durability", [("fsync", "syncfs"), ("fsync", "fsync"), ("syncfs", "syncfs"),
                                               ("close", "syncfs"), ("close", "fsync")])
