@@ -17,16 +17,6 @@ struct writing {
     struct dray_error *error;
 };
 
-static int flush(struct writing *writing)
-{
-    if (writing->buffer.failed)
-        return dray_fail_memory(writing->error);
-    if (dray_write_all(writing->fd, writing->buffer.data, writing->buffer.length) != 0)
-        return dray_fail_errno(writing->error, errno, "writing the catalog's list");
-    dray_buffer_clear(&writing->buffer);
-    return 0;
-}
-
 /* A record ends with NUL, as a path may hold any other byte. */
 static int add_file(void *arg, const struct dray_dataset_file *file)
 {
@@ -34,7 +24,9 @@ static int add_file(void *arg, const struct dray_dataset_file *file)
 
     dray_buffer_format(&writing->buffer, "%llu\t", (unsigned long long)file->bytes);
     dray_buffer_add(&writing->buffer, file->path, strlen(file->path) + 1);
-    return writing->buffer.length < PIECE && !writing->buffer.failed ? 0 : flush(writing);
+    return writing->buffer.length < PIECE && !writing->buffer.failed
+               ? 0
+               : dray_flush(writing->fd, &writing->buffer, "the catalog's list", writing->error);
 }
 
 static int write_list(struct dray_api *api, uint64_t id, int fd, struct dray_error *error)
@@ -43,7 +35,7 @@ static int write_list(struct dray_api *api, uint64_t id, int fd, struct dray_err
     int result = dray_store_dataset_files(api->engine.store, id, add_file, &writing, error);
 
     if (result == 0 && writing.buffer.length > 0)
-        result = flush(&writing);
+        result = dray_flush(writing.fd, &writing.buffer, "the catalog's list", writing.error);
     dray_buffer_free(&writing.buffer);
     if (result == 0 && lseek(fd, 0, SEEK_SET) != 0)
         result = dray_fail_errno(error, errno, "rewinding the catalog's list");

@@ -64,6 +64,16 @@ int dray_pwrite_all(int fd, const void *data, size_t length, uint64_t offset)
     return fits(offset, length) ? write_full(fd, data, length, &start) : -1;
 }
 
+int dray_flush(int fd, struct dray_buffer *buffer, const char *what, struct dray_error *error)
+{
+    if (buffer->failed)
+        return dray_fail_memory(error);
+    if (dray_write_all(fd, buffer->data, buffer->length) != 0)
+        return dray_fail_errno(error, errno, "writing %s", what);
+    dray_buffer_clear(buffer);
+    return 0;
+}
+
 /* Both ways to read; offset NULL: from where the descriptor stands. */
 static ssize_t read_full(int fd, char *bytes, size_t length, const off_t *offset)
 {

@@ -14,6 +14,9 @@ DRAY_MUST_CHECK int dray_pwrite_all(int fd, const void *data, size_t length, uin
 /* As many bytes as there are up to length (less only at end of file), or -1 with errno. */
 DRAY_MUST_CHECK ssize_t dray_read_full(int fd, void *data, size_t length);
 DRAY_MUST_CHECK ssize_t dray_pread_full(int fd, void *data, size_t length, uint64_t offset);
+/* Write what the buffer holds, and empty it. `what` names it in an error. */
+DRAY_MUST_CHECK int dray_flush(int fd, struct dray_buffer *buffer, const char *what,
+                               struct dray_error *error);
 /* Close a file that was written: 0, or -1 with errno. *fd becomes -1 either way. */
 DRAY_MUST_CHECK int dray_close(int *fd);
 /* A whole file behind what the buffer holds, up to its cap. */

@@ -55,16 +55,6 @@ struct writing {
     struct dray_error *error;
 };
 
-static int flush(struct writing *writing)
-{
-    if (writing->buffer.failed)
-        return dray_fail_memory(writing->error);
-    if (dray_write_all(writing->fd, writing->buffer.data, writing->buffer.length) != 0)
-        return dray_fail_errno(writing->error, errno, "writing the catalog's record");
-    dray_buffer_clear(&writing->buffer);
-    return 0;
-}
-
 static int add_file(void *arg, const struct dray_dataset_file *file)
 {
     struct writing *writing = arg;
@@ -79,7 +69,9 @@ static int add_file(void *arg, const struct dray_dataset_file *file)
         return dray_fail_memory(writing->error);
     dray_buffer_format(&writing->buffer, "%s\n", line);
     free(line);
-    return writing->buffer.length < PIECE && !writing->buffer.failed ? 0 : flush(writing);
+    return writing->buffer.length < PIECE && !writing->buffer.failed
+               ? 0
+               : dray_flush(writing->fd, &writing->buffer, "the catalog's record", writing->error);
 }
 
 /* A bundle's source compares that itself. Of a file that is the dataset it is a record like that of
@@ -117,7 +109,7 @@ static int write_record(struct dray_engine *engine, uint64_t id, const char *onl
     if (result == 0)
         result = dray_store_dataset_files(engine->store, id, add_file, &writing, error);
     if (result == 0 && writing.buffer.length > 0)
-        result = flush(&writing);
+        result = dray_flush(writing.fd, &writing.buffer, "the catalog's record", writing.error);
     dray_buffer_free(&writing.buffer);
     return result;
 }

@@ -10,7 +10,7 @@ import pytest
 
 from bundles import FILE, HARD, Libarchive, forge, member, zip_of
 from conftest import TOP
-from trees import listing
+from trees import content_filter, listing
 
 DATA = [("raw/a", FILE, b"1" * 1000), ("raw/b", FILE, b"2" * 1000), ("keep/c", FILE, b"3"), ("d", FILE, b"4")]
 PICK = "  - { id: pick, uses: filter/glob, with: { exclude: [raw/**] } }\n"
@@ -133,41 +133,11 @@ def test_a_rule_that_only_watches_drops_nothing(extracted, tmp_path, mode, files
     assert (tmp_path / "out/raw").exists() == (files == 4)
 
 
-CONTENT = r"""
-#include <dray/plugin.h>
-struct content { int64_t unused; };
-static const struct dray_option options[] = {
-    DRAY_OPTION_INT(struct content, unused, "0", 0, 1, "Nothing"),
-};
-static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *entry,
-                  struct dray_verdict *ret_verdict)
-{
-    struct dray_reader reader = {.size = sizeof(reader)};
-    char first = 0;
-    (void)self;
-    *ret_verdict = (struct dray_verdict){DRAY_KEEP, 0, DRAY_NO_INDEX};
-    if (entry->type != DRAY_FILE)
-        return DRAY_OK;
-    int result = ctx->host->open(ctx, entry->id, &reader);
-    if (result != DRAY_OK)
-        return result;
-    int64_t got = ctx->host->read(ctx, &reader, &first, 1);
-    result = ctx->host->close(ctx, &reader);
-    if (got == 1 && first == '4')
-        ret_verdict->verdict = DRAY_DROP;
-    return got < 0 ? (int)got : result;
-}
-static const struct dray_filter_operations operations = {.size = sizeof(operations), .decide = decide};
-DRAY_PLUGIN(DRAY_KIND_FILTER, DRAY_CAP_CONTENT, "content", "1.0.0", "Drop what begins with 4", struct content,
-            options, &operations);
-"""
-
-
 @pytest.mark.parametrize("first, files", [("pick", 2), ("look", 4)])
 def test_a_filter_that_reads_gets_bytes(dray, extracted, tmp_path, first, files):
     place = dray.home / ".local/lib/dray/plugins"
     place.mkdir(parents=True)
-    (tmp_path / "content.c").write_text(CONTENT)
+    (tmp_path / "content.c").write_text(content_filter("4"))
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", f"-I{TOP}/include", tmp_path / "content.c",
                     "-o", place / "filter-content.so"], check=True)
     steps = [PICK, "  - { id: look, uses: filter/content }\n"]
@@ -177,7 +147,7 @@ def test_a_filter_that_reads_gets_bytes(dray, extracted, tmp_path, first, files)
     assert sorted(listing(tmp_path / "out")) == [b"keep", b"keep/c"]
 
 
-FICKLE = CONTENT[:CONTENT.index("static int decide")] + r"""
+FICKLE = content_filter("4").split("static int decide")[0] + r"""
 static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *entry,
                   struct dray_verdict *ret_verdict)
 {

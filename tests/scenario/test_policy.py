@@ -13,6 +13,7 @@ import time
 import pytest
 
 from conftest import TOP, contents, record
+from trees import content_filter
 
 DATASET = {"a.nc": "grid\n", "raw/x.fastq": "ACGT\n", "notes/day.txt": "n\n"}
 
@@ -468,40 +469,10 @@ def test_a_job_of_several_sources_is_not_guessed_at(dray, site, files):
     assert answer["totals"]["not_replayed"] == 1 and "several sources" in answer["jobs"][0]["reason"]
 
 
-CONTENT = r"""
-#include <dray/plugin.h>
-struct content { int64_t unused; };
-static const struct dray_option options[] = {
-    DRAY_OPTION_INT(struct content, unused, "0", 0, 1, "Nothing"),
-};
-static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *entry,
-                  struct dray_verdict *ret_verdict)
-{
-    struct dray_reader reader = {.size = sizeof(reader)};
-    char first = 0;
-    (void)self;
-    *ret_verdict = (struct dray_verdict){DRAY_KEEP, 0, DRAY_NO_INDEX};
-    if (entry->type != DRAY_FILE)
-        return DRAY_OK;
-    int result = ctx->host->open(ctx, entry->id, &reader);
-    if (result != DRAY_OK)
-        return result;
-    int64_t got = ctx->host->read(ctx, &reader, &first, 1);
-    result = ctx->host->close(ctx, &reader);
-    if (got == 1 && first == 'A')
-        ret_verdict->verdict = DRAY_DROP;
-    return got < 0 ? (int)got : result;
-}
-static const struct dray_filter_operations operations = {.size = sizeof(operations), .decide = decide};
-DRAY_PLUGIN(DRAY_KIND_FILTER, DRAY_CAP_CONTENT, "content", "1.0.0", "Drop what begins with A", struct content,
-            options, &operations);
-"""
-
-
 @pytest.fixture
 def content(dray, site, tmp_path):
     """A filter that looks into files."""
-    (tmp_path / "content.c").write_text(CONTENT)
+    (tmp_path / "content.c").write_text(content_filter("A"))
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", f"-I{TOP}/include", tmp_path / "content.c",
                     "-o", dray.home / ".local/lib/dray/plugins/filter-content.so"], check=True)
     return "inject: [{ uses: filter/content }]"

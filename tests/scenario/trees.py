@@ -79,3 +79,38 @@ def make_sample(root):
     os.utime(root, ns=(TIME, TIME - 10**17))
     root.chmod(0o751)
     return root
+
+
+CONTENT_FILTER = r"""
+#include <dray/plugin.h>
+struct content { int64_t unused; };
+static const struct dray_option options[] = {
+    DRAY_OPTION_INT(struct content, unused, "0", 0, 1, "Nothing"),
+};
+static int decide(void *self, struct dray_ctx *ctx, const struct dray_entry *entry,
+                  struct dray_verdict *ret_verdict)
+{
+    struct dray_reader reader = {.size = sizeof(reader)};
+    char first = 0;
+    (void)self;
+    *ret_verdict = (struct dray_verdict){DRAY_KEEP, 0, DRAY_NO_INDEX};
+    if (entry->type != DRAY_FILE)
+        return DRAY_OK;
+    int result = ctx->host->open(ctx, entry->id, &reader);
+    if (result != DRAY_OK)
+        return result;
+    int64_t got = ctx->host->read(ctx, &reader, &first, 1);
+    result = ctx->host->close(ctx, &reader);
+    if (got == 1 && first == 'LETTER')
+        ret_verdict->verdict = DRAY_DROP;
+    return got < 0 ? (int)got : result;
+}
+static const struct dray_filter_operations operations = {.size = sizeof(operations), .decide = decide};
+DRAY_PLUGIN(DRAY_KIND_FILTER, DRAY_CAP_CONTENT, "content", "1.0.0", "Drop what begins with LETTER", struct content,
+            options, &operations);
+"""
+
+
+def content_filter(letter):
+    """The source of filter/content, which reads bytes: it drops what begins with a letter."""
+    return CONTENT_FILTER.replace("LETTER", letter)
